@@ -1,0 +1,6 @@
+"""fmbench: a Fashion-MNIST leaderboard that can be trusted. This module is what plugins import."""
+
+from fmbench.contract import Family, InputSpec, Model
+from fmbench.hookspecs import hookimpl
+
+__all__ = ["Family", "InputSpec", "Model", "hookimpl"]

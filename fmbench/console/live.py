@@ -1,0 +1,123 @@
+"""Live progress of runs on stderr. An ordinary observer."""
+
+from types import TracebackType
+
+from rich.console import Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from fmbench.console.stream import talk
+from fmbench.execution.estimate import Estimate
+from fmbench.hookspecs import hookimpl
+from fmbench.leaderboard.words import duration, short
+from fmbench.records import Progress, Record, Run
+
+BAR_WIDTH = 40
+REDRAWS_PER_SECOND = 4
+
+
+class LiveProgress:
+    """Shows a whole command's progress while it is entered as a context.
+
+    On a terminal: a bar for the whole and a line for the run under way, finished runs above them.
+    Elsewhere: a plain line for each finished run.
+    """
+
+    def __init__(self, runs: int, estimate: Estimate) -> None:
+        self._runs = runs
+        self._ended = 0
+        self._estimate = estimate
+        self._at: Run | None = None
+        self._progress: Progress | None = None
+        self._live = Live(
+            console=talk, get_renderable=self._picture, refresh_per_second=REDRAWS_PER_SECOND
+        )
+
+    def __enter__(self) -> "LiveProgress":
+        if talk.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._at = self._progress = None
+        self._live.stop()
+
+    @hookimpl
+    def fmbench_run_start(self, run: Run) -> None:
+        """A run has begun: name it."""
+        self._at, self._progress = run, None
+
+    @hookimpl
+    def fmbench_epoch_end(self, progress: Progress) -> None:
+        """A run has moved on."""
+        self._progress = progress
+
+    @hookimpl
+    def fmbench_run_end(self, record: Record) -> None:
+        """A run has ended: leave a line about it behind."""
+        self._ended += 1
+        self._at = self._progress = None
+        talk.print(finished_line(record))
+
+    def _picture(self) -> Group:
+        left = duration(self._estimate.remaining())
+        whole = Table.grid(padding=(0, 1))
+        whole.add_row(
+            ProgressBar(total=max(self._runs, 1), completed=self._share(), width=BAR_WIDTH),
+            f"{self._ended} of {self._runs} runs, about {left} left",
+        )
+        return Group(whole, self._line())
+
+    def _share(self) -> float:
+        if self._progress is None:
+            return self._ended
+        now = self._progress
+        done = ((now.epoch - 1) * now.steps + now.step) / (now.epochs * now.steps)
+        return self._ended + done
+
+    def _line(self) -> Text:
+        if self._at is None:
+            return Text("starting a worker" if self._ended < self._runs else "", style="dim")
+        name = f"{self._at.model}, {run_kind(self._at)}"
+        if self._progress is None:
+            return Text(f"{name}: building")
+        now = self._progress
+        loss = "not finite" if now.loss is None else f"{now.loss:.3f}"
+        if now.epoch == now.epochs and now.step == now.steps:
+            return Text(f"{name}: loss {loss}, evaluating")
+        return Text(
+            f"{name}: epoch {now.epoch} of {now.epochs}, step {now.step} of {now.steps}, "
+            f"loss {loss}, {short(now.images_per_second)} images/s"
+        )
+
+
+def run_kind(run: Run) -> str:
+    """What distinguishes a run from its model's others, for people."""
+    return f"seed {run.seed}" if run.stage == "final" else f"trying {run.recipe}"
+
+
+def finished_line(record: Record) -> Text:
+    """One line about a finished run."""
+    result = record.result
+    line = Text("ok " if result.status == "ok" else f"{result.status} ", "green")
+    if result.status != "ok":
+        line.stylize("red")
+    line.append(f"{record.run.model}, {run_kind(record.run)}: ", "default")
+    if result.accuracy is None:
+        line.append(result.message.splitlines()[0] if result.message else "", "default")
+        return line
+    where = "test" if record.run.stage == "final" else "validation"
+    line.append(
+        f"{100 * result.accuracy:.2f} % of {result.images:,} {where} images, "
+        f"trained {duration(record.cost.train_seconds)} at "
+        f"{short(record.cost.images_per_second)} images/s",
+        "default",
+    )
+    return line

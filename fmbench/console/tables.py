@@ -1,0 +1,197 @@
+"""The tables and texts the reading commands print."""
+
+from pathlib import Path
+
+from rich.text import Text
+
+from fmbench.console.live import run_kind
+from fmbench.console.stream import out, print_table, say
+from fmbench.data import Summary
+from fmbench.discovery import Catalogue, Problem
+from fmbench.execution.session import Session
+from fmbench.leaderboard.board import Board
+from fmbench.leaderboard.words import duration, readable, short
+from fmbench.protocol import Protocol
+from fmbench.records import Record
+from fmbench.store import Contents
+
+
+def print_board(board: Board) -> None:
+    """The leaderboard, its notes below."""
+    print_table(
+        [readable(row) for row in board.rows],
+        title=f"{board.protocol} leaderboard",
+        faint=[not row.complete for row in board.rows],
+        droppable=("plugin", "FLOPs", "log-loss", "images/s", "n", "parameters", "train"),
+        wrapping="status",
+    )
+    for note in board.notes:
+        out.print(Text(note, "dim"), soft_wrap=True)
+
+
+def print_session(session: Session, estimate: str) -> None:
+    """What a run is about to do, as talk."""
+    protocol, device = session.setting.protocol, session.setting.device
+    where = f"{device.torch_name}, {device.name}"
+    if device.kind == "cpu":
+        where += "; no CUDA device is used"
+    say(f"protocol {protocol.id} ({protocol.status}, digest {protocol.digest[:12]}) on {where}")
+    if session.count:
+        say(f"{_count(session.count, 'run')} to make, about {estimate}; in {session.store.folder}")
+    else:
+        say(f"nothing is left to run; the records are in {session.store.folder}")
+
+
+def print_plan(session: Session) -> None:
+    """The runs that are owed, model by model."""
+    finals = len(session.setting.seeds)
+    print_table(
+        [
+            {
+                "model": owed.model.name,
+                "plugin": f"{owed.model.plugin.distribution} {owed.model.plugin.version}",
+                "tune runs": str(len(owed.tune)),
+                "final runs": f"{owed.count - len(owed.tune)} of {finals}",
+            }
+            for owed in session.owed
+        ]
+    )
+
+
+def print_catalogue(catalogue: Catalogue) -> None:
+    """What is installed: models, families, and below them what is wrong."""
+    print_table(
+        [
+            {
+                "model": model.name,
+                "plugin": f"{model.plugin.distribution} {model.plugin.version}",
+                "input": f"{model.size} px",
+                "summary": model.summary,
+            }
+            for model in catalogue.models
+        ],
+        droppable=("input",),
+        wrapping="summary",
+    )
+    for family in catalogue.families:
+        out.print(
+            Text(
+                f"family {family.prefix}NAME: any member by its name ({family.plugin.distribution})"
+            )
+        )
+    for problem in catalogue.problems:
+        out.print(_problem(problem), soft_wrap=True)
+
+
+def print_protocols(protocols: list[Protocol]) -> None:
+    """The built-in protocols, a line each."""
+    print_table(
+        [
+            {
+                "protocol": protocol.id,
+                "status": protocol.status,
+                "digest": protocol.digest[:12],
+                "summary": protocol.summary,
+            }
+            for protocol in protocols
+        ],
+        wrapping="summary",
+    )
+
+
+def print_protocol(protocol: Protocol, heading: str) -> None:
+    """What a protocol fixes and leaves free: the comment its file opens with."""
+    out.print(Text(heading), soft_wrap=True)
+    out.print(Text(f"\n{protocol.id}, {protocol.status}, digest {protocol.digest}"), soft_wrap=True)
+
+
+def print_data(folder: Path, summary: Summary) -> None:
+    """Where the data set is and what is in it."""
+    out.print(Text(f"Fashion-MNIST, verified, in {folder}"), soft_wrap=True)
+    for name, shape in (("training", summary.train_images), ("test", summary.test_images)):
+        out.print(Text(f"{name} images: {'×'.join(f'{size:,}' for size in shape)}, uint8"))
+    print_table(
+        [
+            {
+                "label": str(number),
+                "name": label.name,
+                "training images": f"{label.train:,}",
+                "test images": f"{label.test:,}",
+            }
+            for number, label in enumerate(summary.labels)
+        ]
+    )
+
+
+def print_records(contents: Contents) -> None:
+    """Every run with its status."""
+    print_table(
+        [
+            {
+                "record": record.id,
+                "model": record.run.model,
+                "run": run_kind(record.run),
+                "status": record.result.status,
+                "accuracy, %": _percent(record.result.accuracy),
+                "train": duration(record.cost.train_seconds) if record.result.images else "",
+                "message": record.result.message.partition("\n")[0],
+            }
+            for record in contents.records
+        ],
+        droppable=("train",),
+        wrapping="message",
+    )
+    for problem in contents.problems:
+        out.print(Text(problem), soft_wrap=True)
+
+
+def print_record(record: Record, log: str) -> None:
+    """One run: result, cost, environment, curve and log."""
+    run, result, cost, where = record.run, record.result, record.cost, record.environment
+    facts = {
+        "record": f"{record.id}, key {record.key[:12]}, {record.created}",
+        "run": f"{run.model}, {run_kind(run)}, recipe {run.recipe}, {run.protocol}",
+        "plugin": f"{run.plugin.distribution} {run.plugin.version}, "
+        f"source {run.plugin.source[:12]}, {_versions(run.plugin.dependencies)}",
+        "status": result.status + (f": {result.message}" if result.message else ""),
+    }
+    if result.accuracy is not None:
+        facts |= {
+            "accuracy": f"{_percent(result.accuracy)} % of {result.images:,} images",
+            "log-loss": f"{result.log_loss:.4f}, calibration error {result.calibration_error:.4f}",
+            "trained": f"{duration(cost.train_seconds)} at {short(cost.images_per_second)} images/s"
+            f", {duration(cost.runner_seconds)} by the runner's clock",
+            "inference": f"{short(cost.inference_images_per_second)} images/s",
+            "model": f"{cost.parameters:,} parameters, {short(cost.forward_flops)} FLOPs an image",
+            "memory": f"{short(cost.peak_memory)}B at the peak",
+        }
+    facts |= {
+        "curve": " ".join("none" if loss is None else f"{loss:.4f}" for loss in result.curve),
+        "device": f"{where.device.torch_name}, {where.device.name} {where.device.driver}".rstrip(),
+        "machine": f"{where.cpu}, {where.cores} cores, {where.threads} threads, {where.os}",
+        "versions": f"fmbench {where.fmbench} {where.commit[:12]}, Python {where.python}, "
+        + _versions(where.libraries),
+        "repeatable": record.reproducibility,
+    }
+    for name, fact in facts.items():
+        out.print(Text(f"{name:<11}", "bold").append(fact, "default"), soft_wrap=True)
+    if log:
+        out.print(Text(f"\nlog:\n{log}"), soft_wrap=True)
+
+
+def _problem(problem: Problem) -> Text:
+    text = Text(f"problem in {problem.entry} {problem.version}: ", "red")
+    text.append(problem.what, "default")
+    return text.append(f"\n  hint: {problem.hint}", "default") if problem.hint else text
+
+
+def _versions(versions: dict[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.2f}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")

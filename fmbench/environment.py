@@ -1,0 +1,152 @@
+"""This machine, its devices and the versions on it, as plain data that is safe to publish."""
+
+import os
+import platform
+from functools import cache
+from importlib import metadata, resources
+from pathlib import Path
+
+import psutil
+from msgspec import Struct
+
+from fmbench.errors import UsageError
+from fmbench.protocol import DeviceKind
+
+DISTRIBUTION = "fashion-mnist-bench"
+RECORDED_LIBRARIES = ("torch", "numpy", "pluggy")
+CUDA_MEMORY_FOR_AUTO = 16 * 10**9
+
+
+class Device(Struct, frozen=True, kw_only=True):
+    """What trains: a CPU, or one CUDA device with its index. Memory is in bytes."""
+
+    kind: DeviceKind
+    name: str
+    memory: int
+    index: int = 0
+    driver: str = ""
+
+    @property
+    def torch_name(self) -> str:
+        """What `torch.device` takes: `cpu` or `cuda:0`."""
+        return "cpu" if self.kind == "cpu" else f"cuda:{self.index}"
+
+
+class Environment(Struct, frozen=True, kw_only=True):
+    """Where a run was made. No host, user or home-path names: records get published."""
+
+    device: Device
+    cpu: str
+    cores: int
+    threads: int
+    memory: int
+    os: str
+    python: str
+    libraries: dict[str, str]
+    fmbench: str
+    commit: str
+
+
+def describe(device: Device, threads: int) -> Environment:
+    """The environment of a run on `device` with that many threads."""
+    return Environment(
+        device=device,
+        cpu=cpu_name(),
+        cores=cores(),
+        threads=threads,
+        memory=psutil.virtual_memory().total,
+        os=f"{platform.system()} {platform.release()} {platform.machine()}",
+        python=platform.python_version(),
+        libraries={name: version(name) for name in RECORDED_LIBRARIES},
+        fmbench=version(DISTRIBUTION),
+        commit=commit(),
+    )
+
+
+def find_device(request: str = "auto") -> Device:
+    """The device a `--device` option means: auto, cpu, cuda or cuda:INDEX.
+
+    auto takes the first CUDA device of at least 16 GB, else the CPU.
+    Raises `UsageError` when there is no such device.
+    """
+    kind, _, index = request.partition(":")
+    if kind == "cpu" and not index:
+        return cpu_device()
+    gpus = cuda_devices()
+    if request == "auto":
+        return next((gpu for gpu in gpus if gpu.memory >= CUDA_MEMORY_FOR_AUTO), cpu_device())
+    if kind != "cuda" or (index and not index.isdecimal()):
+        raise UsageError(f"{request!r} is not a device", hint="use auto, cpu, cuda or cuda:INDEX")
+    if int(index or 0) >= len(gpus):
+        raise UsageError(
+            f"there is no device {request}: this machine has {len(gpus)} CUDA devices",
+            hint="use --device cpu, or install the NVIDIA driver",
+        )
+    return gpus[int(index or 0)]
+
+
+def cpu_device() -> Device:
+    """This machine's CPU as a device."""
+    return Device(kind="cpu", name=cpu_name(), memory=psutil.virtual_memory().total)
+
+
+def cuda_devices() -> list[Device]:
+    """The CUDA devices the driver reports; empty without a driver."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return []
+    try:
+        driver = str(pynvml.nvmlSystemGetDriverVersion())
+        devices = []
+        for index in range(pynvml.nvmlDeviceGetCount()):
+            handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+            devices.append(
+                Device(
+                    kind="cuda",
+                    name=str(pynvml.nvmlDeviceGetName(handle)),
+                    memory=int(pynvml.nvmlDeviceGetMemoryInfo(handle).total),
+                    index=index,
+                    driver=driver,
+                )
+            )
+        return devices
+    except pynvml.NVMLError:
+        return []
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def cores() -> int:
+    """How many CPU cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@cache
+def cpu_name() -> str:
+    """The CPU's model name as the operating system tells it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def version(distribution: str) -> str:
+    """The installed version of a distribution, or an empty string."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def commit() -> str:
+    """The core's git commit, baked in when its wheel was built; empty where that was not known."""
+    file = resources.files("fmbench") / "COMMIT"
+    return file.read_text("utf-8").strip() if file.is_file() else ""

@@ -1,0 +1,92 @@
+"""How long the runs still owed will take: from published speeds first, then from measured ones."""
+
+from collections import Counter
+from collections.abc import Iterable
+from statistics import median
+
+from fmbench.execution.plan import Owed, Setting, train_steps
+from fmbench.hookspecs import hookimpl
+from fmbench.protocol import StageName
+from fmbench.records import Progress, Record
+
+TRAINING_IMAGES, TEST_IMAGES = 60_000, 10_000
+SECONDS_TO_START_A_JOB = 6.0
+UNKNOWN_TRAIN_SPEED, UNKNOWN_INFERENCE_SPEED = 500.0, 3000.0
+
+
+class Estimate:
+    """Seconds of work left. An ordinary observer: each report of a speed sharpens it.
+
+    published: records whose speeds stand in for models that have not started yet, scaled by how
+    this machine compares with theirs on the models that have.
+    """
+
+    def __init__(self, owed: Iterable[Owed], setting: Setting, published: Iterable[Record]) -> None:
+        self._protocol = setting.protocol
+        self._left: Counter[tuple[str, StageName]] = Counter()
+        for one in owed:
+            self._left[one.model.name, "tune"] = len(one.tune)
+            self._left[one.model.name, "final"] = one.count - len(one.tune)
+        self._published: dict[str, tuple[float, float]] = {}
+        for record in published:
+            if record.result.status == "ok" and record.run.device_kind == setting.device.kind:
+                self._published[record.run.model] = (
+                    record.cost.images_per_second,
+                    record.cost.inference_images_per_second,
+                )
+        self._measured: dict[str, float] = {}
+        self._under_way: Progress | None = None
+
+    def remaining(self) -> float:
+        """Seconds until nothing is owed."""
+        total = 0.0
+        for (model, stage), runs in self._left.items():
+            if runs:
+                total += runs * self._run_seconds(model, stage) + SECONDS_TO_START_A_JOB
+        if self._under_way:
+            now = self._under_way
+            done = ((now.epoch - 1) * now.steps + now.step) / (now.epochs * now.steps)
+            total -= done * self._train_seconds(now.run.model, now.run.stage)
+        return max(total, 0.0)
+
+    @hookimpl
+    def fmbench_run_start(self) -> None:
+        """A run that has not reported yet has done nothing."""
+        self._under_way = None
+
+    @hookimpl
+    def fmbench_epoch_end(self, progress: Progress) -> None:
+        """Take the speed a run reports as its model's."""
+        self._measured[progress.run.model] = progress.images_per_second
+        self._under_way = progress
+
+    @hookimpl
+    def fmbench_run_end(self, record: Record) -> None:
+        """One run less to do."""
+        self._under_way = None
+        self._left[record.run.model, record.run.stage] -= 1
+
+    def _run_seconds(self, model: str, stage: StageName) -> float:
+        return self._train_seconds(model, stage) + self._inference_seconds(model, stage)
+
+    def _train_seconds(self, model: str, stage: StageName) -> float:
+        validation = self._protocol.data.validation_images if stage == "tune" else 0
+        steps = train_steps(self._protocol, stage, TRAINING_IMAGES - validation)
+        speed = self._measured.get(model) or self._machine() * self._known(model)[0]
+        return steps * self._protocol.training.batch_size / speed
+
+    def _inference_seconds(self, model: str, stage: StageName) -> float:
+        images = self._protocol.data.validation_images if stage == "tune" else TEST_IMAGES
+        return images / (self._machine() * self._known(model)[1])
+
+    def _known(self, model: str) -> tuple[float, float]:
+        return self._published.get(model, (UNKNOWN_TRAIN_SPEED, UNKNOWN_INFERENCE_SPEED))
+
+    def _machine(self) -> float:
+        """How much faster this machine is than the published one, on what both have trained."""
+        ratios = [
+            speed / self._published[model][0]
+            for model, speed in self._measured.items()
+            if model in self._published
+        ]
+        return median(ratios) if ratios else 1.0

@@ -1,0 +1,156 @@
+"""A job's folder: all that a runner and a worker say to one another, as files.
+
+job.json         what to do, written by the runner
+environment.json where it is done, written by the worker
+events.jsonl     what happens, appended by the worker
+log.txt          what the plugin printed, drained by the engine
+N/               of the N-th run: logits.npy, then outcome.json, the mark that it has ended
+
+The arrays a stage trains on lie beside the jobs, shared by all of them: `Inputs`.
+"""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from fmbench import files
+from fmbench.environment import Device
+from fmbench.protocol import Protocol
+from fmbench.records import Plugin, Run, Status
+
+
+class Job(Struct, frozen=True, kw_only=True):
+    """Runs of one model and one stage, for one worker. `inputs` is the folder of the arrays."""
+
+    model: str
+    plugin: Plugin
+    protocol: Protocol
+    runs: tuple[Run, ...]
+    device: Device
+    threads: int
+    inputs: str
+
+
+class Event(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One line of events.jsonl; the numbers are those of `fmbench.records.Progress`."""
+
+    kind: Literal["start", "progress", "end"]
+    run: int
+    epoch: int = 0
+    step: int = 0
+    steps: int = 0
+    loss: float | None = None
+    images_per_second: float = 0.0
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """How a run ended, before it is marked; the fields are those of Result and Cost."""
+
+    status: Status
+    message: str = ""
+    curve: tuple[float | None, ...] = ()
+    train_seconds: float = 0.0
+    images_per_second: float = 0.0
+    inference_images_per_second: float = 0.0
+    parameters: int = 0
+    forward_flops: int = 0
+    peak_memory: int = 0
+
+
+class JobFolder:
+    """The paths in a job's folder, and how its files are read and written."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.log = path / "log.txt"
+        self.environment = path / "environment.json"
+        self._job = path / "job.json"
+        self._events = path / "events.jsonl"
+
+    def write_job(self, job: Job) -> None:
+        """Make the folder and say in it what to do."""
+        files.make_folder(self.path)
+        files.write(self._job, msgspec.json.encode(job))
+
+    def read_job(self) -> Job:
+        """What to do."""
+        return msgspec.json.decode(self._job.read_bytes(), type=Job)
+
+    def append(self, event: Event) -> None:
+        """Tell an event. The file is reopened each time: a plugin may close every descriptor."""
+        with self._events.open("ab") as file:
+            file.write(msgspec.json.encode(event) + b"\n")
+
+    def events_after(self, offset: int) -> tuple[list[Event], int]:
+        """The whole lines past a byte offset, and the offset after them."""
+        try:
+            with self._events.open("rb") as file:
+                file.seek(offset)
+                content = file.read()
+        except FileNotFoundError:
+            return [], offset
+        whole = content[: content.rfind(b"\n") + 1]
+        events = []
+        for line in whole.splitlines():
+            try:
+                events.append(msgspec.json.decode(line, type=Event))
+            except msgspec.DecodeError:
+                continue  # a plugin wrote into the file; it can only hide its own progress
+        return events, offset + len(whole)
+
+    def read_log(self) -> bytes:
+        """What the plugin has printed so far."""
+        try:
+            return self.log.read_bytes()
+        except OSError:
+            return b""
+
+    def logits(self, run: int) -> Path:
+        """Where the logits of a run lie: float32 (n, classes), plain npy."""
+        return self.path / str(run) / "logits.npy"
+
+    def write_outcome(self, run: int, outcome: Outcome) -> None:
+        """Say how a run ended; comes after its logits."""
+        path = self.path / str(run) / "outcome.json"
+        files.write(files.make_folder(path.parent) / path.name, msgspec.json.encode(outcome))
+
+    def read_outcome(self, run: int) -> Outcome | None:
+        """How a run ended; None while it has not, or when a plugin spoilt the file."""
+        try:
+            content = (self.path / str(run) / "outcome.json").read_bytes()
+            return msgspec.json.decode(content, type=Outcome)
+        except (OSError, msgspec.DecodeError):
+            return None
+
+
+class Inputs:
+    """The arrays of one stage: what to train on, with labels, and what to answer, without.
+
+    train_images uint8 (n, 28, 28), train_labels uint8 (n,), asked_images uint8 (m, 28, 28).
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def write(
+        self,
+        train_images: NDArray[np.uint8],
+        train_labels: NDArray[np.uint8],
+        asked_images: NDArray[np.uint8],
+    ) -> None:
+        """Place the arrays; the folder appears whole or not at all."""
+        half = files.make_folder(self.path.with_name(f".{self.path.name}.{os.getpid()}"))
+        np.save(half / "train_images.npy", train_images)
+        np.save(half / "train_labels.npy", train_labels)
+        np.save(half / "asked_images.npy", asked_images)
+        half.rename(self.path)
+
+    def read(self, name: str) -> NDArray[np.uint8]:
+        """One of the arrays, by its name."""
+        array: NDArray[np.uint8] = np.load(self.path / f"{name}.npy", allow_pickle=False)
+        return array

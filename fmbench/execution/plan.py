@@ -1,0 +1,138 @@
+"""Which runs a comparison needs, which of them are owed, and which recipe a model's finals use."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from fmbench import training
+from fmbench.discovery import ListedModel
+from fmbench.environment import Device, version
+from fmbench.errors import ProtocolError, UsageError
+from fmbench.protocol import TUNE_SEED, Protocol, StageName
+from fmbench.records import Record, Run
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What every run of one command shares."""
+
+    protocol: Protocol
+    device: Device
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Owed:
+    """What is still to be run for one model: its tune runs first, then its finals.
+
+    Which finals those are is known once the tune runs are there; `count` knows how many.
+    """
+
+    model: ListedModel
+    tune: tuple[Run, ...]
+    finals: tuple[Run, ...]
+    count: int
+
+    @property
+    def next(self) -> tuple[Run, ...]:
+        """The runs of the next job; empty when nothing is owed."""
+        return self.tune or self.finals
+
+
+def make_setting(protocol: Protocol, device: Device, seeds: int | None = None) -> Setting:
+    """A setting with the first `seeds` of the protocol's seeds, or all of them.
+
+    Raises `UsageError` when the protocol has fewer, or does not say how to train on the device.
+    """
+    if device.kind not in protocol.devices:
+        raise UsageError(
+            f"the protocol {protocol.id} has no [devices.{device.kind}] table",
+            hint=f"use --device {next(iter(protocol.devices), 'cpu')}",
+        )
+    if seeds is not None and not 1 <= seeds <= len(protocol.seeds):
+        raise UsageError(
+            f"{protocol.id} has {len(protocol.seeds)} seeds, not {seeds}",
+            hint="a protocol's seeds are fixed; --seeds K runs the first K of them",
+        )
+    return Setting(protocol, device, protocol.seeds[:seeds])
+
+
+def owed(model: ListedModel, setting: Setting, done: dict[str, Record]) -> Owed:
+    """What a model still lacks, given the records that count as done, by their keys."""
+    protocol = setting.protocol
+    recipe: str | None = protocol.recipes[0].name
+    if protocol.tunes:
+        wanted = [
+            make_run(model, setting, "tune", recipe.name, TUNE_SEED) for recipe in protocol.recipes
+        ]
+        missing = tuple(run for run in wanted if run.key not in done)
+        if missing:
+            return Owed(model, missing, (), len(missing) + len(setting.seeds))
+        recipe = best_recipe(done[run.key] for run in wanted)
+    if recipe is None:
+        return Owed(model, (), (), 0)
+    finals = (make_run(model, setting, "final", recipe, seed) for seed in setting.seeds)
+    missing = tuple(run for run in finals if run.key not in done)
+    return Owed(model, (), missing, len(missing))
+
+
+def best_recipe(tune_records: Iterable[Record]) -> str | None:
+    """The recipe of highest validation accuracy, of lower log-loss on a tie, else listed first.
+
+    None when no tune run has ended well: the model then has no finals.
+    """
+    ranked = [
+        (-record.result.correct, record.result.log_loss, place, record.run.recipe)
+        for place, record in enumerate(tune_records)
+        if record.result.status == "ok" and record.result.correct is not None
+    ]
+    return min(ranked)[-1] if ranked else None
+
+
+def make_run(model: ListedModel, setting: Setting, stage: StageName, recipe: str, seed: int) -> Run:
+    """One run of a model in a setting."""
+    return Run(
+        model=model.name,
+        plugin=model.plugin,
+        protocol=setting.protocol.id,
+        protocol_digest=setting.protocol.digest,
+        stage=stage,
+        recipe=recipe,
+        seed=seed,
+        device_kind=setting.device.kind,
+        semantics=training.SEMANTICS,
+        torch=version("torch"),
+    )
+
+
+def done_records(records: Sequence[Record], *, retry_failed: bool = False) -> dict[str, Record]:
+    """By key, the newest record that makes a run unnecessary; an ok one before any other."""
+    done: dict[str, Record] = {}
+    for record in sorted(records, key=lambda record: (record.created, record.id)):
+        ok = record.result.status == "ok"
+        if ok or (
+            record.done
+            and not retry_failed
+            and not (record.key in done and done[record.key].result.status == "ok")
+        ):
+            done[record.key] = record
+    return done
+
+
+def train_steps(protocol: Protocol, stage: StageName, available: int) -> int:
+    """Optimiser steps of a run with that many images available.
+
+    Raises `ProtocolError` when a batch or the warm-up does not fit into them.
+    """
+    budget = protocol.stage(stage)
+    images = min(budget.train_images or available, available)
+    steps = images // protocol.training.batch_size * budget.epochs
+    if not steps or (
+        protocol.training.schedule == "one-cycle" and steps * protocol.training.warmup <= 1
+    ):
+        raise ProtocolError(
+            f"{steps} steps of {protocol.training.batch_size} images are too few for "
+            f"the stage {stage}",
+            where=protocol.id,
+            hint="use a smaller batch, more images or more epochs",
+        )
+    return steps

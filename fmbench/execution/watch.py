@@ -1,0 +1,74 @@
+"""Following a job under way: a worker's files and its end become a sequence of happenings."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from fmbench.execution.engines import Worker
+from fmbench.execution.job import JobFolder, Outcome
+from fmbench.records import Progress, Run
+
+SECONDS_BETWEEN_LOOKS = 0.05
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A run has ended, well or not. seconds: by the runner's clock, from the run's start."""
+
+    run: Run
+    outcome: Outcome
+    logits: Path
+    seconds: float
+
+
+def follow(
+    folder: JobFolder,
+    worker: Worker,
+    runs: tuple[Run, ...],
+    epochs: int,
+    timeout: float | None = None,
+) -> Iterator[Run | Progress | Ended]:
+    """Yield a `Run` when it starts, its `Progress` and its `Ended`, run by run.
+
+    Stops early, after the `Ended` of the run under way, when the worker dies or a run takes
+    longer than `timeout` seconds; the runs after it are then still owed.
+    """
+    at, offset, began = 0, 0, time.monotonic()
+
+    def end(outcome: Outcome) -> Ended:
+        return Ended(runs[at], outcome, folder.logits(at), time.monotonic() - began)
+
+    while at < len(runs):
+        how_it_ended = worker.ended()  # asked before the files are read, so that they are whole
+        events, offset = folder.events_after(offset)
+        for event in events:
+            if event.run != at:
+                continue
+            if event.kind == "start":
+                began = time.monotonic()
+                yield runs[at]
+            elif event.kind == "progress":
+                yield Progress(
+                    run=runs[at],
+                    epoch=event.epoch,
+                    epochs=epochs,
+                    step=event.step,
+                    steps=event.steps,
+                    loss=event.loss,
+                    images_per_second=event.images_per_second,
+                )
+            elif outcome := folder.read_outcome(at):
+                yield end(outcome)
+                at, began = at + 1, time.monotonic()
+                if at == len(runs):
+                    return
+        if how_it_ended is not None:
+            crash = Outcome(status="crashed", message=f"the worker {how_it_ended}")
+            yield end(folder.read_outcome(at) or crash)
+            return
+        if timeout is not None and time.monotonic() - began > timeout:
+            worker.stop()
+            yield end(Outcome(status="timeout", message=f"it took longer than {timeout:g} s"))
+            return
+        time.sleep(SECONDS_BETWEEN_LOOKS)

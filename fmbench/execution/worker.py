@@ -1,0 +1,200 @@
+"""The child process that trains: it reads a job's folder, and leaves its answers there.
+
+`python -m fmbench.execution.worker FOLDER`. It holds training images, their labels, and the
+images it is asked about; never the labels of those. It takes no commands while it runs.
+"""
+
+import ctypes
+import math
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fmbench import discovery, environment, files
+from fmbench.contract import InputSpec, Model
+from fmbench.errors import PluginError
+from fmbench.execution.job import Event, Inputs, Job, JobFolder, Outcome
+from fmbench.records import Run
+from fmbench.training import cost, devices, loop
+from fmbench.training.batches import Images
+
+PR_SET_PDEATHSIG = 1
+
+
+def main(path: str) -> None:
+    """Do the job in the folder `path`, run by run."""
+    die_with_parent()
+    folder = JobFolder(Path(path).resolve())
+    job = folder.read_job()
+    rules = job.protocol.devices[job.device.kind]
+    files.write(
+        folder.environment,
+        msgspec.json.encode(environment.describe(job.device, job.threads)),
+    )
+    device = devices.prepare(job.device.torch_name, rules, job.threads)
+    contestant = Contestant(job, device)
+    for number in range(len(job.runs)):
+        folder.append(Event(kind="start", run=number))
+        folder.write_outcome(number, perform(folder, contestant, number))
+        folder.append(Event(kind="end", run=number))
+
+
+class Contestant:
+    """A job's model and the arrays it works on, resident on the device."""
+
+    def __init__(self, job: Job, device: torch.device) -> None:
+        self.job = job
+        self.device = device
+        self.rules = job.protocol.devices[job.device.kind]
+        self.memory_format = devices.memory_format(self.rules)
+        inputs = Inputs(Path(job.inputs))
+        self.train_pixels = torch.from_numpy(inputs.read("train_images"))
+        self.labels = torch.from_numpy(inputs.read("train_labels")).to(device, torch.int64)
+        self.asked_pixels = torch.from_numpy(inputs.read("asked_images"))
+        self._model: Model | None = None
+
+    def offer(self) -> Model:
+        """The plugin's model; its import is the plugin's code."""
+        if self._model is None:
+            self._model = discovery.load_model(self.job.plugin, self.job.model)
+        return self._model
+
+    def build(self, run: Run) -> nn.Module:
+        """A freshly initialised network; raises `PluginError` when it is not an nn.Module."""
+        offer = self.offer()
+        devices.seed_everything(self.job.protocol.id, run.seed, "build")
+        network = offer.build(InputSpec(size=offer.size))
+        if not isinstance(network, nn.Module):
+            raise PluginError(f"build returned a {type(network).__name__}, not an nn.Module")
+        network.to(self.device, memory_format=self.memory_format)  # type: ignore[call-overload]
+        return network
+
+    def training_images(self, run: Run) -> Images:
+        """Training images, augmented as the run's recipe says."""
+        protocol = self.job.protocol
+        return Images(
+            self.train_pixels,
+            size=self.offer().size,
+            rules=protocol.data,
+            device=self.device,
+            augmentation=protocol.augmentation(protocol.recipe(run.recipe)),
+            memory_format=self.memory_format,
+        )
+
+    def asked_images(self) -> Images:
+        """The images whose classes are asked for."""
+        return Images(
+            self.asked_pixels,
+            size=self.offer().size,
+            rules=self.job.protocol.data,
+            device=self.device,
+            memory_format=self.memory_format,
+        )
+
+
+def perform(folder: JobFolder, contestant: Contestant, number: int) -> Outcome:
+    """Train and evaluate one run; whatever goes wrong becomes its outcome."""
+    curve: list[float] = []
+    try:
+        return train_and_answer(folder, contestant, number, curve)
+    except loop.DivergedError as error:
+        return failed("diverged", error, curve)
+    except loop.InvalidOutputError as error:
+        return failed("invalid", error, curve)
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        return failed("oom", error, curve)
+    except BaseException as error:  # SystemExit too: a plugin's exit ends one run, not the job
+        traceback.print_exc()
+        return failed("failed", error, curve)
+
+
+def failed(status: str, error: BaseException, curve: list[float]) -> Outcome:
+    """The outcome of a run that ended early."""
+    sentence = (
+        str(error) if status in ("diverged", "invalid") else f"{type(error).__name__}: {error}"
+    )
+    return msgspec.convert(
+        {"status": status, "message": sentence.strip()[:2000], "curve": finite(curve)}, Outcome
+    )
+
+
+def train_and_answer(
+    folder: JobFolder, contestant: Contestant, number: int, curve: list[float]
+) -> Outcome:
+    """One run from a fresh model to logits on disk; `curve` grows as epochs end."""
+    job, device = contestant.job, contestant.device
+    run = job.runs[number]
+    stage = job.protocol.stage(run.stage)
+    network = contestant.build(run)
+    asked = contestant.asked_images()
+    flops = cost.forward_flops(
+        network, asked.batch(torch.zeros(1, dtype=torch.int64, device=device))
+    )
+
+    def report(epoch: int, step: int, steps: int, loss: float, rate: float) -> None:
+        if step == steps:
+            curve.append(loss)
+        folder.append(
+            Event(
+                kind="progress",
+                run=number,
+                epoch=epoch,
+                step=step,
+                steps=steps,
+                loss=loss if math.isfinite(loss) else None,
+                images_per_second=rate,
+            )
+        )
+
+    trained = loop.train(
+        network,
+        contestant.training_images(run),
+        contestant.labels,
+        protocol=job.protocol,
+        stage=stage,
+        recipe=job.protocol.recipe(run.recipe),
+        seed=run.seed,
+        report=report,
+    )
+    logits, seconds = loop.predict(network, asked, protocol=job.protocol, device=device)
+    save_logits(folder.logits(number), logits)
+    return Outcome(
+        status="ok",
+        curve=finite(curve),
+        train_seconds=trained.seconds,
+        images_per_second=trained.images / trained.seconds,
+        inference_images_per_second=len(asked) / seconds,
+        parameters=cost.parameters(network),
+        forward_flops=flops,
+        peak_memory=devices.peak_memory(device),
+    )
+
+
+def save_logits(path: Path, logits: Tensor) -> None:
+    """Write float32 logits as plain npy; the outcome that follows says they are whole."""
+    files.make_folder(path.parent)
+    np.save(path, logits.numpy().astype(np.float32), allow_pickle=False)
+
+
+def finite(curve: list[float]) -> tuple[float | None, ...]:
+    """A curve as JSON can hold it: what is not a finite number becomes null."""
+    return tuple(loss if math.isfinite(loss) else None for loss in curve)
+
+
+def die_with_parent() -> None:
+    """Ask Linux to kill this process when the runner dies; elsewhere it runs on to its end."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() == 1:
+            sys.exit("the runner is gone")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

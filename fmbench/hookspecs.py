@@ -1,0 +1,49 @@
+"""The hooks, and with their docstrings the manual of them.
+
+A plugin of models is an installed distribution with an entry point in the group `fmbench` that
+names a module (or any object) implementing `fmbench_models`. An observer is registered with the
+runner, never sees a model, and is called outside the timed region with frozen data.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pluggy
+
+from fmbench.contract import Family, Model
+
+if TYPE_CHECKING:
+    from fmbench.records import Progress, Record, Run
+
+PROJECT = "fmbench"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+class ModelHooks:
+    """Hooks a plugin of models implements."""
+
+    @hookspec
+    def fmbench_models(self) -> Sequence[Model | Family]:  # type: ignore[empty-body]
+        """Return the models and families this plugin offers.
+
+        Called once in a child process when the catalogue is made, and once in each worker that
+        trains one of them. It must not import torch: listing models stays fast that way.
+        Each plugin is asked alone; a fault here costs only this plugin's models.
+        """
+
+
+class ObserverHooks:
+    """Hooks an observer of runs implements; all of them are optional."""
+
+    @hookspec
+    def fmbench_run_start(self, run: "Run") -> None:
+        """Note that a worker has begun this run. Called in the runner, before its first epoch."""
+
+    @hookspec
+    def fmbench_epoch_end(self, progress: "Progress") -> None:
+        """Note how far a run has come. Called at an epoch's end and about once a second before."""
+
+    @hookspec
+    def fmbench_run_end(self, record: "Record") -> None:
+        """Note the record a run has left, failures included. Called once it is safely stored."""

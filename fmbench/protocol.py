@@ -1,0 +1,220 @@
+"""A protocol: the fixed rules of a comparison, read from a TOML file and named by a digest."""
+
+import hashlib
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from fmbench.errors import ProtocolError, UsageError
+
+DeviceKind = Literal["cpu", "cuda"]
+StageName = Literal["tune", "final"]
+
+Count = Annotated[int, Meta(ge=1)]
+Natural = Annotated[int, Meta(ge=0)]
+Fraction = Annotated[float, Meta(ge=0, lt=1)]
+Positive = Annotated[float, Meta(gt=0)]
+Slug = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,31}$")]
+Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+
+TUNE_SEED = 0
+
+
+class _Table(Struct, frozen=True, forbid_unknown_fields=True):
+    pass
+
+
+class Digests(_Table, frozen=True):
+    """SHA-256 of the four decompressed idx files.
+
+    Distributors recompress the files, so the bytes of a .gz prove nothing.
+    """
+
+    train_images: Sha256
+    train_labels: Sha256
+    test_images: Sha256
+    test_labels: Sha256
+
+
+class DataRules(_Table, frozen=True, kw_only=True):
+    """Which bytes, how they are split and how pixels (0 to 1) are normalised."""
+
+    sha256: Digests
+    mean: float
+    deviation: Positive
+    validation_images: Natural = 0
+    split_seed: Natural = 0
+
+
+class Stage(_Table, frozen=True, kw_only=True):
+    """The budget of one stage: images drawn by class (all of them when absent) and epochs."""
+
+    epochs: Count
+    train_images: Count | None = None
+
+
+class TrainingRules(_Table, frozen=True, kw_only=True):
+    """What every run of every recipe shares. `warmup` is the fraction of steps of rising rate."""
+
+    batch_size: Count
+    evaluation_batch_size: Count
+    schedule: Literal["constant", "cosine", "one-cycle"]
+    warmup: Fraction = 0.0
+    label_smoothing: Fraction = 0.0
+
+
+class DeviceRules(_Table, frozen=True, kw_only=True):
+    """Numerics on one kind of device."""
+
+    precision: Literal["float32", "bfloat16"]
+    channels_last: bool = True
+    tf32: bool = False
+    deterministic: bool = True
+
+
+class Augmentation(_Table, frozen=True, kw_only=True):
+    """Random shifts of up to `shift` pixels in each direction, and flips left to right."""
+
+    shift: Annotated[int, Meta(ge=0, le=14)] = 0
+    flip: bool = False
+
+
+class Recipe(_Table, frozen=True, kw_only=True):
+    """One declared way to train. Weight decay acts on parameters of two or more dimensions.
+
+    `momentum` belongs to sgd (Nesterov); adamw uses torch's default betas.
+    """
+
+    name: Slug
+    optimizer: Literal["sgd", "adamw"]
+    learning_rate: Positive
+    weight_decay: Annotated[float, Meta(ge=0)] = 0.0
+    momentum: Fraction = 0.9
+    augmentation: Slug = "none"
+
+
+class Protocol(_Table, frozen=True, kw_only=True):
+    """A whole protocol; see the files in `fmbench/protocols` for one with comments.
+
+    Raises `ValueError` when its parts contradict one another.
+    """
+
+    name: Slug
+    version: Count
+    status: Literal["draft", "released"] = "draft"
+    summary: str
+    seeds: tuple[Count, ...]
+    data: DataRules
+    training: TrainingRules
+    devices: dict[DeviceKind, DeviceRules]
+    augmentations: dict[Slug, Augmentation] = {}
+    tune: Stage | None = None
+    final: Stage
+    recipes: tuple[Recipe, ...]
+
+    def __post_init__(self) -> None:
+        names = [recipe.name for recipe in self.recipes]
+        if not names or len(set(names)) < len(names):
+            raise ValueError("recipes need at least one entry and names that differ")
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("seeds need at least one entry and none twice")
+        if len(names) > 1 and (self.tune is None or not self.data.validation_images):
+            raise ValueError("several recipes need a [tune] table and data.validation_images")
+        for recipe in self.recipes:
+            if recipe.augmentation not in {"none", *self.augmentations}:
+                raise ValueError(
+                    f"recipe {recipe.name} uses the augmentation {recipe.augmentation}, "
+                    "which is not in [augmentations]"
+                )
+        if self.training.schedule == "one-cycle" and not self.training.warmup:
+            raise ValueError("the schedule one-cycle needs training.warmup above 0")
+
+    @property
+    def id(self) -> str:
+        """Name and version, `quick-v1`; also the name of the folder its records lie in."""
+        return f"{self.name}-v{self.version}"
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of everything that decides a result: not the status, summary or comments."""
+        rules = msgspec.to_builtins(self)
+        del rules["status"], rules["summary"]
+        return hashlib.sha256(msgspec.json.encode(rules, order="sorted")).hexdigest()
+
+    @property
+    def tunes(self) -> bool:
+        """Whether recipes are tried on validation images before the final runs."""
+        return len(self.recipes) > 1
+
+    def stage(self, name: StageName) -> Stage:
+        """The budget of a stage; without a [tune] table both are the final one."""
+        return self.tune if name == "tune" and self.tune else self.final
+
+    def recipe(self, name: str) -> Recipe:
+        """The recipe of that name; raises `KeyError` when there is none."""
+        return {recipe.name: recipe for recipe in self.recipes}[name]
+
+    def augmentation(self, recipe: Recipe) -> Augmentation:
+        """What a recipe does to training images."""
+        return self.augmentations.get(recipe.augmentation, Augmentation())
+
+
+def parse(text: str, where: str) -> Protocol:
+    """Read a protocol from TOML text; raises `ProtocolError` naming the file and the key."""
+    try:
+        return msgspec.toml.decode(text, type=Protocol)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ProtocolError(
+            str(error), where=where, hint="compare it with `fmbench protocols quick-v1`"
+        ) from error
+
+
+def load(name: str) -> Protocol:
+    """The protocol of that name, or the one in the file of that path.
+
+    Raises `UsageError` when there is none and `ProtocolError` when its file is malformed.
+    """
+    return parse(source(name), name)
+
+
+def source(name: str) -> str:
+    """The text of a protocol's file, by name or path; raises as `load` does."""
+    if name.endswith(".toml") or "/" in name:
+        try:
+            return Path(name).read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(
+                f"no protocol can be read there: {error}",
+                where=name,
+                hint="`fmbench protocols` lists the built-in ones",
+            ) from error
+    if name not in names():
+        raise UsageError(
+            f"there is no protocol {name!r}",
+            hint=f"choose one of {', '.join(names())}, or give the path of a .toml file",
+        )
+    return (resources.files("fmbench") / "protocols" / f"{name}.toml").read_text("utf-8")
+
+
+def names() -> list[str]:
+    """The built-in protocols, quickest first."""
+    folder = resources.files("fmbench") / "protocols"
+    found = [file.name.removesuffix(".toml") for file in folder.iterdir()]
+    order = ["quick", "lite", "standard"]
+    return sorted(
+        (name for name in found if "-v" in name),
+        key=lambda name: (order.index(name.rsplit("-v", 1)[0]), name),
+    )
+
+
+def heading(text: str) -> str:
+    """The comment block a protocol's file opens with, without its `#` signs."""
+    lines: list[str] = []
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            break
+        lines.append(line.removeprefix("#").removeprefix(" "))
+    return "\n".join(lines)

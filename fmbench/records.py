@@ -1,0 +1,147 @@
+"""The record: what one run leaves behind, and the key that says which run it was."""
+
+import hashlib
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from fmbench.environment import Environment
+from fmbench.protocol import DeviceKind, StageName
+
+Status = Literal["ok", "diverged", "invalid", "oom", "timeout", "failed", "crashed", "interrupted"]
+
+
+class _Part(Struct, frozen=True, forbid_unknown_fields=True):
+    pass
+
+
+class Plugin(_Part, frozen=True, kw_only=True):
+    """Where a model comes from: its distribution, as installed.
+
+    source:       SHA-256 of the distribution's installed files.
+    dependencies: versions of what the distribution declares, the core left out.
+    """
+
+    distribution: str
+    version: str
+    entry: str
+    source: str
+    dependencies: dict[str, str]
+
+
+class Run(_Part, frozen=True, kw_only=True):
+    """One run: model, protocol, stage, recipe and seed, with all that decides its result."""
+
+    model: str
+    plugin: Plugin
+    protocol: str
+    protocol_digest: str
+    stage: StageName
+    recipe: str
+    seed: int
+    device_kind: DeviceKind
+    semantics: int
+    torch: str
+
+    @property
+    def key(self) -> str:
+        """SHA-256 of this run: two runs of one key are the same run made twice."""
+        return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()
+
+    @property
+    def stem(self) -> str:
+        """What the names of this run's files begin with."""
+        model = self.model.replace("/", "+")
+        return f"{model}-{self.stage}-s{self.seed}-{self.key[:8]}"
+
+
+class Progress(_Part, frozen=True, kw_only=True):
+    """How far a run has come. `loss` is the mean training loss of the epoch so far."""
+
+    run: Run
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    loss: float | None
+    images_per_second: float
+
+
+class Result(_Part, frozen=True, kw_only=True):
+    """What is deterministic about a run: two runs are equal when these are.
+
+    curve: mean training loss of each epoch, null where it was not finite.
+    The scores are over `images` images of the test set (final) or of the validation split (tune);
+    they are null unless the status is ok.
+    """
+
+    status: Status
+    message: str = ""
+    images: int = 0
+    correct: int | None = None
+    log_loss: float | None = None
+    calibration_error: float | None = None
+    curve: tuple[float | None, ...] = ()
+    logits_sha256: str = ""
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of images classified right, 0 to 1."""
+        return None if self.correct is None else self.correct / self.images
+
+
+class Cost(_Part, frozen=True, kw_only=True):
+    """What a run took. Times are seconds, memory is bytes, FLOPs are of one image's forward pass.
+
+    train_seconds is the worker's clock around training alone; runner_seconds is the runner's own,
+    from the run's start to its end, building and evaluation included.
+    """
+
+    train_seconds: float = 0.0
+    runner_seconds: float = 0.0
+    images_per_second: float = 0.0
+    inference_images_per_second: float = 0.0
+    parameters: int = 0
+    forward_flops: int = 0
+    peak_memory: int = 0
+
+
+class Record(_Part, frozen=True, kw_only=True):
+    """The immutable file a run leaves behind, failures included."""
+
+    schema: Literal[1] = 1
+    id: str
+    key: str
+    created: str
+    reproducibility: Literal["bitwise", "statistical", "none"]
+    run: Run
+    result: Result
+    cost: Cost
+    environment: Environment
+
+    @property
+    def stem(self) -> str:
+        """What the names of this record's files begin with."""
+        return f"{self.run.stem}-{self.id}"
+
+    @property
+    def done(self) -> bool:
+        """Whether the run need not be made again: it was not merely interrupted."""
+        return self.result.status != "interrupted"
+
+
+def encode(record: Record) -> bytes:
+    """A record as indented JSON."""
+    return msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n"
+
+
+def decode(content: bytes) -> Record:
+    """Read a record; raises `ValueError` when it is malformed or its key is not its run's."""
+    try:
+        record = msgspec.json.decode(content, type=Record)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ValueError(str(error)) from error
+    if record.key != record.run.key:
+        raise ValueError("its key is not that of the run it describes")
+    return record

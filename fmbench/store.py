@@ -1,0 +1,139 @@
+"""The store: one folder of immutable record files for each protocol in a results folder."""
+
+import io
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fmbench import files, protocol, records
+from fmbench.errors import StoreError
+from fmbench.protocol import Protocol
+from fmbench.records import Record
+
+RECORD_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a store holds: its records, in the order of their file names, and unreadable files."""
+
+    records: tuple[Record, ...]
+    problems: tuple[str, ...]
+
+
+class Store:
+    """The records made under one protocol in a results folder.
+
+    RESULTS/PROTOCOL/records/ holds a .json for each run, beside it a .npy of the predicted classes
+    and, when the plugin printed anything, a .log. RESULTS/PROTOCOL/protocol-DIGEST.toml is the
+    protocol they were made under, and RESULTS/PROTOCOL/work/ is scratch.
+    """
+
+    def __init__(self, results: Path, protocol: str) -> None:
+        self.folder = results / protocol
+        self.records = self.folder / "records"
+        self.work = self.folder / "work"
+
+    def make(self) -> None:
+        """Make the folders; raises `StoreError` when that is not possible."""
+        files.make_folder(self.records)
+        files.make_folder(self.work)
+
+    def add(
+        self, record: Record, predictions: NDArray[np.uint8] | None = None, log: bytes = b""
+    ) -> None:
+        """Store a record for good. The record itself comes last: its file is the mark of commit."""
+        if predictions is not None:
+            files.write_new(self.path(record, ".npy"), npy_bytes(predictions))
+        if log:
+            files.write_new(self.path(record, ".log"), log)
+        files.write_new(self.path(record, ".json"), records.encode(record))
+
+    def read(self) -> Contents:
+        """Everything in the store; a file that cannot be read is a problem, not an error."""
+        found, problems = [], []
+        for path in sorted(self.records.glob("*.json")):
+            if path.name.startswith("."):
+                continue
+            try:
+                if path.stat().st_size > RECORD_BYTES:
+                    raise ValueError(f"it is larger than {RECORD_BYTES} bytes")
+                found.append(records.decode(path.read_bytes()))
+            except (OSError, ValueError) as error:
+                problems.append(f"{path.name} is not a record: {error}")
+        return Contents(tuple(found), tuple(problems))
+
+    def keep_protocol(self, digest: str, text: str) -> None:
+        """Keep the text of the protocol that records are made under beside them."""
+        files.write(self._protocol_path(digest), text.encode())
+
+    def protocol(self) -> Protocol:
+        """The protocol of the newest record, as it was kept.
+
+        Raises `StoreError` when there is no record, or its protocol was not kept.
+        """
+        found = self.read().records
+        if not found:
+            raise StoreError(
+                "holds no records", where=str(self.folder), hint="make some with: fmbench run --all"
+            )
+        newest = max(found, key=lambda record: (record.created, record.id))
+        path = self._protocol_path(newest.run.protocol_digest)
+        try:
+            return protocol.parse(path.read_text("utf-8"), str(path))
+        except OSError as error:
+            raise StoreError(
+                "is missing: the protocol its records were made under",
+                where=str(path),
+                hint="copy it from where the records come from",
+            ) from error
+
+    def _protocol_path(self, digest: str) -> Path:
+        return self.folder / f"protocol-{digest[:8]}.toml"
+
+    def predictions(self, record: Record) -> NDArray[np.uint8]:
+        """The predicted class of each test image, uint8 (n,).
+
+        Raises `StoreError` when the file is missing or does not fit its record.
+        """
+        path = self.path(record, ".npy")
+        try:
+            array: NDArray[np.uint8] = np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise StoreError(f"cannot be read: {error}", where=str(path)) from error
+        if array.shape != (record.result.images,) or array.dtype != np.uint8:
+            raise StoreError("does not fit its record", where=str(path))
+        return array
+
+    def log(self, record: Record) -> str:
+        """What the plugin printed in that run's job, at most 256 kB of it."""
+        try:
+            return self.path(record, ".log").read_text("utf-8", "replace")
+        except OSError:
+            return ""
+
+    def path(self, record: Record, suffix: str) -> Path:
+        """Where a file of a record lies."""
+        return self.records / f"{record.stem}{suffix}"
+
+
+def npy_bytes(array: NDArray[np.uint8]) -> bytes:
+    """An array as the bytes of a .npy file."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def protocols_in(results: Path) -> list[str]:
+    """The protocols a results folder has records of, sorted."""
+    return sorted(folder.parent.name for folder in results.glob("*/records") if folder.is_dir())
+
+
+def published() -> Path:
+    """The results published with this version of fmbench: in its wheel, or in its checkout."""
+    package = Path(str(resources.files("fmbench")))
+    packaged = package / "published"
+    return packaged if packaged.is_dir() else package.parent / "results" / "published"

@@ -1,0 +1,27 @@
+"""What a model costs before it is trained: parameters and floating-point operations."""
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from fmbench.training.loop import check_output
+
+
+def parameters(model: nn.Module) -> int:
+    """The number of trainable parameters, shared ones counted once."""
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+@torch.no_grad()
+def forward_flops(model: nn.Module, image: Tensor) -> int:
+    """Floating-point operations of one image's forward pass; shape (1, channels, size, size).
+
+    Counted by torch's FlopCounterMode: matrix products, convolutions and attention, a
+    multiplication with its addition as two. Leaves the model in evaluation mode.
+    Raises `InvalidOutputError` when the output is not what the contract says.
+    """
+    model.eval()
+    with FlopCounterMode(display=False) as counter:
+        output = model(image)
+    check_output(output, 1)
+    return int(counter.get_total_flops())

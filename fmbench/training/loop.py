@@ -1,0 +1,170 @@
+"""The one training loop, and the evaluation after it."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from fmbench.contract import CLASSES
+from fmbench.protocol import Protocol, Recipe, Stage
+from fmbench.training import devices
+from fmbench.training.batches import Images
+
+SECONDS_BETWEEN_REPORTS = 1.0
+STEPS_BEFORE_FIRST_REPORT = 10
+
+Report = Callable[[int, int, int, float, float], None]
+"""Takes epoch, step, steps an epoch, mean loss of the epoch so far, images per second."""
+
+
+class DivergedError(Exception):
+    """The training loss is no longer a finite number."""
+
+
+class InvalidOutputError(Exception):
+    """A model's output is not a float tensor of shape (batch, classes)."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training leaves beside the model. seconds: training alone, device synchronised."""
+
+    curve: tuple[float, ...]
+    seconds: float
+    images: int
+
+
+def train(
+    model: nn.Module,
+    images: Images,
+    labels: Tensor,
+    *,
+    protocol: Protocol,
+    stage: Stage,
+    recipe: Recipe,
+    seed: int,
+    report: Report,
+) -> Trained:
+    """Train a model in place by a protocol's recipe.
+
+    labels: int64 (n,) on the device. The last incomplete batch of an epoch is left out.
+    Raises `DivergedError` at the end of an epoch whose loss is not finite.
+    """
+    device = labels.device
+    rules = protocol.devices[device.type]  # type: ignore[index]
+    batch_size = protocol.training.batch_size
+    steps = len(labels) // batch_size
+    optimizer = make_optimizer(model, recipe)
+    schedule = make_schedule(optimizer, protocol, recipe, steps * stage.epochs)
+    model.train()
+    curve: list[float] = []
+    seconds = 0.0
+    for epoch in range(1, stage.epochs + 1):
+        devices.seed_everything(protocol.id, seed, f"epoch {epoch}")
+        loss_sum = torch.zeros((), device=device)
+        devices.synchronize(device)
+        start = last_report = time.perf_counter()
+        order = torch.randperm(len(labels), device=device)[: steps * batch_size]
+        for step, index in enumerate(order.view(steps, batch_size), start=1):
+            batch = images.batch(index)
+            with devices.autocast(device, rules):
+                loss = functional.cross_entropy(
+                    model(batch),
+                    labels[index],
+                    label_smoothing=protocol.training.label_smoothing,
+                )
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            schedule.step()
+            loss_sum += loss.detach()
+            now = time.perf_counter()
+            if now - last_report >= SECONDS_BETWEEN_REPORTS and step >= STEPS_BEFORE_FIRST_REPORT:
+                last_report = now
+                rate = step * batch_size / (now - start)
+                report(epoch, step, steps, loss_sum.item() / step, rate)
+        devices.synchronize(device)
+        elapsed = time.perf_counter() - start
+        seconds += elapsed
+        curve.append(loss_sum.item() / steps)
+        report(epoch, steps, steps, curve[-1], steps * batch_size / elapsed)
+        if not math.isfinite(curve[-1]):
+            raise DivergedError(f"the training loss was {curve[-1]} after epoch {epoch}")
+    return Trained(tuple(curve), seconds, stage.epochs * steps * batch_size)
+
+
+@torch.inference_mode()
+def predict(
+    model: nn.Module, images: Images, *, protocol: Protocol, device: torch.device
+) -> tuple[Tensor, float]:
+    """Logits of every image, float32 (n, classes) on the CPU, and the seconds they took.
+
+    Raises `InvalidOutputError` when the model's output has another shape or is not floating.
+    """
+    rules = protocol.devices[device.type]  # type: ignore[index]
+    model.eval()
+    logits = []
+    devices.synchronize(device)
+    start = time.perf_counter()
+    everything = torch.arange(len(images), device=device)
+    for index in torch.split(everything, protocol.training.evaluation_batch_size):
+        with devices.autocast(device, rules):
+            output = model(images.batch(index))
+        check_output(output, len(index))
+        logits.append(output.float())
+    devices.synchronize(device)
+    seconds = time.perf_counter() - start
+    return torch.cat(logits).cpu(), seconds
+
+
+def check_output(output: object, count: int) -> None:
+    """Raise `InvalidOutputError` unless `output` is floating and of shape (count, classes)."""
+    if not isinstance(output, Tensor):
+        raise InvalidOutputError(f"the model returned a {type(output).__name__}, not a tensor")
+    if output.shape != (count, CLASSES) or not output.is_floating_point():
+        raise InvalidOutputError(
+            f"the model returned {output.dtype} of shape {tuple(output.shape)}, "
+            f"not floats of shape ({count}, {CLASSES})"
+        )
+
+
+def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """The recipe's optimiser; weight decay acts on parameters of two or more dimensions."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(
+            groups,
+            lr=recipe.learning_rate,
+            momentum=recipe.momentum,
+            nesterov=recipe.momentum > 0,
+            fused=True,
+        )
+    return torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
+
+
+def make_schedule(
+    optimizer: torch.optim.Optimizer, protocol: Protocol, recipe: Recipe, steps: int
+) -> torch.optim.lr_scheduler.LRScheduler:
+    """The protocol's learning-rate schedule over that many steps."""
+    match protocol.training.schedule:
+        case "constant":
+            return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
+        case "cosine":
+            return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
+        case "one-cycle":
+            return torch.optim.lr_scheduler.OneCycleLR(
+                optimizer,
+                max_lr=recipe.learning_rate,
+                total_steps=steps,
+                pct_start=protocol.training.warmup,
+                cycle_momentum=False,
+            )

@@ -1,0 +1,166 @@
+"""What tests share: a tiny data set that can be learnt, protocols for it, plugins made to order."""
+
+import hashlib
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from numpy.typing import NDArray
+
+from fmbench.data import FILES
+
+settings.register_profile("no-clock", deadline=None, database=None)
+settings.load_profile("no-clock")  # no test waits on a clock for its verdict
+
+TRAIN, TEST = 320, 100
+
+TINY = """
+name = "tiny"
+version = 1
+summary = "For tests."
+seeds = [1, 2]
+
+[data]
+mean = 0.3
+deviation = 0.3
+validation_images = 60
+split_seed = 1
+
+[data.sha256]
+{digests}
+
+[training]
+batch_size = 16
+evaluation_batch_size = 64
+schedule = "one-cycle"
+warmup = 0.3
+
+[devices.cpu]
+precision = "float32"
+
+[final]
+epochs = 2
+
+[[recipes]]
+name = "adamw"
+optimizer = "adamw"
+learning_rate = 0.01
+"""
+
+
+@dataclass(frozen=True)
+class TinyData:
+    """Four idx files of a small, learnable data set, and protocol text that names their digests."""
+
+    folder: Path
+    protocol: Path
+
+    def variant(self, path: Path, *changes: tuple[str, str]) -> Path:
+        """Write the protocol to `path` with pieces of its text replaced."""
+        text = self.protocol.read_text()
+        for old, new in changes:
+            assert old in text
+            text = text.replace(old, new)
+        path.write_text(text)
+        return path
+
+
+def idx(array: NDArray[np.uint8]) -> bytes:
+    """An array as the bytes of an idx file."""
+    shape = b"".join(size.to_bytes(4, "big") for size in array.shape)
+    return bytes([0, 0, 8, array.ndim]) + shape + array.tobytes()
+
+
+def tiny_images(count: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Noise with a bright block whose place tells the class."""
+    random = np.random.RandomState(seed)
+    labels = random.permutation(np.arange(count, dtype=np.uint8) % 10)
+    images = random.randint(0, 120, (count, 28, 28)).astype(np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        row, column = divmod(int(label), 5)
+        image[4 + 12 * row : 12 + 12 * row, 5 * column : 5 * column + 5] += 100
+    return images, labels
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> TinyData:
+    """The tiny data set on disk."""
+    folder = tmp_path_factory.mktemp("tiny")
+    arrays = (*tiny_images(TRAIN, 1), *tiny_images(TEST, 2))
+    names = ("train_images", "train_labels", "test_images", "test_labels")
+    digests = []
+    for file, name, array in zip(FILES, names, arrays, strict=True):
+        content = idx(array)
+        (folder / file).write_bytes(content)
+        digests.append(f'{name} = "{hashlib.sha256(content).hexdigest()}"')
+    protocol = folder / "tiny.toml"
+    protocol.write_text(TINY.format(digests="\n".join(digests)))
+    return TinyData(folder, protocol)
+
+
+Install = Callable[..., None]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """A folder on the path of child processes that plugins can be installed into."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def install(site: Path) -> Install:
+    """Install a distribution into `site`: a module and the real metadata an installer writes."""
+
+    def install(name: str, code: str, *, version: str = "1.0", entry: str = "") -> None:
+        module = name.replace("-", "_")
+        (site / f"{module}.py").write_text(textwrap.dedent(code))
+        info = site / f"{module}-{version}.dist-info"
+        info.mkdir(exist_ok=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        (info / "entry_points.txt").write_text(f"[fmbench]\n{name} = {entry or module}\n")
+        (info / "RECORD").write_text(
+            f"{module}.py,,\n{info.name}/METADATA,,\n{info.name}/RECORD,,\n"
+        )
+
+    return install
+
+
+Fmbench = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def environment(site: Path, tmp_path: Path) -> dict[str, str]:
+    """The environment of child processes: `site` on the path, a cache of their own."""
+    return {
+        **os.environ,
+        "PYTHONPATH": str(site),
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        "COLUMNS": "200",
+        "NO_COLOR": "1",
+    }
+
+
+@pytest.fixture
+def fmbench(environment: dict[str, str], tmp_path: Path) -> Fmbench:
+    """Run the command as a user would, in an empty folder."""
+
+    def run(*arguments: object, **extra: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [Path(sys.executable).with_name("fmbench"), *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env={**environment, **extra},
+            timeout=250,
+        )
+
+    return run

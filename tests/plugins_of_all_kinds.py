@@ -1,0 +1,20 @@
+"""Source code of plugins, good and bad, for tests to install."""
+
+HEADER = """
+import fmbench
+
+def linear(spec):
+    from torch import nn
+    return nn.Sequential(nn.Flatten(), nn.Linear(spec.channels * spec.size**2, spec.classes))
+"""
+
+
+def offering(*models: str, extra: str = "") -> str:
+    """A module that offers models by the expressions of their build functions."""
+    listed = ", ".join(
+        f"fmbench.Model({name!r}, {build})" for name, build in (one.split("=", 1) for one in models)
+    )
+    return f"{HEADER}\n{extra}\n@fmbench.hookimpl\ndef fmbench_models():\n    return [{listed}]\n"
+
+
+GOOD = offering("good=linear")

@@ -1,0 +1,183 @@
+"""The board: which records stand on it, and that it says what it leaves out."""
+
+import csv
+import io
+import json
+import random
+
+import msgspec
+import pytest
+
+import samples
+from conftest import TinyData
+from fmbench import protocol
+from fmbench.leaderboard import formats, words
+from fmbench.leaderboard.board import make_board
+from fmbench.protocol import Protocol
+from fmbench.records import Record
+
+
+@pytest.fixture
+def rules(tiny: TinyData) -> Protocol:
+    """The tiny protocol: seeds 1 and 2."""
+    return protocol.load(str(tiny.protocol))
+
+
+def final(rules: Protocol, model: str = "m", seed: int = 1, **fields: object) -> Record:
+    """A final record under a protocol; fields of the run and of the record."""
+    run_fields = {key: fields.pop(key) for key in list(fields) if hasattr(samples.RUN, key)}
+    of = samples.run(model=model, seed=seed, protocol_digest=rules.digest, **run_fields)
+    return samples.record(of, **fields)  # type: ignore[arg-type]
+
+
+def test_rows_are_means_over_seeds_best_first(rules: Protocol) -> None:
+    """A row's accuracy is the mean of its seeds, with both uncertainties and n."""
+    board = make_board(
+        rules,
+        [final(rules, "a", seed, correct=70 + seed) for seed in (1, 2)]
+        + [final(rules, "b", seed, correct=80 + seed) for seed in (1, 2)],
+    )
+    assert [(row.model, row.accuracy, row.status) for row in board.rows] == [
+        ("b", pytest.approx(0.815), "ok"),
+        ("a", pytest.approx(0.715), "ok"),
+    ]
+    best = board.rows[0]
+    assert (best.accuracy_lowest_seed, best.accuracy_highest_seed) == (0.81, 0.82)
+    assert best.accuracy_image_margin == pytest.approx(
+        1.96 * (0.815 * 0.185 / 100) ** 0.5, rel=1e-3
+    )
+    assert (best.seeds, best.test_images) == (2, 100)
+
+
+@pytest.mark.parametrize("status", ["diverged", "invalid", "oom", "timeout", "failed", "crashed"])
+def test_a_failed_seed_stays_visible_and_below_complete_rows(rules: Protocol, status: str) -> None:
+    """A row with a failed seed says so and comes after every complete row, however good."""
+    board = make_board(
+        rules,
+        [
+            final(rules, "good", 1, correct=99),
+            final(rules, "good", 2, status=status),
+            final(rules, "plain", 1, correct=50),
+            final(rules, "plain", 2, correct=50),
+        ],
+    )
+    assert [row.model for row in board.rows] == ["plain", "good"]
+    assert board.rows[1].status == f"1 of 2 seeds: 1 {status}"
+    assert status in formats.to_markdown(board)
+
+
+def test_a_model_that_only_failed_has_a_row(rules: Protocol) -> None:
+    """Failures are rows: a model without one good seed is still there, without numbers."""
+    board = make_board(rules, [final(rules, "m", seed, status="crashed") for seed in (1, 2)])
+    assert board.rows[0].status == "0 of 2 seeds: 2 crashed"
+    assert board.rows[0].accuracy is None
+
+
+def test_records_of_another_protocol_text_never_mix(rules: Protocol) -> None:
+    """Records under another digest are left out, and counted aloud."""
+    stranger = samples.record(samples.run(seed=2), correct=1)
+    board = make_board(rules, [final(rules), stranger])
+    assert board.rows[0].status == "1 of 2 seeds"
+    assert any("1 records of another version" in note for note in board.notes)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"torch": "9"},
+        {"semantics": 9},
+        {"plugin": msgspec.structs.replace(samples.PLUGIN, version="9")},
+        {"plugin": msgspec.structs.replace(samples.PLUGIN, source="9" * 64)},
+        {"plugin": msgspec.structs.replace(samples.PLUGIN, dependencies={"torch": "9"})},
+        {"recipe": "other"},
+    ],
+)
+def test_what_was_made_differently_is_never_pooled(
+    rules: Protocol, change: dict[str, object]
+) -> None:
+    """Of two sets made with different software or recipes the newest counts, the rest is named."""
+    old = final(rules, seed=1, correct=10, created="2026-01-01T00:00:00Z")
+    new = final(rules, seed=2, correct=90, created="2026-01-02T00:00:00Z", **change)
+    board = make_board(rules, [old, new])
+    assert [row.accuracy for row in board.rows] == [0.9]
+    assert board.rows[0].status == "1 of 2 seeds"
+    assert any("1 records made with other versions" in note for note in board.notes)
+
+
+def test_one_name_from_two_distributions_is_two_rows(rules: Protocol) -> None:
+    """A row is a distribution and a model, not a name."""
+    other = msgspec.structs.replace(samples.PLUGIN, distribution="plugin-b")
+    board = make_board(rules, [final(rules), final(rules, plugin=other)])
+    assert [row.distribution for row in board.rows] == ["plugin-a", "plugin-b"]
+
+
+def test_of_one_seed_the_newest_good_record_counts(rules: Protocol) -> None:
+    """The same seed twice is one seed; a later failure does not hide an earlier success."""
+    board = make_board(
+        rules,
+        [
+            final(rules, seed=1, correct=10, id="1", created="2026-01-01T00:00:00Z"),
+            final(rules, seed=1, correct=20, id="2", created="2026-01-02T00:00:00Z"),
+            final(rules, seed=1, status="failed", id="3", created="2026-01-03T00:00:00Z"),
+        ],
+    )
+    assert (board.rows[0].seeds, board.rows[0].accuracy) == (1, 0.2)
+
+
+def test_the_order_of_records_changes_no_byte(rules: Protocol) -> None:
+    """Shuffled records give the same Markdown, CSV and JSON."""
+    found = [final(rules, f"m{n % 5}", 1 + n % 2, id=f"{n:08}") for n in range(20)]
+    before = make_board(rules, found)
+    random.Random(0).shuffle(found)
+    after = make_board(rules, found)
+    for render in (formats.to_markdown, formats.to_csv, formats.to_json):
+        assert render(before) == render(after)
+
+
+def test_csv_and_json_hold_the_same_numbers(rules: Protocol) -> None:
+    """The CSV and the JSON of a board agree, unrounded."""
+    board = make_board(rules, [final(rules, correct=77)])
+    row = next(csv.DictReader(io.StringIO(formats.to_csv(board))))
+    content = json.loads(formats.to_json(board))
+    assert float(row["accuracy"]) == content["rows"][0]["accuracy"] == 0.77
+    assert content["schema"] == 1
+
+
+def test_csv_cells_cannot_start_a_formula(rules: Protocol) -> None:
+    """Text from a plugin that a spreadsheet would run is made inert."""
+    evil = msgspec.structs.replace(samples.PLUGIN, version="=1+1")
+    text = formats.to_csv(make_board(rules, [final(rules, plugin=evil)]))
+    assert next(csv.DictReader(io.StringIO(text)))["version"] == "'=1+1"
+
+
+def test_markdown_cells_cannot_break_the_table(rules: Protocol) -> None:
+    """A pipe in a plugin's text does not add a column."""
+    evil = msgspec.structs.replace(samples.PLUGIN, version="1|2")
+    lines = formats.to_markdown(make_board(rules, [final(rules, plugin=evil)])).splitlines()
+    header, _, row = lines[2:5]
+    assert header.count("|") == row.replace("\\|", "").count("|")
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (0, "0"),
+        (7, "7"),
+        (7850, "7.85 k"),
+        (999.6, "1.00 k"),
+        (128_806_154, "129 M"),
+        (0.5, "0.50"),
+    ],
+)
+def test_short_numbers_keep_three_digits(number: float, said: str) -> None:
+    """Large numbers are shortened with the right unit."""
+    assert words.short(number) == said
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.123, "0.12 s"), (9.9, "9.9 s"), (59.4, "59 s"), (59.6, "1 min 00 s"), (7260, "2 h 01 min")],
+)
+def test_durations_read_as_people_say_them(seconds: float, said: str) -> None:
+    """Seconds, minutes and hours switch where people switch."""
+    assert words.duration(seconds) == said

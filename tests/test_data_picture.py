@@ -1,0 +1,54 @@
+"""The picture of the classes is whole, and the same each time."""
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from fmbench.data import LABELS, Dataset, class_picture
+
+
+@pytest.fixture
+def blocks() -> Dataset:
+    """Return a data set of black squares, three a class except for two of class 9."""
+    labels = np.delete(np.repeat(np.arange(10, dtype=np.uint8), 3), -1)
+    images = np.full((len(labels), 28, 28), 255, dtype=np.uint8)
+    return Dataset(images, labels, images[:0], labels[:0])
+
+
+def test_picture_has_every_sample_on_white(tmp_path: Path, blocks: Dataset) -> None:
+    """Each of the first `columns` images of a class is drawn once, dark, and the rest is white."""
+    path = tmp_path / "classes.png"
+    class_picture(blocks, path, columns=3)
+    page = imread(path)[..., 0]
+    assert page[0].min() == page[-1].min() == page[:, 0].min() == page[:, -1].min() == 1.0
+    width = 3 * (84 + 12) - 12
+    samples = page[:, -width - 24 : -24]
+    assert (samples == 0).sum() == 29 * 84 * 84
+    assert (samples == 1).sum() == samples.size - 29 * 84 * 84
+    names = page[:, : -width - 24]
+    rows = [names[24 + row * 96 : 24 + row * 96 + 84] for row in range(len(LABELS))]
+    assert all((row < 0.5).any() for row in rows)
+
+
+def test_picture_has_deterministic_bytes(
+    tmp_path: Path, blocks: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same data give the same bytes, with no version or date in them, whatever matplotlibrc."""
+    import matplotlib
+
+    class_picture(blocks, tmp_path / "a.png", columns=2)
+    with matplotlib.rc_context(
+        {"savefig.bbox": "tight", "savefig.dpi": 50, "font.size": 30, "image.cmap": "hot"}
+    ):
+        class_picture(blocks, tmp_path / "b.png", columns=2)
+    data = (tmp_path / "a.png").read_bytes()
+    assert data == (tmp_path / "b.png").read_bytes()
+    at, kinds = 8, []
+    while at < len(data):
+        length, kind = struct.unpack(">I4s", data[at : at + 8])
+        kinds.append(kind)
+        at += 12 + length
+    assert set(kinds) <= {b"IHDR", b"pHYs", b"IDAT", b"IEND"}

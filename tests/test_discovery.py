@@ -1,0 +1,158 @@
+"""Discovery: plugins of all kinds as real metadata in a real folder, asked in real children."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import Fmbench, Install
+from fmbench import discovery
+from fmbench.errors import PluginError
+from fmbench.execution import selection
+from plugins_of_all_kinds import GOOD, HEADER, offering
+
+BAD = {
+    "import-error": ("import nothing_of_this_name", "ModuleNotFoundError"),
+    "syntax-error": ("def broken(:", "SyntaxError"),
+    "exits": ("raise SystemExit(0)", "SystemExit"),
+    "dies": ("import os; os._exit(0)", "exit status 0"),
+    "segfaults": ("import ctypes; ctypes.string_at(0)", "SIGSEGV"),
+    "interrupts": ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+    "misspelt": (f"{HEADER}\n@fmbench.hookimpl\ndef fmbench_model(): return []", "fmbench_model"),
+    "unmarked": (f"{HEADER}\ndef fmbench_models(): return []", "not marked"),
+    "empty": ("", "implements no hook"),
+    "returns-none": (f"{HEADER}\n@fmbench.hookimpl\ndef fmbench_models(): pass", "None"),
+    "offers-text": (f"{HEADER}\n@fmbench.hookimpl\ndef fmbench_models(): return ['m']", "str"),
+    "twins": (offering("twin=linear", "twin=linear"), "two models named twin"),
+    "hostile": (offering("../x=linear"), "not a model name"),
+    "raises": (f"{HEADER}\n@fmbench.hookimpl\ndef fmbench_models(): 1 / 0", "ZeroDivisionError"),
+}
+
+
+@pytest.fixture
+def found(site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make this process and its children see `site` and nothing that is installed besides."""
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.syspath_prepend(str(site))
+    real = discovery.metadata.distributions
+    monkeypatch.setattr(discovery.metadata, "distributions", lambda: real(path=[str(site)]))
+    return site
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_broken_plugin_costs_only_its_own_models(
+    found: Path, install: Install, name: str
+) -> None:
+    """Whatever a plugin does when it is loaded is its own problem; the good one is there."""
+    code, said = BAD[name]
+    install(f"bad-{name}", code)
+    install("zz-good", GOOD)
+    catalogue = discovery.catalogue()
+    assert [model.name for model in catalogue.models] == ["good"]
+    assert [problem.entry for problem in catalogue.problems] == [f"bad-{name}[bad-{name}]"]
+    assert said in catalogue.problems[0].what
+
+
+def test_a_plugin_that_hangs_is_given_up(
+    found: Path, install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An endless import ends at the time limit, children and all."""
+    monkeypatch.setattr(discovery, "CHILD_SECONDS", 3)
+    install("bad-hangs", "while True: pass")
+    install("zz-good", GOOD)
+    catalogue = discovery.catalogue()
+    assert [model.name for model in catalogue.models] == ["good"]
+    assert "still busy" in catalogue.problems[0].what
+
+
+def test_the_answer_is_cached_until_a_file_changes(
+    found: Path, install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second look asks no child; an edited plugin does, and its source digest differs."""
+    install("plugin-a", GOOD)
+    first = discovery.catalogue()
+    with monkeypatch.context() as patch:
+        patch.setattr(discovery, "_run_child", lambda *_: pytest.fail("a child was asked"))
+        assert discovery.catalogue() == first
+    install("plugin-a", offering("better=linear"))
+    second = discovery.catalogue()
+    assert [model.name for model in second.models] == ["better"]
+    assert second.models[0].plugin.source != first.models[0].plugin.source
+
+
+def test_a_child_that_died_is_asked_again(found: Path, install: Install) -> None:
+    """A crash at import is not cached: the next look tries again."""
+    install("bad-dies", "import os; os._exit(1)")
+    discovery.catalogue()
+    assert not list((found.parent / "cache").rglob("catalogue-*"))
+
+
+def test_provenance_names_what_is_installed(found: Path, install: Install) -> None:
+    """A model carries its distribution, version, entry and source digest."""
+    install("plugin-a", GOOD, version="2.5")
+    plugin = discovery.catalogue().models[0].plugin
+    assert (plugin.distribution, plugin.version, plugin.entry) == ("plugin-a", "2.5", "plugin-a")
+    assert len(plugin.source) == 64
+
+
+FAMILY = f"""{HEADER}
+def resolve(name):
+    size = name.removeprefix("wide/")
+    if not size.isdigit():
+        raise LookupError(f"{{size}} is not a width; try wide/8")
+    return fmbench.Model(name, linear)
+
+@fmbench.hookimpl
+def fmbench_models():
+    return [fmbench.Family("wide/", resolve, listed=["wide/4"])]
+"""
+
+
+def test_members_of_a_family_are_resolved_on_request(found: Path, install: Install) -> None:
+    """Listed members are in the catalogue; any other is found by its name, or its reason is."""
+    install("plugin-a", FAMILY)
+    catalogue = discovery.catalogue()
+    assert [model.name for model in catalogue.models] == ["wide/4"]
+    assert [model.name for model in selection.select(catalogue, ["wide/9"])] == ["wide/9"]
+    with pytest.raises(PluginError, match="not a width"):
+        selection.select(catalogue, ["wide/x"])
+
+
+def test_a_plugin_is_loaded_for_training_by_its_provenance(found: Path, install: Install) -> None:
+    """A worker gets the very model the catalogue named, or an error that says it is gone."""
+    install("plugin-a", GOOD)
+    plugin = discovery.catalogue().models[0].plugin
+    try:
+        assert discovery.load_model(plugin, "good").name == "good"
+        with pytest.raises(PluginError, match="no longer"):
+            discovery.load_model(plugin, "gone")
+    finally:
+        sys.modules.pop("plugin_a", None)
+
+
+def test_models_lists_good_and_bad(fmbench: Fmbench, install: Install) -> None:
+    """`fmbench models` shows models, and below them each problem with its hint; JSON has both."""
+    install("plugin-a", GOOD)
+    install("bad-one", "import nothing_of_this_name")
+    shown = fmbench("models")
+    assert shown.returncode == 0
+    assert "good" in shown.stdout
+    assert "problem in bad-one[bad-one] 1.0: ModuleNotFoundError" in shown.stdout
+    content = json.loads(fmbench("models", "--json").stdout)
+    assert "good" in [model["name"] for model in content["models"]]
+    assert content["problems"][0]["entry"] == "bad-one[bad-one]"
+
+
+def test_a_name_two_plugins_offer_must_be_asked_for_in_full(found: Path, install: Install) -> None:
+    """A bare name that two distributions offer is an error that names both."""
+    install("plugin-a", GOOD)
+    install("plugin-b", GOOD)
+    catalogue = discovery.catalogue()
+    with pytest.raises(selection.UsageError) as caught:
+        selection.select(catalogue, ["good"])
+    assert "plugin-a:good or plugin-b:good" in caught.value.hint
+    chosen = selection.select(catalogue, ["plugin-b:good"])
+    assert [model.plugin.distribution for model in chosen] == ["plugin-b"]
+    assert len(selection.select(catalogue, ["*"])) == 2

@@ -1,0 +1,102 @@
+"""What README and the other pages say is true: run, or generated."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import generated
+from conftest import Fmbench, TinyData
+from fmbench import protocol
+from fmbench.errors import ExitCode
+from fmbench.store import Store
+
+ROOT = generated.ROOT
+README = generated.README.read_text("utf-8")
+PAGES = sorted(
+    path
+    for pattern in ("*.md", "results/*.md", "plugins/*.md", "plugins/*/*.md")
+    for path in ROOT.glob(pattern)
+)
+
+
+def block(language: str) -> str:
+    """The code block of that language in README."""
+    match = re.search(rf"```{language}\n(.*?)```", README, re.DOTALL)
+    assert match
+    return match[1]
+
+
+@pytest.mark.parametrize("path", [path for path, _ in generated.files()], ids=str)
+def test_generated_files_are_fresh(path: Path) -> None:
+    """Published boards and README's table are what the records say; `tox -e docs` writes them."""
+    assert path.read_text("utf-8") == dict(generated.files())[path]
+
+
+def test_the_published_board_of_quick_v1_is_whole() -> None:
+    """Every listed model has an ok row made under the released protocol, on a named commit."""
+    store = Store(generated.PUBLISHED, "quick-v1")
+    contents = store.read()
+    assert contents.problems == ()
+    assert {record.result.status for record in contents.records} == {"ok"}
+    assert {record.run.protocol_digest for record in contents.records} == {
+        protocol.load("quick-v1").digest
+    }
+    for record in contents.records:
+        assert re.fullmatch("[0-9a-f]{40}", record.environment.commit)
+        assert record.result.accuracy is not None
+        assert record.result.accuracy > 0.6
+        assert len(store.predictions(record)) == 10_000
+
+
+def test_the_plugin_in_the_readme_works(
+    fmbench: Fmbench, site: Path, tiny: TinyData, tmp_path: Path
+) -> None:
+    """README's plugin, installed as it stands, has at most 11 lines and gets a row."""
+    code, project = block("python"), block("toml")
+    assert len([line for line in code.splitlines() if line]) <= 11
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "my_plugin.py").write_text(code)
+    (tmp_path / "mine" / "pyproject.toml").write_text(project)
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation",
+         "--target", site, tmp_path / "mine"],
+        check=True,
+    )  # fmt: skip
+    assert "my-plugin 0.1.0" in fmbench("models").stdout
+    ran = fmbench("run", "my-softmax", "--protocol", tiny.protocol, "--data-dir", tiny.folder)
+    assert ran.returncode == 0, ran.stderr
+    assert "my-softmax" in ran.stdout
+
+
+def test_every_command_the_pages_name_exists(fmbench: Fmbench) -> None:
+    """Each `fmbench COMMAND` in a page is a command, each option one of its options."""
+    for page in PAGES:
+        for command, rest in re.findall(r"`fmbench ([a-z]+)([^`]*)`", page.read_text("utf-8")):
+            text = fmbench(command, "--help").stdout
+            assert text.startswith(f"Usage: fmbench {command}"), f"{page}: {command}"
+            for option in re.findall(r"--[a-z-]+", rest):
+                assert option in text, f"{page}: fmbench {command} {option}"
+
+
+def test_the_readme_tells_the_exit_codes() -> None:
+    """Every exit code is in README with its number."""
+    sentence = README[README.index("Exit codes:") :].partition("\n\n")[0]
+    numbers = [int(number) for number in re.findall(r"\b(\d+) [a-z]", sentence)]
+    assert numbers == [code.value for code in ExitCode]
+
+
+def test_local_links_lead_somewhere() -> None:
+    """Every relative link in a page is a file or folder of the checkout."""
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):
+            assert (page.parent / target).exists(), f"{page}: {target}"
+
+
+def test_the_layout_in_the_readme_is_the_layout() -> None:
+    """Each folder README names is there."""
+    layout = README[README.index("## Layout") :]
+    for folder in re.findall(r"^([a-z]+)/ ", layout, re.MULTILINE):
+        assert (ROOT / folder).is_dir()

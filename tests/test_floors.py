@@ -1,0 +1,104 @@
+"""The floors of the house: a module imports only from floors below its own."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import fmbench
+
+PACKAGE = Path(fmbench.__file__).parent
+FLOORS = (
+    ("errors",),
+    ("contract", "protocol", "files"),
+    ("environment",),
+    ("records", "data"),
+    ("hookspecs", "scoring", "store"),
+    ("__init__",),
+    ("discovery", "training", "leaderboard"),
+    ("execution.job",),
+    ("execution.worker", "execution.engines", "execution.judge", "execution.plan"),
+    ("execution.watch", "execution.estimate", "execution.selection"),
+    ("execution.runner",),
+    ("execution.session",),
+    ("console",),
+    ("cli",),
+)
+FLOOR = {name: number for number, floor in enumerate(FLOORS) for name in floor}
+HEAVY = {
+    "torch": ("training", "execution.worker"),
+    "pandas": ("leaderboard",),
+    "rich": ("console",),
+    "typer": ("cli",),
+    "timm": (),
+}
+MODULES = sorted(
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path in PACKAGE.rglob("*.py")
+)
+
+
+def floor_of(module: str) -> int:
+    """The floor of a module, that of its package when it has none of its own."""
+    while module not in FLOOR:
+        module = module.rpartition(".")[0]
+        assert module, "every module belongs to a floor"
+    return FLOOR[module]
+
+
+def imports(module: str) -> set[str]:
+    """What a module imports at run time, full names, wherever in it the import stands."""
+    tree = ast.parse((PACKAGE / Path(*module.split("."))).with_suffix(".py").read_text())
+    for_type_checkers = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+        for inner in ast.walk(node)
+    }
+    found: set[str] = set()
+    for node in set(ast.walk(tree)) - for_type_checkers:
+        if isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return found
+
+
+def own_module(name: str) -> str | None:
+    """The module of this package that an imported name comes from."""
+    parts = name.split(".")
+    if parts[0] != "fmbench":
+        return None
+    for end in range(len(parts), 1, -1):
+        candidate = ".".join(parts[1:end])
+        if candidate in MODULES or f"{candidate}.__init__" in MODULES:
+            return candidate
+    return "__init__"
+
+
+@pytest.mark.parametrize("module", [one for one in MODULES if one != "execution.__init__"])
+def test_a_module_imports_only_from_below(module: str) -> None:
+    """An import goes to a lower floor, or stays within the same package."""
+    home = module.removesuffix(".__init__")
+    for name in imports(module):
+        target = own_module(name)
+        if target is None or target.split(".")[0] == home.split(".")[0] != "execution":
+            continue
+        assert floor_of(target) < floor_of(home) or target == home, f"{module} imports {name}"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_heavy_libraries_stay_where_they_belong(module: str) -> None:
+    """Torch, pandas, rich and typer are imported only by the floors that own them."""
+    for name in imports(module):
+        owners = HEAVY.get(name.split(".")[0])
+        assert owners is None or module.startswith(owners), f"{module} imports {name}"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_stays_readable_in_one_sitting(module: str) -> None:
+    """A module has a one-line docstring that says what it owns, and stays near 250 lines."""
+    text = (PACKAGE / Path(*module.split("."))).with_suffix(".py").read_text()
+    docstring = ast.get_docstring(ast.parse(text))
+    assert docstring
+    assert len(docstring.splitlines()[0]) <= 100
+    assert len(text.splitlines()) <= 400

@@ -1,0 +1,144 @@
+"""Planning: which runs are owed, which recipe wins, what counts as done."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+import samples
+from conftest import TinyData
+from fmbench import protocol
+from fmbench.discovery import ListedModel
+from fmbench.environment import Device
+from fmbench.errors import ProtocolError, UsageError
+from fmbench.execution.plan import (
+    Setting,
+    best_recipe,
+    done_records,
+    make_setting,
+    owed,
+    train_steps,
+)
+from fmbench.records import Record, Run
+
+CPU = Device(kind="cpu", name="A CPU", memory=1)
+MODEL = ListedModel(name="m", summary="", size=28, source="", plugin=samples.PLUGIN)
+RECIPES = """[tune]
+epochs = 1
+
+[[recipes]]
+name = "other"
+optimizer = "sgd"
+learning_rate = 0.1
+
+[[recipes]]"""
+
+
+@pytest.fixture
+def setting(tiny: TinyData) -> Setting:
+    """The tiny protocol on a CPU: one recipe, two seeds."""
+    return make_setting(protocol.load(str(tiny.protocol)), CPU)
+
+
+@pytest.fixture
+def tuned(tiny: TinyData, tmp_path: Path) -> Setting:
+    """The same with two recipes."""
+    path = tiny.variant(tmp_path / "tuned.toml", ("[[recipes]]", RECIPES))
+    return make_setting(protocol.load(str(path)), CPU)
+
+
+def records_of(runs: tuple[Run, ...], **fields: object) -> dict[str, Record]:
+    """Done records of runs."""
+    return {run.key: samples.record(run, **fields) for run in runs}  # type: ignore[arg-type]
+
+
+def test_one_recipe_needs_no_tune_runs(setting: Setting) -> None:
+    """With nothing to choose, a final run for each seed is all that is owed."""
+    plan = owed(MODEL, setting, {})
+    assert plan.tune == ()
+    assert [run.seed for run in plan.finals] == [1, 2]
+    assert plan.count == 2
+
+
+def test_what_is_done_is_not_owed_again(setting: Setting) -> None:
+    """A finished run leaves the plan; when all are there nothing is next."""
+    first, second = owed(MODEL, setting, {}).finals
+    assert owed(MODEL, setting, records_of((first,))).next == (second,)
+    assert owed(MODEL, setting, records_of((first, second))).next == ()
+
+
+def test_finals_wait_for_every_recipe_and_use_the_best(tuned: Setting) -> None:
+    """Tune runs come first, one a recipe with equal seeds; their winner trains the finals."""
+    plan = owed(MODEL, tuned, {})
+    assert [run.recipe for run in plan.next] == ["other", "adamw"]
+    assert {run.seed for run in plan.next} == {0}
+    assert plan.count == 4
+    worse, better = plan.tune
+    half = records_of((worse,), correct=50)
+    assert owed(MODEL, tuned, half).next == (better,)
+    done = half | records_of((better,), correct=60)
+    assert {run.recipe for run in owed(MODEL, tuned, done).next} == {"adamw"}
+
+
+def test_a_model_none_of_whose_recipes_train_has_no_finals(tuned: Setting) -> None:
+    """When every tune run fails, nothing more is owed."""
+    done = records_of(owed(MODEL, tuned, {}).tune, status="diverged")
+    plan = owed(MODEL, tuned, done)
+    assert plan.next == ()
+    assert plan.count == 0
+
+
+def test_ties_between_recipes_go_to_log_loss_then_to_the_first_listed() -> None:
+    """Equal accuracy is decided by lower log-loss, equal log-loss by the protocol's order."""
+
+    def tried(recipe: str, correct: int, log_loss: float) -> Record:
+        return samples.record(samples.run(recipe=recipe), correct=correct, log_loss=log_loss)
+
+    assert best_recipe([tried("a", 80, 0.5), tried("b", 81, 0.9)]) == "b"
+    assert best_recipe([tried("a", 80, 0.5), tried("b", 80, 0.4)]) == "b"
+    assert best_recipe([tried("z", 80, 0.5), tried("b", 80, 0.5)]) == "z"
+
+
+@pytest.mark.parametrize(
+    ("status", "done", "when_retrying"),
+    [("ok", True, True), ("interrupted", False, False)]
+    + [(s, True, False) for s in ("diverged", "invalid", "oom", "timeout", "failed", "crashed")],
+)
+def test_what_counts_as_done(status: str, done: bool, when_retrying: bool) -> None:
+    """Every end but an interruption is final, unless failures are to be retried."""
+    record = samples.record(status=status)
+    assert bool(done_records([record])) is done
+    assert bool(done_records([record], retry_failed=True)) is when_retrying
+
+
+def test_an_ok_record_counts_before_a_newer_failure() -> None:
+    """A failure that comes after a success does not undo it, in whatever order they are read."""
+    ok = samples.record(id="1", created="2026-01-01T00:00:00Z")
+    bad = samples.record(id="2", created="2026-01-02T00:00:00Z", status="failed")
+    assert done_records([ok, bad]) == done_records([bad, ok]) == {ok.key: ok}
+
+
+def test_seeds_are_the_protocols(setting: Setting, tiny: TinyData) -> None:
+    """--seeds K takes the first K of the protocol's seeds and no others."""
+    rules = protocol.load(str(tiny.protocol))
+    assert make_setting(rules, CPU, 1).seeds == (1,)
+    for bad in (0, 3, -1):
+        with pytest.raises(UsageError, match="seeds"):
+            make_setting(rules, CPU, bad)
+
+
+def test_a_device_the_protocol_does_not_know_is_refused(tiny: TinyData) -> None:
+    """Numerics are never guessed for a kind of device without a table of its own."""
+    with pytest.raises(UsageError, match="cuda"):
+        make_setting(protocol.load(str(tiny.protocol)), Device(kind="cuda", name="G", memory=1))
+
+
+def test_too_few_steps_are_refused(tiny: TinyData) -> None:
+    """A budget that does not fill a batch, or whose warm-up has no step, is a protocol error."""
+    rules = protocol.load(str(tiny.protocol))
+    assert train_steps(rules, "final", 320) == 40
+    with pytest.raises(ProtocolError):
+        train_steps(rules, "final", 15)
+    with pytest.raises(ProtocolError):
+        train_steps(rules, "final", 16)
+    assert msgspec.structs.asdict(rules)["training"].batch_size == 16

@@ -1,0 +1,113 @@
+"""Protocols: files with digests, read strictly."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conftest import TinyData
+from fmbench import data, protocol
+from fmbench.errors import ProtocolError, UsageError
+
+RELEASED = {
+    "quick-v1": "",
+}
+
+
+def test_a_released_protocol_never_changes() -> None:
+    """The digest of every released protocol is pinned here; an edit means a new version."""
+    released = {
+        name: protocol.load(name).digest
+        for name in protocol.names()
+        if protocol.load(name).status == "released"
+    }
+    assert released == RELEASED
+
+
+def test_built_in_protocols_are_listed_quickest_first() -> None:
+    """The three protocols of the design are there, in the order of their cost."""
+    assert protocol.names() == ["quick-v1", "lite-v1", "standard-v1"]
+    assert [protocol.load(name).id for name in protocol.names()] == protocol.names()
+
+
+@pytest.mark.parametrize("name", protocol.names())
+def test_headings_say_what_is_fixed_and_free(name: str) -> None:
+    """The comment block says Fixed and Free on one screen, with the file's own numbers."""
+    rules = protocol.load(name)
+    heading = protocol.heading(protocol.source(name))
+    assert "\nFixed\n" in heading
+    assert "\nFree\n" in heading
+    assert len(heading.splitlines()) <= 24
+    assert f"batches of {rules.training.batch_size}" in heading
+    assert f"{rules.final.epochs} epoch" in heading
+    if rules.final.train_images:
+        assert f"{rules.final.train_images:,} training images" in heading
+    if rules.tunes:
+        assert f"recipes     {len(rules.recipes)}," in heading
+        assert f"/{rules.data.validation_images:,} split" in heading
+    if len(rules.seeds) > 1:
+        assert f"1 to {len(rules.seeds)}" in heading
+
+
+@pytest.mark.parametrize("name", protocol.names())
+def test_built_in_protocols_name_the_official_bytes(name: str) -> None:
+    """Every built-in protocol is about Fashion-MNIST as its authors published it."""
+    assert protocol.load(name).data.sha256 == data.FASHION_MNIST
+
+
+def test_the_digest_covers_what_decides_a_result_and_nothing_else(tiny: TinyData) -> None:
+    """Status, summary and comments leave the digest alone; any rule changes it."""
+    text = tiny.protocol.read_text()
+    digest = protocol.parse(text, "t").digest
+    same = text.replace("For tests.", "Else.").replace(
+        "version = 1", 'version = 1\nstatus="released"'
+    )
+    assert protocol.parse(f"# a comment\n{same}", "t").digest == digest
+    for old, new in [("0.01", "0.02"), ("epochs = 2", "epochs = 3"), ("[1, 2]", "[1]")]:
+        assert protocol.parse(text.replace(old, new), "t").digest != digest
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("epochs = 2", "epochs = 2\nspeed = 3", "speed"),
+        ("epochs = 2", "epochs = 'two'", "$.final.epochs"),
+        ("epochs = 2", "epochs = 0", "$.final.epochs"),
+        ("[final]", "[final", "line"),
+        ('optimizer = "adamw"', 'optimizer = "lion"', "optimizer"),
+        ("seeds = [1, 2]", "seeds = [1, 1]", "seeds"),
+        ("warmup = 0.3", "", "warmup"),
+        ("learning_rate = 0.01", 'learning_rate = 0.01\naugmentation = "blur"', "blur"),
+        (
+            "[[recipes]]",
+            '[[recipes]]\nname="b"\noptimizer="sgd"\nlearning_rate=1\n[[recipes]]',
+            "tune",
+        ),
+    ],
+)
+def test_a_malformed_protocol_names_file_and_key(
+    tiny: TinyData, tmp_path: Path, old: str, new: str, said: str
+) -> None:
+    """A wrong key, type, value or contradiction is an error naming the file and the key."""
+    path = tiny.variant(tmp_path / "mine.toml", (old, new))
+    with pytest.raises(ProtocolError) as caught:
+        protocol.load(str(path))
+    assert "mine.toml" in str(caught.value)
+    assert said in str(caught.value)
+    assert caught.value.hint
+
+
+@given(st.text())
+def test_any_text_is_a_protocol_or_a_clear_error(text: str) -> None:
+    """Reading arbitrary text raises nothing but ProtocolError."""
+    with pytest.raises(ProtocolError):
+        protocol.parse(text, "t")
+
+
+@pytest.mark.parametrize("name", ["quick-v9", "", "missing.toml", "/nowhere/x.toml", "a/../b"])
+def test_an_unknown_protocol_is_a_usage_error(name: str) -> None:
+    """A name or path that leads nowhere says what to type instead."""
+    with pytest.raises(UsageError) as caught:
+        protocol.load(name)
+    assert caught.value.hint

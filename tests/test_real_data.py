@@ -1,0 +1,84 @@
+"""End to end on the real Fashion-MNIST with the installed plugins."""
+
+from pathlib import Path
+
+import pytest
+
+from conftest import Fmbench
+from fmbench import data, discovery
+from fmbench.store import Store
+
+PROTOCOLS = Path(__file__).parent / "protocols"
+LISTED = {
+    "softmax",
+    "vgg11",
+    "vgg11-bn",
+    "timm/resnet18",
+    "timm/mobilenetv3_small_100",
+    "timm/convnext_atto",
+    "timm/regnety_002",
+    "timm/edgenext_xx_small",
+    "timm/vit_tiny_patch16_224",
+}
+
+
+@pytest.fixture(scope="module")
+def folder() -> Path:
+    """Where the real data set is; it is fetched into the user's cache when it is nowhere yet."""
+    return data.find(progress=False)
+
+
+def test_the_real_data_set_is_what_its_authors_published(folder: Path) -> None:
+    """The bytes verify, the shapes are right, and every class is equally large."""
+    summary = data.summary(data.load(folder))
+    assert summary.train_images == (60_000, 28, 28)
+    assert summary.test_images == (10_000, 28, 28)
+    assert {(label.train, label.test) for label in summary.labels} == {(6_000, 1_000)}
+
+
+def test_data_prints_where_it_is_and_draws_it(
+    fmbench: Fmbench, folder: Path, tmp_path: Path
+) -> None:
+    """`fmbench data` prints folder, shapes and label counts, and draws a picture of the classes."""
+    ran = fmbench("data", "--data-dir", folder, "--picture", "classes.png")
+    assert ran.returncode == 0, ran.stderr
+    assert str(folder) in ran.stdout
+    assert "60,000×28×28, uint8" in ran.stdout
+    for label in data.LABELS:
+        assert label in ran.stdout
+    assert (tmp_path / "classes.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_every_installed_model_runs_end_to_end(
+    fmbench: Fmbench, folder: Path, tmp_path: Path
+) -> None:
+    """`fmbench run --all` trains each listed model on real images, tests it on all 10,000."""
+    ran = fmbench("run", "--all", "--protocol", PROTOCOLS / "touch-v1.toml", "--data-dir", folder)
+    assert ran.returncode == 0, ran.stderr
+    found = Store(tmp_path / "results", "touch-v1").read().records
+    assert {record.run.model for record in found} == LISTED
+    assert {record.result.images for record in found} == {10_000}
+    assert all(record.cost.forward_flops > record.cost.parameters / 60 for record in found)
+    assert all(model in ran.stdout for model in LISTED)
+    parameters = {record.run.model: record.cost.parameters for record in found}
+    assert parameters["softmax"] == 7_850
+
+
+def test_the_default_plugins_are_found() -> None:
+    """The three default plugins offer the listed models and have no problem."""
+    catalogue = discovery.catalogue()
+    own = {m.name for m in catalogue.models if m.plugin.distribution.startswith("fmbench-")}
+    assert own == LISTED
+    assert catalogue.problems == ()
+
+
+def test_softmax_reaches_what_the_literature_says(
+    fmbench: Fmbench, folder: Path, tmp_path: Path
+) -> None:
+    """Softmax regression on all images, with a protocol of one's own, tests at 84.3 % or more."""
+    protocol = PROTOCOLS / "softmax-full-v1.toml"
+    ran = fmbench("run", "softmax", "--protocol", protocol, "--seeds", 1, "--data-dir", folder)
+    assert ran.returncode == 0, ran.stderr
+    (record,) = Store(tmp_path / "results", "softmax-full-v1").read().records
+    assert record.result.accuracy is not None
+    assert 0.843 <= record.result.accuracy < 0.87

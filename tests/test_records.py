@@ -1,0 +1,82 @@
+"""Records and keys: what one run leaves behind, read strictly."""
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import samples
+from fmbench import records
+
+
+def test_a_record_survives_writing_and_reading() -> None:
+    """Decoding an encoded record gives the same record."""
+    record = samples.record()
+    assert records.decode(records.encode(record)) == record
+
+
+CHANGES = {
+    "model": "other",
+    "protocol_digest": "e" * 64,
+    "stage": "tune",
+    "recipe": "sgd",
+    "seed": 2,
+    "device_kind": "cuda",
+    "semantics": 2,
+    "torch": "2.1",
+    "plugin": msgspec.structs.replace(samples.PLUGIN, source="1" * 64),
+}
+PLUGIN_CHANGES = {
+    "distribution": "plugin-b",
+    "version": "1.1",
+    "source": "1" * 64,
+    "dependencies": {"torch": "3"},
+}
+
+
+@pytest.mark.parametrize("field", CHANGES)
+def test_each_declared_input_changes_the_key(field: str) -> None:
+    """A run with any one declared input changed is another run."""
+    assert samples.run(**{field: CHANGES[field]}).key != samples.RUN.key
+
+
+@pytest.mark.parametrize("field", PLUGIN_CHANGES)
+def test_each_part_of_the_provenance_changes_the_key(field: str) -> None:
+    """Another version, source or dependency of the plugin makes another run."""
+    plugin = msgspec.structs.replace(samples.PLUGIN, **{field: PLUGIN_CHANGES[field]})
+    assert samples.run(plugin=plugin).key != samples.RUN.key
+
+
+def test_a_key_that_is_not_its_runs_is_refused() -> None:
+    """A record whose declared inputs were edited by hand no longer reads."""
+    content = records.encode(samples.record())
+    with pytest.raises(ValueError, match="key"):
+        records.decode(content.replace(b'"seed": 1', b'"seed": 2'))
+
+
+def test_unknown_fields_and_schemas_are_refused() -> None:
+    """What this version does not know it does not guess at."""
+    content = records.encode(samples.record())
+    with pytest.raises(ValueError, match="surprise"):
+        records.decode(content.replace(b'"schema": 1', b'"schema": 1, "surprise": 1'))
+    with pytest.raises(ValueError, match="schema"):
+        records.decode(content.replace(b'"schema": 1', b'"schema": 99'))
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_refused_clearly(content: bytes) -> None:
+    """Arbitrary bytes raise nothing but ValueError."""
+    with pytest.raises(ValueError):  # noqa: PT011 - the message is msgspec's
+        records.decode(content)
+
+
+def test_deep_nesting_is_refused() -> None:
+    """A file of nothing but brackets does not exhaust the stack."""
+    with pytest.raises(ValueError):  # noqa: PT011
+        records.decode(b'{"run":' * 100_000)
+
+
+def test_file_names_hold_no_folder() -> None:
+    """The slash in a model's name does not become a folder."""
+    stem = samples.run(model="timm/resnet18").stem
+    assert stem == f"timm+resnet18-final-s1-{samples.run(model='timm/resnet18').key[:8]}"

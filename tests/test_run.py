@@ -1,0 +1,350 @@
+"""Whole runs with real workers on a tiny data set: good models, bad models, and going on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from conftest import Fmbench, Install, TinyData
+from fmbench.records import Record
+from fmbench.store import Store
+from plugins_of_all_kinds import GOOD, offering
+
+CONVOLUTION = """
+def convolution(spec):
+    from torch import nn
+    return nn.Sequential(nn.Conv2d(1, 4, 3, stride=2), nn.BatchNorm2d(4), nn.ReLU(),
+                         nn.Flatten(), nn.Dropout(0.5), nn.Linear(4 * 13 * 13, spec.classes))
+"""
+
+BAD = """
+import os
+from torch import nn
+
+class Wrapped(nn.Module):
+    def __init__(self, act):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+        self.act = act
+    def forward(self, batch):
+        return self.act(self, self.layers(batch))
+
+def raises(module, logits): raise RuntimeError("on purpose")
+def exits(module, logits): raise SystemExit(0)
+def dies(module, logits): os._exit(0)
+def segfaults(module, logits): import ctypes; ctypes.string_at(0)
+def diverges(module, logits): return logits * float("inf")
+def nan(module, logits): return logits if module.training else logits * float("nan")
+def shape(module, logits): return logits[:, :9]
+def memory(module, logits): import torch; raise torch.OutOfMemoryError("on purpose")
+def hangs(module, logits):
+    if module.training:
+        while True: pass
+    return logits
+"""
+WANTED = {
+    "raises": ("failed", "RuntimeError: on purpose"),
+    "exits": ("failed", "SystemExit"),
+    "dies": ("crashed", "exit status 0"),
+    "segfaults": ("crashed", "SIGSEGV"),
+    "diverges": ("diverged", "after epoch 1"),
+    "nan": ("invalid", "not finite"),
+    "shape": ("invalid", "shape (1, 9)"),
+    "memory": ("oom", "on purpose"),
+    "hangs": ("timeout", "longer than 8 s"),
+    "no-module": ("failed", "not an nn.Module"),
+}
+
+
+def bad_plugin() -> str:
+    """A plugin with a model for each way to fail."""
+    names = [name for name in WANTED if name != "no-module"]
+    builders = [f"bad-{name}=lambda spec: bad('{name}')" for name in names]
+    extra = (
+        f"CODE = {BAD!r}\n"
+        "def bad(name):\n"
+        "    space = {}\n"
+        "    exec(CODE, space)\n"
+        "    return space['Wrapped'](space[name])\n"
+    )
+    return offering(*builders, "bad-no-module=lambda spec: 'text'", extra=extra)
+
+
+def records(results: Path, protocol: str = "tiny-v1") -> dict[tuple[str, int], Record]:
+    """The final records of a results folder by model and seed."""
+    found = Store(results, protocol).read().records
+    return {(one.run.model, one.run.seed): one for one in found if one.run.stage == "final"}
+
+
+@pytest.fixture
+def good(install: Install) -> None:
+    """Install a plugin of two models that train."""
+    install(
+        "plugin-good",
+        offering("good=linear", "conv=convolution", extra=CONVOLUTION),
+    )
+
+
+def test_a_run_leaves_records_predictions_and_a_leaderboard(
+    fmbench: Fmbench, good: None, tiny: TinyData, tmp_path: Path
+) -> None:
+    """One command trains, judges, records and tabulates; the same command again does nothing."""
+    asked = ("run", "good", "conv", "--protocol", tiny.protocol, "--data-dir", tiny.folder)
+    first = fmbench(*asked)
+    assert first.returncode == 0, first.stderr
+    assert "4 runs to make" in first.stderr
+    assert "no CUDA device" in first.stderr or "cuda:0" in first.stderr
+    found = records(tmp_path / "results")
+    assert set(found) == {("good", 1), ("good", 2), ("conv", 1), ("conv", 2)}
+    store = Store(tmp_path / "results", "tiny-v1")
+    for record in found.values():
+        assert record.result.status == "ok"
+        assert record.result.images == 100
+        assert len(record.result.curve) == 2
+        assert store.predictions(record).max() < 10
+        assert record.cost.train_seconds > 0
+        assert record.cost.runner_seconds >= record.cost.train_seconds
+        assert record.cost.peak_memory > 0
+        assert record.environment.threads >= 1
+        assert str(tmp_path) not in msgspec.json.encode(record).decode()
+    assert found["good", 1].result.accuracy > 0.8  # type: ignore[operator]
+    assert "| good " in (store.folder / "leaderboard.md").read_text()
+    assert "good," in (store.folder / "leaderboard.csv").read_text()
+    assert list(store.work.iterdir()) == []
+    second = fmbench(*asked)
+    assert second.returncode == 0
+    assert "nothing is left to run" in second.stderr
+    assert second.stdout == first.stdout
+    assert records(tmp_path / "results") == found
+
+
+def test_the_same_run_made_twice_gives_the_same_bits(
+    fmbench: Fmbench, good: None, tiny: TinyData, tmp_path: Path
+) -> None:
+    """On one machine the result sections of two runs of a key are equal, logits included."""
+    asked = ("run", "good", "conv", "--protocol", tiny.protocol, "--data-dir", tiny.folder)
+    fmbench(*asked, "--results", tmp_path / "a")
+    fmbench(*asked, "--results", tmp_path / "b")
+    first, second = records(tmp_path / "a"), records(tmp_path / "b")
+    assert len(first) == 4
+    assert {one.key: one.result for one in first.values()} == {
+        one.key: one.result for one in second.values()
+    }
+
+
+def test_failures_are_records_and_cost_nobody_else(
+    fmbench: Fmbench, install: Install, good: None, tiny: TinyData, tmp_path: Path
+) -> None:
+    """Each way to fail has its own status and message; good models' results are as without it."""
+    install("plugin-bad", bad_plugin())
+    install("plugin-broken", "import nothing_of_this_name")
+    asked = ("--protocol", tiny.protocol, "--data-dir", tiny.folder, "--seeds", 1)
+    alone = fmbench("run", "good", *asked, "--results", tmp_path / "alone")
+    assert alone.returncode == 0
+    ran = fmbench("run", "bad-*", "good", *asked, "--timeout", 8, "--results", tmp_path / "all")
+    assert ran.returncode == 1, ran.stderr
+    found = records(tmp_path / "all")
+    for name, (status, said) in WANTED.items():
+        record = found[f"bad-{name}", 1]
+        assert record.result.status == status, name
+        assert said in record.result.message, name
+        assert f"bad-{name}" in ran.stdout
+    assert found["good", 1].result == records(tmp_path / "alone")["good", 1].result
+    again = fmbench("run", "bad-*", "good", *asked, "--results", tmp_path / "all")
+    assert again.returncode == 1
+    assert "nothing is left to run" in again.stderr
+    shown = fmbench("show", "--results", tmp_path / "all")
+    assert "on purpose" in shown.stdout
+    raised = found["bad-raises", 1]
+    one = fmbench("show", raised.id, "--results", tmp_path / "all")
+    assert "Traceback" in one.stdout
+
+
+def test_a_crash_at_one_seed_leaves_the_others(
+    fmbench: Fmbench, install: Install, tiny: TinyData, tmp_path: Path
+) -> None:
+    """A worker that dies at the first seed costs that seed; the next goes on in a new job."""
+    code = offering(
+        "moody=moody",
+        extra="""
+def moody(spec):
+    import os, torch
+    if torch.initial_seed() % 2 == parity(): os._exit(7)
+    return linear(spec)
+
+def parity():
+    import hashlib
+    digest = hashlib.sha256(b"tiny-v1\\0" + b"1\\0build").digest()
+    return (int.from_bytes(digest[:8], "big") >> 1) % 2
+""",
+    )
+    install("plugin-moody", code)
+    fmbench("run", "moody", "--protocol", tiny.protocol, "--data-dir", tiny.folder)
+    found = records(tmp_path / "results")
+    assert found["moody", 1].result.status == "crashed"
+    assert set(found) == {("moody", 1), ("moody", 2)}
+
+
+def test_recipes_are_chosen_on_validation_and_tested_once(
+    fmbench: Fmbench, good: None, tiny: TinyData, tmp_path: Path
+) -> None:
+    """Tune runs are records too, judged on validation images; finals use the better recipe."""
+    path = tiny.variant(
+        tmp_path / "tuned.toml",
+        (
+            "[[recipes]]",
+            '[tune]\nepochs = 1\n\n[[recipes]]\nname = "hopeless"\noptimizer = "sgd"\n'
+            "learning_rate = 1e-9\n\n[[recipes]]",
+        ),
+    )
+    ran = fmbench("run", "good", "--protocol", path, "--data-dir", tiny.folder)
+    assert ran.returncode == 0, ran.stderr
+    found = Store(tmp_path / "results", "tiny-v1").read().records
+    tuned = {one.run.recipe: one for one in found if one.run.stage == "tune"}
+    assert set(tuned) == {"hopeless", "adamw"}
+    assert {one.result.images for one in tuned.values()} == {60}
+    finals = [one for one in found if one.run.stage == "final"]
+    assert {one.run.recipe for one in finals} == {"adamw"}
+    assert {one.result.images for one in finals} == {100}
+
+
+def test_an_interrupted_run_goes_on_where_it_was(
+    environment: dict[str, str], install: Install, fmbench: Fmbench, tiny: TinyData, tmp_path: Path
+) -> None:
+    """Ctrl-C ends with exit 130, no worker left and an interrupted record; the rest comes later."""
+    marker = tmp_path / "slow"
+    marker.touch()
+    install(
+        "plugin-slow",
+        offering(
+            "slow=slow",
+            extra=f"""
+def slow(spec):
+    import os, time
+    while os.path.exists({str(marker)!r}): time.sleep(0.05)
+    return linear(spec)
+""",
+        ),
+    )
+    asked = ["run", "slow", "--protocol", tiny.protocol, "--data-dir", tiny.folder]
+    child = subprocess.Popen(
+        [Path(sys.executable).with_name("fmbench"), *map(str, asked)],
+        cwd=tmp_path, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    work = tmp_path / "results" / "tiny-v1" / "work"
+    while not list(work.glob("*/job-*/events.jsonl")):
+        assert child.poll() is None
+        time.sleep(0.05)
+    child.send_signal(signal.SIGINT)
+    _, said = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert "goes on with what is missing" in said
+    assert [one.result.status for one in records(tmp_path / "results").values()] == ["interrupted"]
+    assert list(work.iterdir()) == []
+    marker.unlink()
+    assert fmbench(*asked).returncode == 0
+    done = Store(tmp_path / "results", "tiny-v1").read().records
+    assert sorted(one.result.status for one in done) == ["interrupted", "ok", "ok"]
+
+
+def test_a_worker_dies_with_its_runner(
+    environment: dict[str, str], install: Install, tiny: TinyData, tmp_path: Path
+) -> None:
+    """A runner killed outright leaves no worker behind, and its scratch is cleared by the next."""
+    install(
+        "plugin-endless",
+        offering(
+            "endless=endless",
+            extra=f"""
+def endless(spec):
+    import os, time
+    open({str(tmp_path / "pid")!r}, "w").write(str(os.getpid()))
+    time.sleep(600)
+""",
+        ),
+    )
+    asked = ["run", "endless", "--protocol", tiny.protocol, "--data-dir", tiny.folder]
+    child = subprocess.Popen(
+        [Path(sys.executable).with_name("fmbench"), *map(str, asked)],
+        cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    pid = tmp_path / "pid"
+    while not (pid.exists() and pid.read_text()):
+        assert child.poll() is None
+        time.sleep(0.05)
+    child.kill()
+    child.wait()
+    worker = Path("/proc") / pid.read_text()
+    for _ in range(200):
+        if not worker.exists() or "(zombie)" in (worker / "status").read_text():
+            break
+        time.sleep(0.05)
+    else:
+        os.kill(int(pid.read_text()), signal.SIGKILL)
+        pytest.fail("the worker outlived its runner")
+
+
+def test_a_plugin_is_never_given_test_labels(
+    fmbench: Fmbench, install: Install, tiny: TinyData, tmp_path: Path
+) -> None:
+    """A plugin that searches every array in its process and every file near it finds no labels."""
+    test_labels = (tiny.folder / "t10k-labels-idx1-ubyte").read_bytes()[8:]
+    install(
+        "plugin-spy",
+        offering(
+            "spy=spy",
+            extra=f"""
+WANTED = bytes.fromhex({test_labels.hex()!r})
+
+def spy(spec):
+    import gc, os, pathlib, sys
+    import numpy, torch
+    found = []
+    for thing in gc.get_objects():
+        if isinstance(thing, torch.Tensor): thing = thing.numpy()
+        if isinstance(thing, numpy.ndarray) and WANTED in thing.astype("uint8").tobytes():
+            found.append("an array")
+    job = pathlib.Path(sys.argv[1])
+    for path in job.parent.rglob("*"):
+        if path.is_file() and WANTED in path.read_bytes(): found.append(str(path))
+    for link in os.listdir("/proc/self/fd"):
+        target = os.path.realpath("/proc/self/fd/" + link)
+        if os.path.isfile(target) and WANTED in open(target, "rb").read(): found.append(target)
+    if found: raise RuntimeError(f"labels in {{found}}")
+    return linear(spec)
+""",
+        ),
+    )
+    ran = fmbench("run", "spy", "--protocol", tiny.protocol, "--data-dir", tiny.folder)
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_a_stranger_plugin_reaches_the_leaderboard(
+    fmbench: Fmbench, install: Install, tiny: TinyData
+) -> None:
+    """A plugin the core has never heard of is listed, trained and ranked like any other."""
+    install("stranger", GOOD)
+    assert "stranger 1.0" in fmbench("models").stdout
+    ran = fmbench("run", "good", "--protocol", tiny.protocol, "--data-dir", tiny.folder)
+    assert ran.returncode == 0
+    board = json.loads(fmbench("leaderboard", "--format", "json").stdout)
+    assert [(row["distribution"], row["model"], row["status"]) for row in board["rows"]] == [
+        ("stranger", "good", "ok")
+    ]
+
+
+def test_a_dry_run_says_what_it_would_do_and_does_nothing(
+    fmbench: Fmbench, good: None, tiny: TinyData, tmp_path: Path
+) -> None:
+    """--dry-run prints plan and estimate and writes nothing."""
+    ran = fmbench("run", "good", "conv", "--protocol", tiny.protocol, "--dry-run")
+    assert ran.returncode == 0
+    assert "4 runs to make, about" in ran.stderr
+    assert "conv" in ran.stdout
+    assert not (tmp_path / "results").exists()

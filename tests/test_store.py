@@ -1,0 +1,93 @@
+"""The store: files that are whole, never overwritten, and read without running anything."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import samples
+from fmbench import files
+from fmbench.errors import StoreError
+from fmbench.store import Store, protocols_in
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """An empty store."""
+    store = Store(tmp_path, "tiny-v1")
+    store.make()
+    return store
+
+
+def test_what_is_added_is_read_back(store: Store) -> None:
+    """Record, predictions and log of a run come back as they were."""
+    record, predictions = samples.record(), np.arange(100, dtype=np.uint8) % 10
+    store.add(record, predictions, b"said so")
+    assert store.read().records == (record,)
+    assert store.read().problems == ()
+    assert (store.predictions(record) == predictions).all()
+    assert store.log(record) == "said so"
+    assert protocols_in(store.folder.parent) == ["tiny-v1"]
+
+
+def test_a_record_is_never_overwritten(store: Store) -> None:
+    """Adding a record twice fails and leaves the first one's bytes."""
+    store.add(samples.record())
+    before = store.path(samples.record(), ".json").read_bytes()
+    with pytest.raises(FileExistsError):
+        store.add(samples.record())
+    assert store.path(samples.record(), ".json").read_bytes() == before
+
+
+def test_an_unreadable_file_is_a_problem_and_hides_nothing(store: Store) -> None:
+    """One spoilt, one oversized and one foreign file cost only themselves."""
+    store.add(samples.record())
+    (store.records / "spoilt.json").write_bytes(b"{")
+    (store.records / "big.json").write_bytes(b" " * (1024 * 1024 + 1))
+    contents = store.read()
+    assert len(contents.records) == 1
+    assert [problem.split()[0] for problem in contents.problems] == ["big.json", "spoilt.json"]
+
+
+def test_predictions_are_read_without_pickle(store: Store) -> None:
+    """A .npy that holds objects is refused, not run."""
+    record = samples.record()
+    store.add(record)
+    np.save(store.path(record, ".npy"), np.array([{"a": 1}] * 100), allow_pickle=True)
+    with pytest.raises(StoreError, match="read"):
+        store.predictions(record)
+
+
+@pytest.mark.parametrize("array", [np.zeros(99, np.uint8), np.zeros(100, np.int64)])
+def test_predictions_that_do_not_fit_their_record_are_refused(
+    store: Store, array: np.ndarray
+) -> None:
+    """Predictions are one uint8 for each image the record counts."""
+    record = samples.record()
+    store.add(record)
+    np.save(store.path(record, ".npy"), array)
+    with pytest.raises(StoreError, match="fit"):
+        store.predictions(record)
+
+
+def test_nothing_half_written_is_left_when_a_write_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failing fsync leaves neither the file nor a temporary one."""
+
+    def broken(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", broken)
+    with pytest.raises(StoreError, match="No space left"):
+        files.write(tmp_path / "a", b"content")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
+    """A results folder that is a file says so, with what to do."""
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(StoreError) as caught:
+        Store(tmp_path / "taken", "tiny-v1").make()
+    assert "taken" in str(caught.value)
+    assert caught.value.hint

@@ -1,0 +1,281 @@
+"""Training: batches held to plain restatements, the loop to its promises."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from conftest import TinyData, tiny_images
+from fmbench import protocol, training
+from fmbench.protocol import Augmentation, DataRules, Protocol
+from fmbench.training import cost, devices, loop
+from fmbench.training.batches import Images
+
+CPU = torch.device("cpu")
+RULES = DataRules(sha256=protocol.Digests("", "", "", ""), mean=0.3, deviation=0.4)
+PIXELS = torch.from_numpy(tiny_images(40, 3)[0])
+
+
+def images(size: int = 28, augmentation: Augmentation | None = None) -> Images:
+    """Forty images on the CPU."""
+    return Images(
+        PIXELS, size=size, rules=RULES, device=CPU, augmentation=augmentation or Augmentation()
+    )
+
+
+def normalised(pixels: Tensor) -> Tensor:
+    """What the protocol's mean and deviation make of bytes."""
+    return (pixels.float() / 255 - RULES.mean) / RULES.deviation
+
+
+@given(st.lists(st.integers(0, 39), min_size=1, max_size=9))
+def test_a_plain_batch_is_the_normalised_images(index: list[int]) -> None:
+    """Without augmentation a batch holds exactly the images asked for, in their order."""
+    batch = images().batch(torch.tensor(index))
+    assert batch.dtype == torch.float32
+    assert batch.shape == (len(index), 1, 28, 28)
+    torch.testing.assert_close(batch[:, 0], normalised(PIXELS[index]), rtol=0, atol=1e-5)
+
+
+@given(st.integers(29, 63))
+def test_small_sizes_are_padded_with_black(size: int) -> None:
+    """29 to 63 pixels: the image stands in the middle of black, unchanged."""
+    batch = images(size).batch(torch.tensor([3]))[0, 0]
+    before = (size - 28) // 2
+    inside = batch[before : before + 28, before : before + 28].clone()
+    torch.testing.assert_close(inside, normalised(PIXELS[3]), rtol=0, atol=1e-5)
+    batch[before : before + 28, before : before + 28] = -RULES.mean / RULES.deviation
+    torch.testing.assert_close(batch, torch.full((size, size), -0.75))
+
+
+def test_large_sizes_are_resized() -> None:
+    """64 pixels and up: bilinear interpolation of the normalised image."""
+    batch = images(64).batch(torch.tensor([3]))
+    expected = F.interpolate(normalised(PIXELS[3])[None, None], size=(64, 64), mode="bilinear")
+    torch.testing.assert_close(batch, expected, rtol=0, atol=1e-5)
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 3), st.booleans(), st.integers(0, 2**31))
+def test_augmented_images_are_shifted_and_flipped_originals(
+    shift: int, flip: bool, seed: int
+) -> None:
+    """Every augmented image is its original, flipped or not, moved within the allowed pixels."""
+    torch.manual_seed(seed)
+    augmented = images(augmentation=Augmentation(shift=shift, flip=flip)).batch(torch.arange(5))
+    for number in range(5):
+        original = PIXELS[number]
+        candidates = [
+            F.pad(turned, (shift,) * 4)[row : row + 28, column : column + 28]
+            for turned in ([original, original.flip(1)] if flip else [original])
+            for row in range(2 * shift + 1)
+            for column in range(2 * shift + 1)
+        ]
+        distances = [
+            (augmented[number, 0] - normalised(candidate)).abs().max() for candidate in candidates
+        ]
+        assert min(distances) < 1e-5
+
+
+def test_augmentation_draws_differ_between_images_and_use_every_shift() -> None:
+    """Shifts and flips are drawn for each image, over the whole range."""
+    torch.manual_seed(0)
+    same = Images(
+        PIXELS[:1].expand(400, 28, 28),
+        size=28,
+        rules=RULES,
+        device=CPU,
+        augmentation=Augmentation(shift=1, flip=True),
+    ).batch(torch.arange(400))
+    assert len({image.numpy().tobytes() for image in same}) == 2 * 3 * 3
+
+
+@pytest.fixture
+def rules(tiny: TinyData) -> Protocol:
+    """The tiny protocol."""
+    return protocol.load(str(tiny.protocol))
+
+
+def linear() -> nn.Module:
+    """A softmax model."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+
+
+def convolutional() -> nn.Module:
+    """A model with everything that draws or keeps state: convolution, batch norm, dropout."""
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3, stride=2), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(),
+        nn.Dropout(0.5), nn.Linear(4 * 13 * 13, 10),
+    )  # fmt: skip
+
+
+def trained(
+    rules: Protocol, build: object = linear, seed: int = 1
+) -> tuple[nn.Module, loop.Trained]:
+    """A model trained under a protocol on the tiny images, in this process."""
+    devices.prepare("cpu", rules.devices["cpu"], 1)
+    pixels, labels = tiny_images(320, 1)
+    recipe = rules.recipes[0]
+    devices.seed_everything(rules.id, seed, "build")
+    model: nn.Module = build()  # type: ignore[operator]
+    resident = Images(
+        torch.from_numpy(pixels),
+        size=28,
+        rules=rules.data,
+        device=CPU,
+        augmentation=rules.augmentation(recipe),
+    )
+    outcome = loop.train(
+        model,
+        resident,
+        torch.from_numpy(labels).long(),
+        protocol=rules,
+        stage=rules.final,
+        recipe=recipe,
+        seed=seed,
+        report=lambda *_: None,
+    )
+    return model, outcome
+
+
+def test_training_learns_and_reports_what_it_did(rules: Protocol) -> None:
+    """The loss falls, the curve has a point an epoch, and the images are counted."""
+    model, outcome = trained(rules)
+    assert len(outcome.curve) == 2
+    assert outcome.curve[1] < outcome.curve[0]
+    assert outcome.images == 2 * 320
+    assert outcome.seconds > 0
+    test_pixels, test_labels = tiny_images(100, 2)
+    asked = Images(torch.from_numpy(test_pixels), size=28, rules=rules.data, device=CPU)
+    logits, seconds = loop.predict(model, asked, protocol=rules, device=CPU)
+    assert logits.shape == (100, 10)
+    assert seconds > 0
+    assert (logits.argmax(1).numpy() == test_labels).mean() > 0.8
+
+
+@pytest.mark.parametrize("build", [linear, convolutional])
+def test_a_seed_decides_every_bit(rules: Protocol, build: object) -> None:
+    """Two trainings of one seed give the same parameters; another seed gives others."""
+    first, second, other = (trained(rules, build, seed)[0].state_dict() for seed in (1, 1, 2))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not all(torch.equal(first[name], other[name]) for name in first)
+
+
+def test_each_epoch_starts_its_random_streams_afresh(rules: Protocol) -> None:
+    """What a plugin draws or reseeds in one epoch does not reach into the next."""
+
+    class Reseeding(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = linear()
+
+        def forward(self, batch: Tensor) -> Tensor:
+            torch.manual_seed(0)
+            np.random.rand(3)
+            logits: Tensor = self.layers(batch)
+            return logits
+
+    plain, meddling = trained(rules)[1], trained(rules, Reseeding)[1]
+    assert plain.curve == meddling.curve
+
+
+GOLDEN_CURVE = (1.771115, 0.967090)
+
+
+def test_training_semantics_are_guarded_by_a_golden_curve(
+    rules: Protocol, tiny: TinyData, tmp_path: Path
+) -> None:
+    """When training computes something else, SEMANTICS is raised and this curve made anew."""
+    path = tiny.variant(
+        tmp_path / "p.toml",
+        ('optimizer = "adamw"', 'optimizer = "adamw"\naugmentation = "all"\nweight_decay = 0.1'),
+        ("[final]", "[augmentations.all]\nshift = 2\nflip = true\n\n[final]"),
+    )
+    _, outcome = trained(protocol.load(str(path)))
+    assert training.SEMANTICS == 1
+    assert outcome.curve == pytest.approx(GOLDEN_CURVE, rel=1e-3)
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(rules: Protocol) -> None:
+    """Training that diverges says after which epoch instead of going on."""
+
+    class Exploding(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = linear()
+
+        def forward(self, batch: Tensor) -> Tensor:
+            logits: Tensor = self.layers(batch) * math.inf
+            return logits
+
+    with pytest.raises(loop.DivergedError, match="epoch 1"):
+        trained(rules, Exploding)
+
+
+@pytest.mark.parametrize(
+    "output",
+    [torch.zeros(4, 9), torch.zeros(3, 10), torch.zeros(4, 10, dtype=torch.int64), [0.0] * 10],
+)
+def test_an_output_that_breaks_the_contract_is_refused(output: object) -> None:
+    """A model's output is a floating tensor of shape (batch, classes) and nothing else."""
+    with pytest.raises(loop.InvalidOutputError):
+        loop.check_output(output, 4)
+
+
+def test_weight_decay_spares_biases_and_norms(rules: Protocol) -> None:
+    """Decay acts on parameters of two or more dimensions; frozen ones are left out."""
+    model = convolutional()
+    model[0].weight.requires_grad = False  # type: ignore[index, union-attr, assignment]
+    recipe = protocol.Recipe(name="r", optimizer="sgd", learning_rate=1, weight_decay=0.5)
+    decayed, spared = loop.make_optimizer(model, recipe).param_groups
+    assert (decayed["weight_decay"], spared["weight_decay"]) == (0.5, 0)
+    assert [p.ndim for p in decayed["params"]] == [2]
+    assert {p.ndim for p in spared["params"]} == {1}
+
+
+def test_schedules_are_what_their_names_say(
+    rules: Protocol, tiny: TinyData, tmp_path: Path
+) -> None:
+    """Constant stays, cosine falls to zero, one-cycle rises for its warm-up and falls."""
+
+    def rates(schedule: str) -> list[float]:
+        path = tiny.variant(tmp_path / f"{schedule}.toml", ('"one-cycle"', f'"{schedule}"'))
+        rules = protocol.load(str(path))
+        optimizer = loop.make_optimizer(linear(), rules.recipes[0])
+        steps = loop.make_schedule(optimizer, rules, rules.recipes[0], 20)
+        found = []
+        for _ in range(20):
+            found.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            steps.step()
+        return found
+
+    assert set(rates("constant")) == {0.01}
+    cosine = rates("cosine")
+    assert cosine[0] == 0.01
+    assert cosine == sorted(cosine, reverse=True)
+    cycle = rates("one-cycle")
+    assert max(cycle) == pytest.approx(cycle[5]) == pytest.approx(0.01)
+    assert cycle[0] < 0.001 > cycle[-1]
+
+
+def test_bfloat16_trains_where_a_protocol_says_so(tiny: TinyData, tmp_path: Path) -> None:
+    """Reduced precision is a device rule: it changes bits, not what is learnt."""
+    path = tiny.variant(tmp_path / "bf16.toml", ('precision = "float32"', 'precision = "bfloat16"'))
+    reduced = trained(protocol.load(str(path)))[1].curve
+    full = trained(protocol.load(str(tiny.protocol)))[1].curve
+    assert reduced != full
+    assert reduced == pytest.approx(full, rel=0.05)
+
+
+def test_costs_count_parameters_and_operations() -> None:
+    """A linear layer of 784 to 10 has 7,850 parameters and 15,680 operations an image."""
+    model = linear()
+    assert cost.parameters(model) == 7850
+    assert cost.forward_flops(model, torch.zeros(1, 1, 28, 28)) == 15_680

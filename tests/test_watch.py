@@ -1,0 +1,113 @@
+"""Following a job: what a worker's files and its end are taken to mean."""
+
+from pathlib import Path
+
+import pytest
+
+import samples
+from fmbench.execution.job import Event, JobFolder, Outcome
+from fmbench.execution.watch import Ended, follow
+from fmbench.records import Progress, Run
+
+RUNS = (samples.run(seed=1), samples.run(seed=2))
+
+
+class Scripted:
+    """A worker that is at the next step of its script each time it is looked at."""
+
+    def __init__(self, *steps: object) -> None:
+        self.steps = list(steps)
+        self.stopped = False
+
+    def ended(self) -> str | None:
+        """Take the next step; the text at the end of the script is how it ended."""
+        if self.steps and callable(self.steps[0]):
+            self.steps.pop(0)()
+            return None
+        return str(self.steps[0]) if self.steps else None
+
+    def stop(self) -> None:
+        """Note that the runner had enough."""
+        self.stopped = True
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> JobFolder:
+    """An empty job folder."""
+    return JobFolder(tmp_path)
+
+
+def happenings(folder: JobFolder, worker: Scripted, timeout: float | None = None) -> list[object]:
+    """All that following a job yields."""
+    return list(follow(folder, worker, RUNS, 3, timeout))
+
+
+def finish(folder: JobFolder, run: int) -> None:
+    """Do what a worker does at the end of a run."""
+    folder.write_outcome(run, Outcome(status="ok"))
+    folder.append(Event(kind="end", run=run))
+
+
+def test_runs_are_told_in_order(folder: JobFolder) -> None:
+    """Start, progress and end of each run arrive once, in the order they happened."""
+    worker = Scripted(
+        lambda: folder.append(Event(kind="start", run=0)),
+        lambda: folder.append(Event(kind="progress", run=0, epoch=1, step=5, steps=9, loss=0.5)),
+        lambda: finish(folder, 0),
+        lambda: (folder.append(Event(kind="start", run=1)), finish(folder, 1)),
+    )
+    told = happenings(folder, worker)
+    assert [type(one) for one in told] == [Run, Progress, Ended, Run, Ended]
+    assert [one.run.seed for one in told if isinstance(one, Ended)] == [1, 2]
+    progress = told[1]
+    assert isinstance(progress, Progress)
+    assert (progress.epoch, progress.epochs, progress.step, progress.loss) == (1, 3, 5, 0.5)
+
+
+def test_a_worker_that_dies_costs_the_run_it_was_at(folder: JobFolder) -> None:
+    """After a death the run under way has crashed, and the runs after it are still owed."""
+    worker = Scripted(
+        lambda: folder.append(Event(kind="start", run=0)), "was killed by signal SIGSEGV"
+    )
+    *_, end = happenings(folder, worker)
+    assert isinstance(end, Ended)
+    assert (end.run.seed, end.outcome.status) == (1, "crashed")
+    assert "SIGSEGV" in end.outcome.message
+
+
+def test_a_finished_run_is_not_lost_to_a_death_right_after(folder: JobFolder) -> None:
+    """An outcome on disk counts even when the worker died before it could say so."""
+    worker = Scripted(lambda: folder.write_outcome(0, Outcome(status="ok")), "ended")
+    end = happenings(folder, worker)[-1]
+    assert isinstance(end, Ended)
+    assert end.outcome.status == "ok"
+
+
+def test_a_run_over_its_time_is_stopped(folder: JobFolder) -> None:
+    """Past the time limit the worker is stopped and the run has timed out."""
+    worker = Scripted(lambda: folder.append(Event(kind="start", run=0)))
+    end = happenings(folder, worker, timeout=0.01)[-1]
+    assert isinstance(end, Ended)
+    assert worker.stopped
+    assert end.outcome.status == "timeout"
+
+
+def test_lines_a_plugin_wrote_are_passed_over(folder: JobFolder) -> None:
+    """Rubbish, half lines and events of other runs in the file do no harm."""
+
+    def spoil() -> None:
+        with (folder.path / "events.jsonl").open("ab") as file:
+            file.write(b'rubbish\n{"kind":"end","run":1}\n{"kind":"start","run":99}\n')
+            file.write(b'{"kind":"end","run":0}\n')  # no outcome: it only claims to have ended
+
+    worker = Scripted(spoil, lambda: finish(folder, 0), lambda: finish(folder, 1))
+    assert [type(one) for one in happenings(folder, worker)] == [Ended, Ended]
+
+
+def test_half_a_line_waits_for_its_other_half(folder: JobFolder) -> None:
+    """An event being written is read when its line is whole."""
+    path = folder.path / "events.jsonl"
+    path.write_bytes(b'{"kind":"start",')
+    assert folder.events_after(0) == ([], 0)
+    path.write_bytes(b'{"kind":"start","run":0}\n')
+    assert folder.events_after(0) == ([Event(kind="start", run=0)], 25)
