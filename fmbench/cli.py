@@ -97,7 +97,7 @@ def run(
       fmbench run timm/resnet34 --dry-run
       fmbench run fmbench-vgg:vgg11 --protocol my-protocol.toml --results /tmp/mine
     """
-    from fmbench import data
+    from fmbench import data, environment
     from fmbench.console import live, stream, tables
     from fmbench.execution.session import plan_session
     from fmbench.leaderboard.words import duration
@@ -118,6 +118,8 @@ def run(
         tables.print_plan(session)
         return
     if session.count:
+        if environment.busy_share() > environment.BUSY:
+            stream.say("other programs keep this machine busy: training can take many times longer")
         session.store.make()
         dataset = data.load(
             data.find(data_dir, say=stream.say), session.setting.protocol.data.sha256

@@ -15,6 +15,7 @@ from fmbench.protocol import DeviceKind
 DISTRIBUTION = "fashion-mnist-bench"
 RECORDED_LIBRARIES = ("torch", "numpy", "pluggy")
 CUDA_MEMORY_FOR_AUTO = 16 * 10**9
+BUSY = 0.25
 
 
 class Device(Struct, frozen=True, kw_only=True):
@@ -124,6 +125,11 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def busy_share(seconds: float = 0.3) -> float:
+    """The share of all CPU cores, 0 to 1, that other programs use while this one waits."""
+    return psutil.cpu_percent(seconds) / 100
 
 
 @cache

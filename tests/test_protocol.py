@@ -11,7 +11,7 @@ from fmbench import data, protocol
 from fmbench.errors import ProtocolError, UsageError
 
 RELEASED = {
-    "quick-v1": "",
+    "quick-v1": "ebe7235bcf6b35f3bb574e5d5950915ac9b33b89bc48ade15fff8e1d53ac327d",
 }
 
 

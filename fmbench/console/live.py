@@ -8,7 +8,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from fmbench.console.stream import talk
+from fmbench.console.stream import plain, talk
 from fmbench.execution.estimate import Estimate
 from fmbench.hookspecs import hookimpl
 from fmbench.leaderboard.words import duration, short
@@ -84,15 +84,15 @@ class LiveProgress:
 
     def _line(self) -> Text:
         if self._at is None:
-            return Text("starting a worker" if self._ended < self._runs else "", style="dim")
+            return plain("starting a worker" if self._ended < self._runs else "", "dim")
         name = f"{self._at.model}, {run_kind(self._at)}"
         if self._progress is None:
-            return Text(f"{name}: building")
+            return plain(f"{name}: building")
         now = self._progress
         loss = "not finite" if now.loss is None else f"{now.loss:.3f}"
         if now.epoch == now.epochs and now.step == now.steps:
-            return Text(f"{name}: loss {loss}, evaluating")
-        return Text(
+            return plain(f"{name}: loss {loss}, evaluating")
+        return plain(
             f"{name}: epoch {now.epoch} of {now.epochs}, step {now.step} of {now.steps}, "
             f"loss {loss}, {short(now.images_per_second)} images/s"
         )
@@ -106,18 +106,15 @@ def run_kind(run: Run) -> str:
 def finished_line(record: Record) -> Text:
     """One line about a finished run."""
     result = record.result
-    line = Text("ok " if result.status == "ok" else f"{result.status} ", "green")
-    if result.status != "ok":
-        line.stylize("red")
-    line.append(f"{record.run.model}, {run_kind(record.run)}: ", "default")
+    line = plain(result.status, "green" if result.status == "ok" else "red")
     if result.accuracy is None:
-        line.append(result.message.splitlines()[0] if result.message else "", "default")
-        return line
-    where = "test" if record.run.stage == "final" else "validation"
-    line.append(
-        f"{100 * result.accuracy:.2f} % of {result.images:,} {where} images, "
-        f"trained {duration(record.cost.train_seconds)} at "
-        f"{short(record.cost.images_per_second)} images/s",
-        "default",
-    )
-    return line
+        said = result.message.partition("\n")[0]
+    else:
+        where = "test" if record.run.stage == "final" else "validation"
+        said = (
+            f"{100 * result.accuracy:.2f} % of {result.images:,} {where} images, "
+            f"trained {duration(record.cost.train_seconds)} at "
+            f"{short(record.cost.images_per_second)} images/s"
+        )
+    rest = f" {record.run.model}, {run_kind(record.run)}: {said}"
+    return line.append_text(plain(rest, "default"))

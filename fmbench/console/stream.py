@@ -1,7 +1,8 @@
-"""The two streams: stdout is data, stderr is talk. What plugins say is `Text`, never markup."""
+"""The two streams: stdout is data, stderr is talk. What plugins say is `plain`, never markup."""
 
 import os
 import re
+import unicodedata
 from collections.abc import Sequence
 
 from rich import box
@@ -20,14 +21,30 @@ if not (out.is_terminal or "COLUMNS" in os.environ):
 talk = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
+def plain(words: str, style: str = "") -> Text:
+    """Words from anywhere as text that can neither style, move the cursor nor change direction."""
+    kept = (
+        "\N{REPLACEMENT CHARACTER}"
+        if unicodedata.category(character) in ("Cc", "Cf") and character not in "\n\t"
+        else character
+        for character in words
+    )
+    return Text("".join(kept), style)
+
+
 def say(sentence: str) -> None:
     """Talk: a line on stderr."""
-    talk.print(Text(sentence))
+    talk.print(plain(sentence))
+
+
+def tell(words: str, style: str = "") -> None:
+    """Data: words on stdout, unbroken."""
+    out.print(plain(words, style), soft_wrap=True)
 
 
 def complain(error: str) -> None:
     """An error as people read it, on stderr."""
-    talk.print(Text("error: ", "bold red").append(error, "default"))
+    talk.print(Text("error: ", "bold red").append_text(plain(error, "default")))
 
 
 def print_table(
@@ -66,7 +83,7 @@ def _table(
     wrapping: str,
 ) -> Table:
     table = Table(
-        title=Text(title, "bold") if title else None, title_justify="left", box=box.SIMPLE_HEAD
+        title=plain(title, "bold") if title else None, title_justify="left", box=box.SIMPLE_HEAD
     )
     for name in names:
         numeric = all(not row[name] or _NUMBER.match(row[name]) for row in rows)
@@ -74,7 +91,7 @@ def _table(
             name, justify="right" if numeric else "left", no_wrap=name != wrapping, overflow="fold"
         )
     for row, dim in zip(rows, faint or [False] * len(rows), strict=True):
-        table.add_row(*(Text(row[name]) for name in names), style="dim" if dim else "")
+        table.add_row(*(plain(row[name]) for name in names), style="dim" if dim else "")
     return table
 
 

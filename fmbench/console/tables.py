@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.text import Text
 
 from fmbench.console.live import run_kind
-from fmbench.console.stream import out, print_table, say
+from fmbench.console.stream import out, plain, print_table, say, tell
 from fmbench.data import Summary
 from fmbench.discovery import Catalogue, Problem
 from fmbench.execution.session import Session
@@ -26,7 +26,7 @@ def print_board(board: Board) -> None:
         wrapping="status",
     )
     for note in board.notes:
-        out.print(Text(note, "dim"), soft_wrap=True)
+        tell(note, "dim")
 
 
 def print_session(session: Session, estimate: str) -> None:
@@ -74,11 +74,7 @@ def print_catalogue(catalogue: Catalogue) -> None:
         wrapping="summary",
     )
     for family in catalogue.families:
-        out.print(
-            Text(
-                f"family {family.prefix}NAME: any member by its name ({family.plugin.distribution})"
-            )
-        )
+        tell(f"family {family.prefix}NAME: any member by its name ({family.plugin.distribution})")
     for problem in catalogue.problems:
         out.print(_problem(problem), soft_wrap=True)
 
@@ -101,15 +97,15 @@ def print_protocols(protocols: list[Protocol]) -> None:
 
 def print_protocol(protocol: Protocol, heading: str) -> None:
     """What a protocol fixes and leaves free: the comment its file opens with."""
-    out.print(Text(heading), soft_wrap=True)
-    out.print(Text(f"\n{protocol.id}, {protocol.status}, digest {protocol.digest}"), soft_wrap=True)
+    tell(heading)
+    tell(f"\n{protocol.id}, {protocol.status}, digest {protocol.digest}")
 
 
 def print_data(folder: Path, summary: Summary) -> None:
     """Where the data set is and what is in it."""
-    out.print(Text(f"Fashion-MNIST, verified, in {folder}"), soft_wrap=True)
+    tell(f"Fashion-MNIST, verified, in {folder}")
     for name, shape in (("training", summary.train_images), ("test", summary.test_images)):
-        out.print(Text(f"{name} images: {'×'.join(f'{size:,}' for size in shape)}, uint8"))
+        tell(f"{name} images: {'×'.join(f'{size:,}' for size in shape)}, uint8")
     print_table(
         [
             {
@@ -142,7 +138,7 @@ def print_records(contents: Contents) -> None:
         wrapping="message",
     )
     for problem in contents.problems:
-        out.print(Text(problem), soft_wrap=True)
+        tell(problem)
 
 
 def print_record(record: Record, log: str) -> None:
@@ -174,15 +170,15 @@ def print_record(record: Record, log: str) -> None:
         "repeatable": record.reproducibility,
     }
     for name, fact in facts.items():
-        out.print(Text(f"{name:<11}", "bold").append(fact, "default"), soft_wrap=True)
+        tell(f"{name:<11}{fact}")
     if log:
-        out.print(Text(f"\nlog:\n{log}"), soft_wrap=True)
+        tell(f"\nlog:\n{log}")
 
 
 def _problem(problem: Problem) -> Text:
-    text = Text(f"problem in {problem.entry} {problem.version}: ", "red")
-    text.append(problem.what, "default")
-    return text.append(f"\n  hint: {problem.hint}", "default") if problem.hint else text
+    hint = f"\n  hint: {problem.hint}" if problem.hint else ""
+    text = plain(f"problem in {problem.entry} {problem.version}: ", "red")
+    return text.append_text(plain(f"{problem.what}{hint}", "default"))
 
 
 def _versions(versions: dict[str, str]) -> str:
