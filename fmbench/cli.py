@@ -85,6 +85,12 @@ def run(
     timeout: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="The longest a run may take.")
     ] = None,
+    threads: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="CPU threads; all cores by default.")
+    ] = None,
+    checkpoint_every: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0, help="The least time between checkpoints.")
+    ] = 60.0,
     retry_failed: Annotated[bool, typer.Option(help="Make failed runs again.")] = False,
     dry_run: Annotated[bool, typer.Option(help="Say what would be run and how long.")] = False,
 ) -> None:
@@ -109,6 +115,7 @@ def run(
         protocol_name=protocol,
         device=device,
         seeds=seeds,
+        threads=threads,
         results=results,
         retry_failed=retry_failed,
     )
@@ -120,13 +127,19 @@ def run(
     if session.count:
         if environment.busy_share() > environment.BUSY:
             stream.say("other programs keep this machine busy: training can take many times longer")
-        session.store.make()
+        for sentence in session.prepare():
+            stream.say(sentence)
         dataset = data.load(
             data.find(data_dir, say=stream.say), session.setting.protocol.data.sha256
         )
         try:
             with live.LiveProgress(session.count, estimate) as progress:
-                session.run(dataset, [estimate, progress], timeout)
+                session.run(
+                    dataset,
+                    [estimate, progress],
+                    timeout=timeout,
+                    checkpoint_seconds=checkpoint_every,
+                )
         except KeyboardInterrupt:
             stream.say("stopped; the same command goes on with what is missing")
             raise typer.Exit(ExitCode.INTERRUPTED) from None

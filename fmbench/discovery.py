@@ -21,7 +21,7 @@ import platformdirs
 import pluggy
 from msgspec import Struct
 
-from fmbench import files, hookspecs
+from fmbench import files, hookspecs, processes
 from fmbench.contract import Family, Model
 from fmbench.environment import DISTRIBUTION, version
 from fmbench.errors import FmbenchError, PluginError
@@ -180,7 +180,7 @@ def _run_child(found: list[Entry], member: str = "") -> Catalogue:
         answer = Path(folder, "answer.json")
         Path(folder, "request.json").write_bytes(msgspec.json.encode((found, member)))
         child = subprocess.Popen(
-            [sys.executable, "-m", "fmbench.discovery", folder],
+            [*processes.PYTHON_MODULE, "fmbench.discovery", folder],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -1,7 +1,13 @@
 """How fmbench puts files on disk: whole or not at all, and never over an existing record."""
 
+import io
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fmbench.errors import StoreError
 
@@ -40,13 +46,17 @@ def unwritable(path: Path, error: OSError) -> StoreError:
     )
 
 
-def _place(path: Path, content: bytes, move) -> None:  # type: ignore[no-untyped-def]
+def npy_bytes(array: NDArray[Any]) -> bytes:
+    """An array as the bytes of a .npy file, without pickle."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _place(path: Path, content: bytes, move: Callable[[Path, Path], None]) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        _write_through(temporary, content)
         move(temporary, path)
         _sync_folder(path.parent)
     except FileExistsError:
@@ -55,6 +65,17 @@ def _place(path: Path, content: bytes, move) -> None:  # type: ignore[no-untyped
         raise unwritable(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _write_through(path: Path, content: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    try:
+        left = memoryview(content)
+        while left:
+            left = left[os.write(descriptor, left) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _sync_folder(folder: Path) -> None:

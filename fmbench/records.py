@@ -95,13 +95,16 @@ class Cost(_Part, frozen=True, kw_only=True):
     """What a run took. Times are seconds, memory is bytes, FLOPs are of one image's forward pass.
 
     train_seconds is the worker's clock around training alone; runner_seconds is the runner's own,
-    from the run's start to its end, building and evaluation included.
+    from the run's start to its end, building and evaluation included. resumed_after is the epoch
+    after which the run went on from a checkpoint, 0 for a run in one piece: train_seconds then
+    covers both pieces, runner_seconds the last.
     """
 
     train_seconds: float = 0.0
     runner_seconds: float = 0.0
     images_per_second: float = 0.0
     inference_images_per_second: float = 0.0
+    resumed_after: int = 0
     parameters: int = 0
     forward_flops: int = 0
     peak_memory: int = 0

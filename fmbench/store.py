@@ -1,6 +1,5 @@
 """The store: one folder of immutable record files for each protocol in a results folder."""
 
-import io
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -35,29 +34,39 @@ class Store:
     def __init__(self, results: Path, protocol: str) -> None:
         self.folder = results / protocol
         self.records = self.folder / "records"
-        self.work = self.folder / "work"
+        work = self.folder / "work"
+        self.jobs = work / "jobs"
+        self.claims = work / "claims"
+        self.checkpoints = work / "checkpoints"
+        self._seen: set[str] = set()
 
     def make(self) -> None:
         """Make the folders; raises `StoreError` when that is not possible."""
-        files.make_folder(self.records)
-        files.make_folder(self.work)
+        for folder in (self.records, self.jobs, self.claims, self.checkpoints):
+            files.make_folder(folder)
 
     def add(
         self, record: Record, predictions: NDArray[np.uint8] | None = None, log: bytes = b""
     ) -> None:
         """Store a record for good. The record itself comes last: its file is the mark of commit."""
         if predictions is not None:
-            files.write_new(self.path(record, ".npy"), npy_bytes(predictions))
+            files.write_new(self.path(record, ".npy"), files.npy_bytes(predictions))
         if log:
             files.write_new(self.path(record, ".log"), log)
         files.write_new(self.path(record, ".json"), records.encode(record))
 
     def read(self) -> Contents:
         """Everything in the store; a file that cannot be read is a problem, not an error."""
+        self._seen.clear()
+        return self.read_new()
+
+    def read_new(self) -> Contents:
+        """What has come into the store since it was last read."""
         found, problems = [], []
-        for path in sorted(self.records.glob("*.json")):
-            if path.name.startswith("."):
+        for path in sorted(self.records.glob("[!.]*.json")):
+            if path.name in self._seen:
                 continue
+            self._seen.add(path.name)
             try:
                 if path.stat().st_size > RECORD_BYTES:
                     raise ValueError(f"it is larger than {RECORD_BYTES} bytes")
@@ -118,13 +127,6 @@ class Store:
     def path(self, record: Record, suffix: str) -> Path:
         """Where a file of a record lies."""
         return self.records / f"{record.stem}{suffix}"
-
-
-def npy_bytes(array: NDArray[np.uint8]) -> bytes:
-    """An array as the bytes of a .npy file."""
-    buffer = io.BytesIO()
-    np.save(buffer, array, allow_pickle=False)
-    return buffer.getvalue()
 
 
 def protocols_in(results: Path) -> list[str]:

@@ -21,6 +21,18 @@ settings.load_profile("no-clock")  # no test waits on a clock for its verdict
 
 TRAIN, TEST = 320, 100
 
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give each pytest-xdist worker, and all it starts, a core of its own.
+
+    Two trainings that share cores wait for each other at every OpenMP barrier.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    if worker and hasattr(os, "sched_setaffinity"):
+        allowed = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {allowed[int(worker.removeprefix("gw")) % len(allowed)]})
+
+
 TINY = """
 name = "tiny"
 version = 1
@@ -89,10 +101,9 @@ def tiny_images(count: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.ui
     return images, labels
 
 
-@pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> TinyData:
-    """The tiny data set on disk."""
-    folder = tmp_path_factory.mktemp("tiny")
+def make_tiny(folder: Path) -> TinyData:
+    """Write the tiny data set and its protocol into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
     arrays = (*tiny_images(TRAIN, 1), *tiny_images(TEST, 2))
     names = ("train_images", "train_labels", "test_images", "test_labels")
     digests = []
@@ -103,6 +114,12 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> TinyData:
     protocol = folder / "tiny.toml"
     protocol.write_text(TINY.format(digests="\n".join(digests)))
     return TinyData(folder, protocol)
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> TinyData:
+    """The tiny data set on disk."""
+    return make_tiny(tmp_path_factory.mktemp("tiny"))
 
 
 Install = Callable[..., None]

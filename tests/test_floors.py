@@ -10,14 +10,15 @@ import fmbench
 PACKAGE = Path(fmbench.__file__).parent
 FLOORS = (
     ("errors",),
-    ("contract", "protocol", "files"),
+    ("contract", "protocol", "files", "processes"),
     ("environment",),
     ("records", "data"),
     ("hookspecs", "scoring", "store"),
     ("__init__",),
     ("discovery", "training", "leaderboard"),
     ("execution.job",),
-    ("execution.worker", "execution.engines", "execution.judge", "execution.plan"),
+    ("execution.worker", "execution.guard", "execution.engines"),
+    ("execution.judge", "execution.plan", "execution.claims", "execution.scratch"),
     ("execution.watch", "execution.estimate", "execution.selection"),
     ("execution.runner",),
     ("execution.session",),

@@ -121,10 +121,10 @@ def test_an_ok_record_counts_before_a_newer_failure() -> None:
 def test_seeds_are_the_protocols(setting: Setting, tiny: TinyData) -> None:
     """--seeds K takes the first K of the protocol's seeds and no others."""
     rules = protocol.load(str(tiny.protocol))
-    assert make_setting(rules, CPU, 1).seeds == (1,)
+    assert make_setting(rules, CPU, seeds=1).seeds == (1,)
     for bad in (0, 3, -1):
         with pytest.raises(UsageError, match="seeds"):
-            make_setting(rules, CPU, bad)
+            make_setting(rules, CPU, seeds=bad)
 
 
 def test_a_device_the_protocol_does_not_know_is_refused(tiny: TinyData) -> None:

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import msgspec
+import psutil
 import pytest
 
 from conftest import Fmbench, Install, TinyData
@@ -43,9 +44,42 @@ def diverges(module, logits): return logits * float("inf")
 def nan(module, logits): return logits if module.training else logits * float("nan")
 def shape(module, logits): return logits[:, :9]
 def memory(module, logits): import torch; raise torch.OutOfMemoryError("on purpose")
+def dtype(module, logits): return logits.long()
+def host_memory(module, logits): import numpy; numpy.ones(1 << 46)
 def hangs(module, logits):
     if module.training:
         while True: pass
+    return logits
+def deaf(module, logits):
+    import signal
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return hangs(module, logits)
+def leaves(module, logits):
+    import subprocess, sys, tempfile
+    if not module.training:
+        code = "import os, time; os.fork() and os._exit(0); os.setsid(); time.sleep(3600) # LEFT"
+        subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+    return logits
+def closes(module, logits): os.closerange(0, 1024); return logits
+def floods(module, logits): print("x" * 1_000_000); return logits
+def edits(module, logits):
+    import gc, torch
+    for thing in gc.get_objects():
+        if isinstance(thing, torch.Tensor) and thing.dtype == torch.uint8: thing.zero_()
+    return logits
+def reseeds(module, logits): import torch; torch.manual_seed(0); return logits
+def flips(module, logits):
+    import torch
+    torch.set_num_threads(1); torch.use_deterministic_algorithms(False)
+    torch.set_default_dtype(torch.float64); torch.set_grad_enabled(True)
+    return logits
+def moves(module, logits): os.chdir("/"); return logits
+def clock(module, logits):
+    import json, time
+    time.perf_counter = lambda: 0.0
+    time.monotonic = lambda: 0.0
+    json.dumps = None
     return logits
 """
 WANTED = {
@@ -59,6 +93,29 @@ WANTED = {
     "memory": ("oom", "on purpose"),
     "hangs": ("timeout", "longer than 8 s"),
     "no-module": ("failed", "not an nn.Module"),
+    "dtype": ("invalid", "int64"),
+    "host_memory": ("oom", "Unable to allocate"),
+    "deaf": ("timeout", "longer than 8 s"),
+    "leaves": ("ok", ""),
+    "closes": ("ok", ""),
+    "floods": ("ok", ""),
+    "edits": ("ok", ""),
+    "reseeds": ("ok", ""),
+    "flips": ("ok", ""),
+    "moves": ("ok", ""),
+    "clock": ("ok", ""),
+}
+AT_IMPORT = {
+    "zoo-import-error": "import nothing_of_this_name",
+    "zoo-syntax": "def broken(:",
+    "zoo-exits": "raise SystemExit(0)",
+    "zoo-dies": "import os; os._exit(0)",
+    "zoo-segfaults": "import ctypes; ctypes.string_at(0)",
+    "zoo-misspelt": "import fmbench\n@fmbench.hookimpl\ndef fmbench_model(): return []",
+    "zoo-unmarked": "def fmbench_models(): return []",
+    "zoo-none": "import fmbench\n@fmbench.hookimpl\ndef fmbench_models(): pass",
+    "zoo-twins": offering("twin=linear", "twin=linear"),
+    "zoo-hostile": offering("../x=linear"),
 }
 
 
@@ -80,6 +137,23 @@ def records(results: Path, protocol: str = "tiny-v1") -> dict[tuple[str, int], R
     """The final records of a results folder by model and seed."""
     found = Store(results, protocol).read().records
     return {(one.run.model, one.run.seed): one for one in found if one.run.stage == "final"}
+
+
+def left_behind() -> list[int]:
+    """Processes that the zoo's runaway has left."""
+    return [
+        process.pid
+        for process in psutil.process_iter()
+        if any("LEFT" in word for word in cmdline(process))
+    ]
+
+
+def cmdline(process: psutil.Process) -> list[str]:
+    """A process's command line, empty when it is gone."""
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
 
 
 @pytest.fixture
@@ -116,12 +190,24 @@ def test_a_run_leaves_records_predictions_and_a_leaderboard(
     assert found["good", 1].result.accuracy > 0.8  # type: ignore[operator]
     assert "| good " in (store.folder / "leaderboard.md").read_text()
     assert "good," in (store.folder / "leaderboard.csv").read_text()
-    assert list(store.work.iterdir()) == []
+    for folder in (store.jobs, store.checkpoints):
+        assert list(folder.iterdir()) == []
     second = fmbench(*asked)
     assert second.returncode == 0
     assert "nothing is left to run" in second.stderr
     assert second.stdout == first.stdout
     assert records(tmp_path / "results") == found
+
+
+def test_what_lies_in_the_current_folder_is_never_imported(
+    fmbench: Fmbench, good: None, tiny: TinyData, tmp_path: Path
+) -> None:
+    """A file named like a library where the user happens to stand does not reach any process."""
+    for name in ("torch", "numpy", "fmbench", "plugin_good"):
+        (tmp_path / f"{name}.py").write_text("raise RuntimeError('imported from here')")
+    asked = ("--protocol", tiny.protocol, "--data-dir", tiny.folder, "--seeds", 1)
+    ran = fmbench("run", "good", *asked)
+    assert ran.returncode == 0, ran.stderr
 
 
 def test_the_same_run_made_twice_gives_the_same_bits(
@@ -138,12 +224,13 @@ def test_the_same_run_made_twice_gives_the_same_bits(
     }
 
 
-def test_failures_are_records_and_cost_nobody_else(
+def test_the_zoo_costs_nobody_else_anything(
     fmbench: Fmbench, install: Install, good: None, tiny: TinyData, tmp_path: Path
 ) -> None:
-    """Each way to fail has its own status and message; good models' results are as without it."""
+    """All bad plugins at once: each has its status and message, good results are as without."""
     install("plugin-bad", bad_plugin())
-    install("plugin-broken", "import nothing_of_this_name")
+    for name, code in AT_IMPORT.items():
+        install(name, code)
     asked = ("--protocol", tiny.protocol, "--data-dir", tiny.folder, "--seeds", 1)
     alone = fmbench("run", "good", *asked, "--results", tmp_path / "alone")
     assert alone.returncode == 0
@@ -155,10 +242,13 @@ def test_failures_are_records_and_cost_nobody_else(
         assert record.result.status == status, name
         assert said in record.result.message, name
         assert f"bad-{name}" in ran.stdout
+    assert found["bad-clock", 1].cost.train_seconds > 0
+    assert not left_behind()
+    problems = json.loads(fmbench("models", "--json").stdout)["problems"]
+    assert {problem["entry"].partition("[")[0] for problem in problems} == set(AT_IMPORT)
+    store = Store(tmp_path / "all", "tiny-v1")
+    assert 0 < len(store.log(found["bad-floods", 1])) <= 256 * 1024
     assert found["good", 1].result == records(tmp_path / "alone")["good", 1].result
-    again = fmbench("run", "bad-*", "good", *asked, "--results", tmp_path / "all")
-    assert again.returncode == 1
-    assert "nothing is left to run" in again.stderr
     shown = fmbench("show", "--results", tmp_path / "all")
     assert "on purpose" in shown.stdout
     raised = found["bad-raises", 1]
@@ -185,10 +275,14 @@ def parity():
 """,
     )
     install("plugin-moody", code)
-    fmbench("run", "moody", "--protocol", tiny.protocol, "--data-dir", tiny.folder)
+    asked = ("run", "moody", "--protocol", tiny.protocol, "--data-dir", tiny.folder)
+    assert fmbench(*asked).returncode == 1
     found = records(tmp_path / "results")
     assert found["moody", 1].result.status == "crashed"
     assert set(found) == {("moody", 1), ("moody", 2)}
+    again = fmbench(*asked)
+    assert again.returncode == 1
+    assert "nothing is left to run" in again.stderr
 
 
 def test_recipes_are_chosen_on_validation_and_tested_once(
@@ -237,8 +331,8 @@ def slow(spec):
         [Path(sys.executable).with_name("fmbench"), *map(str, asked)],
         cwd=tmp_path, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
-    work = tmp_path / "results" / "tiny-v1" / "work"
-    while not list(work.glob("*/job-*/events.jsonl")):
+    jobs = Store(tmp_path / "results", "tiny-v1").jobs
+    while not list(jobs.glob("*/job-*/events.jsonl")):
         assert child.poll() is None
         time.sleep(0.05)
     child.send_signal(signal.SIGINT)
@@ -246,7 +340,7 @@ def slow(spec):
     assert child.returncode == 130
     assert "goes on with what is missing" in said
     assert [one.result.status for one in records(tmp_path / "results").values()] == ["interrupted"]
-    assert list(work.iterdir()) == []
+    assert list(jobs.iterdir()) == []
     marker.unlink()
     assert fmbench(*asked).returncode == 0
     done = Store(tmp_path / "results", "tiny-v1").read().records

@@ -9,6 +9,7 @@ from fmbench.execution.job import Event, JobFolder, Outcome
 from fmbench.execution.watch import Ended, follow
 from fmbench.records import Progress, Run
 
+CRASH = Outcome(status="crashed", message="the worker ended with signal SIGSEGV")
 RUNS = (samples.run(seed=1), samples.run(seed=2))
 
 
@@ -19,12 +20,14 @@ class Scripted:
         self.steps = list(steps)
         self.stopped = False
 
-    def ended(self) -> str | None:
-        """Take the next step; the text at the end of the script is how it ended."""
+    pid = 1
+
+    def ended(self) -> Outcome | None:
+        """Take the next step; the outcome at the end of the script is what its end makes."""
         if self.steps and callable(self.steps[0]):
             self.steps.pop(0)()
             return None
-        return str(self.steps[0]) if self.steps else None
+        return self.steps[0] if self.steps else None  # type: ignore[return-value]
 
     def stop(self) -> None:
         """Note that the runner had enough."""
@@ -66,9 +69,7 @@ def test_runs_are_told_in_order(folder: JobFolder) -> None:
 
 def test_a_worker_that_dies_costs_the_run_it_was_at(folder: JobFolder) -> None:
     """After a death the run under way has crashed, and the runs after it are still owed."""
-    worker = Scripted(
-        lambda: folder.append(Event(kind="start", run=0)), "was killed by signal SIGSEGV"
-    )
+    worker = Scripted(lambda: folder.append(Event(kind="start", run=0)), CRASH)
     *_, end = happenings(folder, worker)
     assert isinstance(end, Ended)
     assert (end.run.seed, end.outcome.status) == (1, "crashed")
@@ -77,7 +78,7 @@ def test_a_worker_that_dies_costs_the_run_it_was_at(folder: JobFolder) -> None:
 
 def test_a_finished_run_is_not_lost_to_a_death_right_after(folder: JobFolder) -> None:
     """An outcome on disk counts even when the worker died before it could say so."""
-    worker = Scripted(lambda: folder.write_outcome(0, Outcome(status="ok")), "ended")
+    worker = Scripted(lambda: folder.write_outcome(0, Outcome(status="ok")), CRASH)
     end = happenings(folder, worker)[-1]
     assert isinstance(end, Ended)
     assert end.outcome.status == "ok"

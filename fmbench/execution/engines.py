@@ -4,22 +4,24 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import IO, Protocol
 
-import psutil
+from fmbench import processes
+from fmbench.execution.job import JobFolder, Outcome
 
 LOG_BYTES = 256 * 1024
-GRACE_SECONDS = 2.0
+GRACE_SECONDS = 10.0
 
 
 class Worker(Protocol):
     """A job under way, as the runner sees it."""
 
-    def ended(self) -> str | None:
-        """How the worker ended, in words; None while it works."""
+    pid: int
+
+    def ended(self) -> Outcome | None:
+        """What its end makes of the run it was at; None while it works."""
 
     def stop(self) -> None:
         """End the worker and all it started."""
@@ -28,66 +30,59 @@ class Worker(Protocol):
 class Engine(Protocol):
     """Whatever can place a job. All a worker's state is files in the job's folder."""
 
-    def start(self, folder: Path) -> Worker:
-        """Start a worker on the job in `folder`."""
+    def start(self, folder: JobFolder) -> Worker:
+        """Start a worker on the job."""
 
 
 class LocalEngine:
-    """Starts each worker as a process group of its own on this machine."""
+    """Starts each worker on this machine, under a guard."""
 
-    def start(self, folder: Path) -> "LocalWorker":
-        """Start a worker on the job in `folder`; its output goes to the folder's capped log."""
+    def __init__(self) -> None:
+        processes.adopt_orphans()
+
+    def start(self, folder: JobFolder) -> "LocalWorker":
+        """Start a worker on the job; its output goes to the folder's capped log."""
         return LocalWorker(folder)
 
 
 class LocalWorker:
-    """One worker process and whatever it starts."""
+    """One worker process, its guard, and whatever the plugin starts."""
 
-    def __init__(self, folder: Path) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "fmbench.execution.worker", str(folder)],
+    def __init__(self, folder: JobFolder) -> None:
+        self._folder = folder
+        self._guard = subprocess.Popen(
+            [*processes.PYTHON_MODULE, "fmbench.execution.guard", str(folder.path)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        assert self._process.stdout is not None  # noqa: S101 - it is a pipe, for the type checker
-        threading.Thread(
-            target=_drain, args=(self._process.stdout, folder / "log.txt"), daemon=True
-        ).start()
+        self.pid = self._guard.pid
+        threading.Thread(target=_drain, args=(self._guard.stdout, folder.log), daemon=True).start()
 
-    def ended(self) -> str | None:
-        """How the process ended, in words; None while it runs."""
-        status = self._process.poll()
-        if status is None:
+    def ended(self) -> Outcome | None:
+        """What the worker's end makes of the run it was at; None while it works."""
+        if self._guard.poll() is None:
             return None
-        self._kill_group()
-        if status < 0:
-            return f"killed by signal {signal.Signals(-status).name}"
-        return f"ended with exit status {status}"
+        ending = self._folder.read_ending()
+        if ending is None:
+            processes.kill_descendants()  # what the guard had adopted is now this process's
+            return Outcome(status="crashed", message="the worker and its guard were killed")
+        if ending.out_of_memory:
+            return Outcome(status="oom", message="the kernel ended the worker: out of memory")
+        how = f"exit status {ending.status}"
+        if ending.status < 0:
+            how = f"signal {signal.Signals(-ending.status).name}"
+        return Outcome(status="crashed", message=f"the worker ended with {how}")
 
     def stop(self) -> None:
-        """SIGTERM, a grace period, then SIGKILL to the group and every descendant."""
-        descendants = self._descendants()
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(GRACE_SECONDS)
-        self._kill_group()
-        for process in [*descendants, *self._descendants()]:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
-        self._process.wait()
-
-    def _kill_group(self) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-
-    def _descendants(self) -> list[psutil.Process]:
+        """End the worker and every descendant; the guard sees to it, and has a time limit too."""
+        self._guard.terminate()
         try:
-            return psutil.Process(self._process.pid).children(recursive=True)
-        except psutil.NoSuchProcess:
-            return []
+            self._guard.wait(GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._guard.kill()
+            self._guard.wait()
 
 
 def _drain(pipe: IO[bytes], log: Path) -> None:

@@ -3,6 +3,7 @@
 job.json         what to do, written by the runner
 environment.json where it is done, written by the worker
 events.jsonl     what happens, appended by the worker
+ended.json       how the worker ended, written by its guard
 log.txt          what the plugin printed, drained by the engine
 N/               of the N-th run: logits.npy, then outcome.json, the mark that it has ended
 
@@ -25,7 +26,11 @@ from fmbench.records import Plugin, Run, Status
 
 
 class Job(Struct, frozen=True, kw_only=True):
-    """Runs of one model and one stage, for one worker. `inputs` is the folder of the arrays."""
+    """Runs of one model and one stage, for one worker. Folders are absolute paths.
+
+    inputs:      holds the arrays.
+    checkpoints: holds a folder of checkpoints for each run's key.
+    """
 
     model: str
     plugin: Plugin
@@ -34,6 +39,8 @@ class Job(Struct, frozen=True, kw_only=True):
     device: Device
     threads: int
     inputs: str
+    checkpoints: str
+    checkpoint_seconds: float
 
 
 class Event(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -48,6 +55,13 @@ class Event(Struct, frozen=True, kw_only=True, omit_defaults=True):
     images_per_second: float = 0.0
 
 
+class Ending(Struct, frozen=True, kw_only=True):
+    """How a worker process ended: its exit status, negative for a signal."""
+
+    status: int
+    out_of_memory: bool = False
+
+
 class Outcome(Struct, frozen=True, kw_only=True):
     """How a run ended, before it is marked; the fields are those of Result and Cost."""
 
@@ -57,6 +71,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     train_seconds: float = 0.0
     images_per_second: float = 0.0
     inference_images_per_second: float = 0.0
+    resumed_after: int = 0
     parameters: int = 0
     forward_flops: int = 0
     peak_memory: int = 0
@@ -68,6 +83,7 @@ class JobFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.log = path / "log.txt"
+        self.ending = path / "ended.json"
         self.environment = path / "environment.json"
         self._job = path / "job.json"
         self._events = path / "events.jsonl"
@@ -102,6 +118,13 @@ class JobFolder:
             except msgspec.DecodeError:
                 continue  # a plugin wrote into the file; it can only hide its own progress
         return events, offset + len(whole)
+
+    def read_ending(self) -> Ending | None:
+        """How the worker ended; None when its guard could not say."""
+        try:
+            return msgspec.json.decode(self.ending.read_bytes(), type=Ending)
+        except (OSError, msgspec.DecodeError):
+            return None
 
     def read_log(self) -> bytes:
         """What the plugin has printed so far."""
@@ -145,9 +168,9 @@ class Inputs:
     ) -> None:
         """Place the arrays; the folder appears whole or not at all."""
         half = files.make_folder(self.path.with_name(f".{self.path.name}.{os.getpid()}"))
-        np.save(half / "train_images.npy", train_images)
-        np.save(half / "train_labels.npy", train_labels)
-        np.save(half / "asked_images.npy", asked_images)
+        files.write(half / "train_images.npy", files.npy_bytes(train_images))
+        files.write(half / "train_labels.npy", files.npy_bytes(train_labels))
+        files.write(half / "asked_images.npy", files.npy_bytes(asked_images))
         half.rename(self.path)
 
     def read(self, name: str) -> NDArray[np.uint8]:

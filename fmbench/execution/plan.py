@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from fmbench import training
 from fmbench.discovery import ListedModel
-from fmbench.environment import Device, version
+from fmbench.environment import Device, cores, version
 from fmbench.errors import ProtocolError, UsageError
 from fmbench.protocol import TUNE_SEED, Protocol, StageName
 from fmbench.records import Record, Run
@@ -17,6 +17,7 @@ class Setting:
 
     protocol: Protocol
     device: Device
+    threads: int
     seeds: tuple[int, ...]
 
 
@@ -38,8 +39,10 @@ class Owed:
         return self.tune or self.finals
 
 
-def make_setting(protocol: Protocol, device: Device, seeds: int | None = None) -> Setting:
-    """A setting with the first `seeds` of the protocol's seeds, or all of them.
+def make_setting(
+    protocol: Protocol, device: Device, *, seeds: int | None = None, threads: int | None = None
+) -> Setting:
+    """A setting with the first `seeds` of the protocol's seeds, on all cores; or as given.
 
     Raises `UsageError` when the protocol has fewer, or does not say how to train on the device.
     """
@@ -53,7 +56,7 @@ def make_setting(protocol: Protocol, device: Device, seeds: int | None = None) -
             f"{protocol.id} has {len(protocol.seeds)} seeds, not {seeds}",
             hint="a protocol's seeds are fixed; --seeds K runs the first K of them",
         )
-    return Setting(protocol, device, protocol.seeds[:seeds])
+    return Setting(protocol, device, threads or cores(), protocol.seeds[:seeds])
 
 
 def owed(model: ListedModel, setting: Setting, done: dict[str, Record]) -> Owed:

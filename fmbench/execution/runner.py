@@ -1,33 +1,38 @@
 """The runner: gives out jobs, marks what comes back, records it and tells observers."""
 
-import os
+import contextlib
 import secrets
 import shutil
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 import pluggy
-import psutil
 
 from fmbench import hookspecs
 from fmbench.discovery import ListedModel
-from fmbench.environment import Environment, cores, describe
+from fmbench.environment import Environment, describe
+from fmbench.execution.claims import Claims
 from fmbench.execution.engines import Engine
 from fmbench.execution.job import Job, JobFolder, Outcome
 from fmbench.execution.judge import Judge
 from fmbench.execution.plan import Setting, done_records, owed
+from fmbench.execution.scratch import Scratch
 from fmbench.execution.watch import Ended, follow
 from fmbench.protocol import StageName
 from fmbench.records import Cost, Progress, Record, Run
 from fmbench.store import Store
 
+SECONDS_BETWEEN_LOOKS_AT_OTHERS = 0.5
+
 
 class Runner:
     """Makes the runs that a setting still owes in a store, one job at a time.
 
-    timeout: seconds a run may take, from its start to its end; None for no limit.
+    timeout:            seconds a run may take, from its start to its end; None for no limit.
+    checkpoint_seconds: the least time between two checkpoints of a run.
     """
 
     def __init__(
@@ -39,6 +44,7 @@ class Runner:
         engine: Engine,
         observers: Sequence[object] = (),
         timeout: float | None = None,
+        checkpoint_seconds: float = 60.0,
         retry_failed: bool = False,
     ) -> None:
         self._setting = setting
@@ -46,8 +52,10 @@ class Runner:
         self._judge = judge
         self._engine = engine
         self._timeout = timeout
+        self._checkpoint_seconds = checkpoint_seconds
         self._done = done_records(store.read().records, retry_failed=retry_failed)
-        self._scratch = store.work / str(os.getpid())
+        self._scratch = Scratch(store)
+        self._claims = Claims(store.claims)
         manager = pluggy.PluginManager(hookspecs.PROJECT)
         manager.add_hookspecs(hookspecs.ObserverHooks)
         for observer in observers:
@@ -57,26 +65,50 @@ class Runner:
     def run(self, models: Sequence[ListedModel]) -> list[Record]:
         """Make every run these models owe and return the new records, failures included.
 
-        A worker that dies costs the run it was at; what it still owed goes into a new job.
-        On `KeyboardInterrupt` the run under way is recorded as interrupted.
+        Runs that another runner on this store has claimed are left to it and waited for; when it
+        dies they are taken over. A worker that dies costs the run it was at; what it still owed
+        goes into a new job. On `KeyboardInterrupt` the run under way is recorded as interrupted.
         """
-        self._store.make()
-        _clear_leftovers(self._store)
         made: list[Record] = []
-        try:
-            for model in models:
-                while runs := owed(model, self._setting, self._done).next:
-                    self._do(runs, made)
-        finally:
-            shutil.rmtree(self._scratch, ignore_errors=True)
+        left = list(models)
+        with self._scratch:
+            while left:
+                busy = False
+                for model in tuple(left):
+                    runs = owed(model, self._setting, self._done).next
+                    if not runs:
+                        left.remove(model)
+                        continue
+                    with self._claimed(runs) as mine:
+                        if mine:
+                            busy = True
+                            self._do(mine, made)
+                if left and not busy:
+                    time.sleep(SECONDS_BETWEEN_LOOKS_AT_OTHERS)
+                    self._look_at_others()
         return made
 
+    @contextlib.contextmanager
+    def _claimed(self, runs: tuple[Run, ...]) -> Iterator[tuple[Run, ...]]:
+        """Hold those of the runs that nobody else holds or has finished meanwhile."""
+        taken = self._claims.take(runs)
+        try:
+            self._look_at_others()
+            yield tuple(run for run in taken if run.key not in self._done)
+        finally:
+            self._claims.release(taken)
+
+    def _look_at_others(self) -> None:
+        """Take in the records that other runners have stored since."""
+        self._done |= done_records(self._store.read_new().records)
+
     def _do(self, runs: tuple[Run, ...], made: list[Record]) -> None:
-        folder = JobFolder(self._scratch / f"job-{secrets.token_hex(4)}")
+        folder = JobFolder(self._scratch.path / f"job-{secrets.token_hex(4)}")
         folder.write_job(self._job(runs))
         owing = list(runs)
-        worker = self._engine.start(folder.path)
+        worker = self._engine.start(folder)
         try:
+            self._claims.name_worker(runs, worker.pid)
             for happening in follow(folder, worker, runs, self._epochs(runs), self._timeout):
                 match happening:
                     case Run():
@@ -103,12 +135,14 @@ class Runner:
             protocol=self._setting.protocol,
             runs=runs,
             device=self._setting.device,
-            threads=cores(),
+            threads=self._setting.threads,
             inputs=str(self._inputs(runs[0].stage)),
+            checkpoints=str(self._store.checkpoints.resolve()),
+            checkpoint_seconds=self._checkpoint_seconds,
         )
 
     def _inputs(self, stage: StageName) -> Path:
-        folder = self._scratch / f"inputs-{stage}"
+        folder = self._scratch.path / f"inputs-{stage}"
         if not folder.exists():
             self._judge.write_inputs(stage, folder)
         return folder
@@ -133,6 +167,7 @@ class Runner:
                 runner_seconds=end.seconds,
                 images_per_second=outcome.images_per_second,
                 inference_images_per_second=outcome.inference_images_per_second,
+                resumed_after=outcome.resumed_after,
                 parameters=outcome.parameters,
                 forward_flops=outcome.forward_flops,
                 peak_memory=outcome.peak_memory,
@@ -143,6 +178,7 @@ class Runner:
         self._store.add(record, keep, folder.read_log())
         if record.done:
             self._done[record.key] = record
+            shutil.rmtree(self._store.checkpoints / record.key, ignore_errors=True)
         self._tell.fmbench_run_end(record=record)
         return record
 
@@ -151,11 +187,4 @@ class Runner:
         try:
             return msgspec.json.decode(folder.environment.read_bytes(), type=Environment)
         except (OSError, msgspec.DecodeError):
-            return describe(self._setting.device, cores())
-
-
-def _clear_leftovers(store: Store) -> None:
-    """Remove the scratch of runners that are no more."""
-    for folder in store.work.iterdir():
-        if not (folder.name.isdecimal() and psutil.pid_exists(int(folder.name))):
-            shutil.rmtree(folder, ignore_errors=True)
+            return describe(self._setting.device, self._setting.threads)

@@ -13,6 +13,7 @@ from fmbench.execution.estimate import Estimate
 from fmbench.execution.judge import Judge
 from fmbench.execution.plan import Owed, Setting, done_records, make_setting, owed
 from fmbench.execution.runner import Runner
+from fmbench.execution.scratch import clear_leftovers
 from fmbench.execution.selection import select
 from fmbench.records import Record
 from fmbench.store import Store, published
@@ -40,12 +41,21 @@ class Session:
         own = self.store.read().records
         return Estimate(self.owed, self.setting, [*known, *own])
 
-    def run(
-        self, dataset: Dataset, observers: Sequence[object], timeout: float | None
-    ) -> list[Record]:
-        """Make the runs; see `Runner.run`."""
+    def prepare(self) -> list[str]:
+        """Make the store and clear what dead runners left in it; says what, in sentences."""
         self.store.make()
         self.store.keep_protocol(self.setting.protocol.digest, self.protocol_text)
+        return clear_leftovers(self.store, done_records(self.store.read().records))
+
+    def run(
+        self,
+        dataset: Dataset,
+        observers: Sequence[object],
+        *,
+        timeout: float | None,
+        checkpoint_seconds: float,
+    ) -> list[Record]:
+        """Make the runs in the prepared store; see `Runner`."""
         return Runner(
             setting=self.setting,
             store=self.store,
@@ -53,6 +63,7 @@ class Session:
             engine=LocalEngine(),
             observers=observers,
             timeout=timeout,
+            checkpoint_seconds=checkpoint_seconds,
             retry_failed=self.retry_failed,
         ).run(self.models)
 
@@ -78,6 +89,7 @@ def plan_session(
     protocol_name: str,
     device: str,
     seeds: int | None,
+    threads: int | None,
     results: Path,
     retry_failed: bool,
 ) -> Session:
@@ -85,7 +97,7 @@ def plan_session(
     chosen_device = environment.find_device(device)
     name = default_protocol(chosen_device) if protocol_name == "auto" else protocol_name
     text = protocol.source(name)
-    setting = make_setting(protocol.parse(text, name), chosen_device, seeds)
+    setting = make_setting(protocol.parse(text, name), chosen_device, seeds=seeds, threads=threads)
     models = tuple(select(discovery.catalogue(), requests))
     store = Store(results, setting.protocol.id)
     done = done_records(store.read().records, retry_failed=retry_failed)

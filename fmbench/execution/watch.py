@@ -14,7 +14,11 @@ SECONDS_BETWEEN_LOOKS = 0.05
 
 @dataclass(frozen=True)
 class Ended:
-    """A run has ended, well or not. seconds: by the runner's clock, from the run's start."""
+    """A run has ended, well or not.
+
+    seconds: by the runner's clock, from the last look before the run had started to the first
+    after it had ended: no run takes longer.
+    """
 
     run: Run
     outcome: Outcome
@@ -34,19 +38,21 @@ def follow(
     Stops early, after the `Ended` of the run under way, when the worker dies or a run takes
     longer than `timeout` seconds; the runs after it are then still owed.
     """
-    at, offset, began = 0, 0, time.monotonic()
+    at, offset = 0, 0
+    began = looked = time.monotonic()
 
     def end(outcome: Outcome) -> Ended:
         return Ended(runs[at], outcome, folder.logits(at), time.monotonic() - began)
 
     while at < len(runs):
-        how_it_ended = worker.ended()  # asked before the files are read, so that they are whole
+        before, looked = looked, time.monotonic()
+        ended = worker.ended()  # asked before the files are read, so that they are whole
         events, offset = folder.events_after(offset)
         for event in events:
             if event.run != at:
                 continue
             if event.kind == "start":
-                began = time.monotonic()
+                began = before
                 yield runs[at]
             elif event.kind == "progress":
                 yield Progress(
@@ -63,9 +69,8 @@ def follow(
                 at, began = at + 1, time.monotonic()
                 if at == len(runs):
                     return
-        if how_it_ended is not None:
-            crash = Outcome(status="crashed", message=f"the worker {how_it_ended}")
-            yield end(folder.read_outcome(at) or crash)
+        if ended is not None:
+            yield end(folder.read_outcome(at) or ended)
             return
         if timeout is not None and time.monotonic() - began > timeout:
             worker.stop()

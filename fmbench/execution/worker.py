@@ -4,9 +4,7 @@
 images it is asked about; never the labels of those. It takes no commands while it runs.
 """
 
-import ctypes
 import math
-import os
 import signal
 import sys
 import traceback
@@ -17,20 +15,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fmbench import discovery, environment, files
+from fmbench import discovery, environment, files, processes
 from fmbench.contract import InputSpec, Model
 from fmbench.errors import PluginError
 from fmbench.execution.job import Event, Inputs, Job, JobFolder, Outcome
 from fmbench.records import Run
 from fmbench.training import cost, devices, loop
 from fmbench.training.batches import Images
-
-PR_SET_PDEATHSIG = 1
+from fmbench.training.checkpoints import Checkpoints
 
 
 def main(path: str) -> None:
     """Do the job in the folder `path`, run by run."""
-    die_with_parent()
+    processes.end_with_parent(signal.SIGKILL)
     folder = JobFolder(Path(path).resolve())
     job = folder.read_job()
     rules = job.protocol.devices[job.device.kind]
@@ -138,6 +135,8 @@ def train_and_answer(
         network, asked.batch(torch.zeros(1, dtype=torch.int64, device=device))
     )
 
+    checkpoints = Checkpoints(Path(job.checkpoints) / run.key, job.checkpoint_seconds)
+
     def report(epoch: int, step: int, steps: int, loss: float, rate: float) -> None:
         if step == steps:
             curve.append(loss)
@@ -162,15 +161,17 @@ def train_and_answer(
         recipe=job.protocol.recipe(run.recipe),
         seed=run.seed,
         report=report,
+        checkpoints=checkpoints,
     )
     logits, seconds = loop.predict(network, asked, protocol=job.protocol, device=device)
     save_logits(folder.logits(number), logits)
     return Outcome(
         status="ok",
-        curve=finite(curve),
+        curve=finite(list(trained.curve)),
         train_seconds=trained.seconds,
         images_per_second=trained.images / trained.seconds,
         inference_images_per_second=len(asked) / seconds,
+        resumed_after=trained.resumed_after,
         parameters=cost.parameters(network),
         forward_flops=flops,
         peak_memory=devices.peak_memory(device),
@@ -180,20 +181,12 @@ def train_and_answer(
 def save_logits(path: Path, logits: Tensor) -> None:
     """Write float32 logits as plain npy; the outcome that follows says they are whole."""
     files.make_folder(path.parent)
-    np.save(path, logits.numpy().astype(np.float32), allow_pickle=False)
+    files.write(path, files.npy_bytes(logits.numpy().astype(np.float32)))
 
 
 def finite(curve: list[float]) -> tuple[float | None, ...]:
     """A curve as JSON can hold it: what is not a finite number becomes null."""
     return tuple(loss if math.isfinite(loss) else None for loss in curve)
-
-
-def die_with_parent() -> None:
-    """Ask Linux to kill this process when the runner dies; elsewhere it runs on to its end."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() == 1:
-            sys.exit("the runner is gone")
 
 
 if __name__ == "__main__":

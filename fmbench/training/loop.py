@@ -1,9 +1,9 @@
 """The one training loop, and the evaluation after it."""
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import perf_counter
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from fmbench.contract import CLASSES
 from fmbench.protocol import Protocol, Recipe, Stage
 from fmbench.training import devices
 from fmbench.training.batches import Images
+from fmbench.training.checkpoints import Checkpoints
 
 SECONDS_BETWEEN_REPORTS = 1.0
 STEPS_BEFORE_FIRST_REPORT = 10
@@ -31,11 +32,16 @@ class InvalidOutputError(Exception):
 
 @dataclass(frozen=True)
 class Trained:
-    """What training leaves beside the model. seconds: training alone, device synchronised."""
+    """What training leaves beside the model.
+
+    seconds:       training alone, device synchronised.
+    resumed_after: the epoch of the checkpoint it went on from, 0 for none.
+    """
 
     curve: tuple[float, ...]
     seconds: float
     images: int
+    resumed_after: int = 0
 
 
 def train(
@@ -48,10 +54,14 @@ def train(
     recipe: Recipe,
     seed: int,
     report: Report,
+    checkpoints: Checkpoints | None = None,
 ) -> Trained:
     """Train a model in place by a protocol's recipe.
 
-    labels: int64 (n,) on the device. The last incomplete batch of an epoch is left out.
+    labels:      int64 (n,) on the device. The last incomplete batch of an epoch is left out.
+    checkpoints: where to go on from, and where to keep the state at an epoch's end when one is
+                 due, outside the clock.
+
     Raises `DivergedError` at the end of an epoch whose loss is not finite.
     """
     device = labels.device
@@ -61,13 +71,14 @@ def train(
     optimizer = make_optimizer(model, recipe)
     schedule = make_schedule(optimizer, protocol, recipe, steps * stage.epochs)
     model.train()
-    curve: list[float] = []
-    seconds = 0.0
-    for epoch in range(1, stage.epochs + 1):
+    saved = checkpoints.restore(model, optimizer, schedule) if checkpoints else None
+    curve = list(saved.curve) if saved else []
+    seconds = saved.seconds if saved else 0.0
+    for epoch in range(len(curve) + 1, stage.epochs + 1):
         devices.seed_everything(protocol.id, seed, f"epoch {epoch}")
         loss_sum = torch.zeros((), device=device)
         devices.synchronize(device)
-        start = last_report = time.perf_counter()
+        start = last_report = perf_counter()
         order = torch.randperm(len(labels), device=device)[: steps * batch_size]
         for step, index in enumerate(order.view(steps, batch_size), start=1):
             batch = images.batch(index)
@@ -82,19 +93,22 @@ def train(
             optimizer.step()
             schedule.step()
             loss_sum += loss.detach()
-            now = time.perf_counter()
+            now = perf_counter()
             if now - last_report >= SECONDS_BETWEEN_REPORTS and step >= STEPS_BEFORE_FIRST_REPORT:
                 last_report = now
                 rate = step * batch_size / (now - start)
                 report(epoch, step, steps, loss_sum.item() / step, rate)
         devices.synchronize(device)
-        elapsed = time.perf_counter() - start
+        elapsed = perf_counter() - start
         seconds += elapsed
         curve.append(loss_sum.item() / steps)
         report(epoch, steps, steps, curve[-1], steps * batch_size / elapsed)
         if not math.isfinite(curve[-1]):
             raise DivergedError(f"the training loss was {curve[-1]} after epoch {epoch}")
-    return Trained(tuple(curve), seconds, stage.epochs * steps * batch_size)
+        if checkpoints and epoch < stage.epochs and checkpoints.due:
+            checkpoints.save(model, optimizer, schedule, curve=curve, seconds=seconds)
+    images_seen = stage.epochs * steps * batch_size
+    return Trained(tuple(curve), seconds, images_seen, len(saved.curve) if saved else 0)
 
 
 @torch.inference_mode()
@@ -109,7 +123,7 @@ def predict(
     model.eval()
     logits = []
     devices.synchronize(device)
-    start = time.perf_counter()
+    start = perf_counter()
     everything = torch.arange(len(images), device=device)
     for index in torch.split(everything, protocol.training.evaluation_batch_size):
         with devices.autocast(device, rules):
@@ -117,7 +131,7 @@ def predict(
         check_output(output, len(index))
         logits.append(output.float())
     devices.synchronize(device)
-    seconds = time.perf_counter() - start
+    seconds = perf_counter() - start
     return torch.cat(logits).cpu(), seconds
 
 

@@ -1,0 +1,65 @@
+"""Claims: which runner makes a run, so that several on one results folder share the work."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import msgspec
+from filelock import FileLock
+from msgspec import Struct
+
+from fmbench import files, processes
+from fmbench.processes import ProcessId
+from fmbench.records import Run
+
+
+class Claim(Struct, frozen=True, kw_only=True):
+    """Who makes a run. A claim is dead when its runner and its worker both are."""
+
+    runner: ProcessId
+    worker: ProcessId | None = None
+
+    @property
+    def alive(self) -> bool:
+        """Whether somebody still works on it."""
+        return self.runner.alive or (self.worker is not None and self.worker.alive)
+
+
+class Claims:
+    """The claims in one folder, for runners on one machine. A lock orders those who look."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = files.make_folder(folder)
+        self._lock = FileLock(folder / "lock")
+        self._me = processes.identify()
+
+    def take(self, runs: Sequence[Run]) -> tuple[Run, ...]:
+        """Claim those of the runs that nobody alive has claimed, and return them."""
+        with self._lock:
+            free = tuple(run for run in runs if not self._held(run))
+            self._write(free, Claim(runner=self._me))
+        return free
+
+    def name_worker(self, runs: Iterable[Run], pid: int) -> None:
+        """Add the worker to claims of this process."""
+        with self._lock:
+            self._write(runs, Claim(runner=self._me, worker=processes.identify(pid)))
+
+    def release(self, runs: Iterable[Run]) -> None:
+        """Give up claims of this process."""
+        with self._lock:
+            for run in runs:
+                self._path(run).unlink(missing_ok=True)
+
+    def _held(self, run: Run) -> bool:
+        try:
+            claim = msgspec.json.decode(self._path(run).read_bytes(), type=Claim)
+        except (OSError, msgspec.DecodeError):
+            return False
+        return claim.alive
+
+    def _write(self, runs: Iterable[Run], claim: Claim) -> None:
+        for run in runs:
+            files.write(self._path(run), msgspec.json.encode(claim))
+
+    def _path(self, run: Run) -> Path:
+        return self._folder / f"{run.key}.json"

@@ -1,0 +1,71 @@
+"""The process between runner and worker: whatever a plugin starts ends with the job.
+
+`python -m fmbench.execution.guard FOLDER` starts the worker, adopts every descendant that loses
+its parent, ends when the worker does or the runner dies, and leaves nobody behind. It says how the
+worker ended in `ended.json`, because only it can tell.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import FrameType
+
+import msgspec
+
+from fmbench import files, processes
+from fmbench.execution.job import Ending, JobFolder
+
+OUT_OF_MEMORY_KILLS = Path("/proc/vmstat")
+
+
+def main(path: str) -> None:
+    """Guard one worker from its start to its end."""
+    runner = os.getppid()
+    signal.signal(signal.SIGTERM, _stop)
+    processes.end_with_parent(signal.SIGTERM)
+    processes.adopt_orphans()
+    if os.getppid() != runner:
+        sys.exit("the runner is gone")
+    kills_before = _out_of_memory_kills()
+    worker = subprocess.Popen(
+        [*processes.PYTHON_MODULE, "fmbench.execution.worker", path],
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    _prefer_to_lose(worker.pid)
+    status = worker.wait()
+    processes.kill_descendants()
+    ending = Ending(
+        status=status,
+        out_of_memory=status == -signal.SIGKILL and _out_of_memory_kills() > kills_before,
+    )
+    files.write(JobFolder(Path(path)).ending, msgspec.json.encode(ending))
+
+
+def _stop(number: int, _: FrameType | None) -> None:
+    processes.kill_descendants()
+    os._exit(128 + number)
+
+
+def _prefer_to_lose(pid: int) -> None:
+    """When this machine runs out of memory the kernel shall end the worker first."""
+    try:
+        Path(f"/proc/{pid}/oom_score_adj").write_text("1000")
+    except OSError:
+        return
+
+
+def _out_of_memory_kills() -> int:
+    """How many processes the kernel has killed for want of memory since it booted."""
+    try:
+        lines = OUT_OF_MEMORY_KILLS.read_text().splitlines()
+    except OSError:
+        return 0
+    counts = (line.split()[1] for line in lines if line.startswith("oom_kill "))
+    return int(next(counts, "0"))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,67 @@
+"""Scratch: where a runner keeps its jobs and inputs, and what dead runners have left."""
+
+import shutil
+from collections.abc import Container
+from pathlib import Path
+from types import TracebackType
+
+from fmbench import files, processes
+from fmbench.processes import ProcessId
+from fmbench.store import Store
+
+
+class Scratch:
+    """A folder of this process's own while entered as a context; its name says whose it is."""
+
+    def __init__(self, store: Store) -> None:
+        me = processes.identify()
+        self.path = (store.jobs / f"{me.pid}-{me.started * 1000:.0f}").resolve()
+
+    def __enter__(self) -> "Scratch":
+        files.make_folder(self.path)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def clear_leftovers(store: Store, done: Container[str]) -> list[str]:
+    """Remove what dead runners have left and no run can use; say what, in sentences.
+
+    done: keys of runs that are not made again; checkpoints of other runs are kept for them.
+    """
+    said = []
+    for folder in sorted(store.jobs.iterdir()):
+        if not _owner(folder).alive:
+            shutil.rmtree(folder, ignore_errors=True)
+            said.append(f"removed the scratch of a runner that died: {folder.name}")
+    if any(store.jobs.iterdir()):
+        return said  # what follows may be in the hands of a runner at work
+    for folder in sorted(store.checkpoints.iterdir()):
+        if folder.name in done:
+            shutil.rmtree(folder, ignore_errors=True)
+            said.append(f"removed the checkpoints of a finished run: {folder.name[:8]}")
+        else:
+            said.append(f"kept the checkpoints of an unfinished run: {folder.name[:8]}")
+    for path in _unfinished_files(store):
+        path.unlink(missing_ok=True)
+        said.append(f"removed a file without its record: {path.name}")
+    return said
+
+
+def _unfinished_files(store: Store) -> list[Path]:
+    """What was written of a record whose own file, the mark of commit, never came."""
+    whole = {path.stem for path in store.records.glob("*.json")}
+    parts = [*store.records.glob("*.npy"), *store.records.glob("*.log")]
+    return sorted([*(p for p in parts if p.stem not in whole), *store.records.glob(".*.tmp")])
+
+
+def _owner(folder: Path) -> ProcessId:
+    pid, _, moment = folder.name.partition("-")
+    known = pid.isdecimal() and moment.isdecimal()
+    return ProcessId(int(pid), int(moment) / 1000) if known else ProcessId(0, 0.0)

@@ -1,0 +1,228 @@
+"""Checkpoints of a run under way: tensors in safetensors, the rest in JSON, nothing pickled."""
+
+import hashlib
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import msgspec
+import safetensors.torch
+import torch
+from msgspec import Struct
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from fmbench import files
+
+KEPT = 2
+
+
+class Saved(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a checkpoint holds beside tensors.
+
+    seconds:  training time so far.
+    sha256:   of the tensor file that belongs to it.
+    aliases:  names of the model's state whose tensor is stored under another name, shared with it.
+    groups:   the optimiser's parameter groups without their parameters.
+    schedule: the schedule's state.
+    """
+
+    curve: tuple[float, ...]
+    seconds: float
+    sha256: str
+    aliases: dict[str, str]
+    groups: list[dict[str, Any]]
+    schedule: dict[str, Any]
+
+
+class Checkpoints:
+    """The checkpoints of one run in a folder: the newest, and the one before it.
+
+    interval: seconds from the run's start, or the last checkpoint, after which one is due.
+    """
+
+    def __init__(self, folder: Path, interval: float) -> None:
+        self.folder = folder
+        self.interval = interval
+        self._last = monotonic()
+        self._fresh: dict[str, dict[str, str]] = {}
+
+    @property
+    def due(self) -> bool:
+        """Whether the interval is over."""
+        return monotonic() - self._last >= self.interval
+
+    def save(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        schedule: torch.optim.lr_scheduler.LRScheduler,
+        *,
+        curve: list[float],
+        seconds: float,
+    ) -> None:
+        """Keep the state after the epochs of `curve`; its JSON file comes last, the mark of commit.
+
+        A model that keeps state outside its state dict gets none: it could not go on to the bit.
+        """
+        if hidden_state(self._fresh, model):
+            return
+        tensors, aliases = _unshared(model.state_dict())
+        for number, state in enumerate(_states(optimizer)):
+            for name, value in state.items():
+                if isinstance(value, Tensor):
+                    tensors[f"optimizer.{number}.{name}"] = value.contiguous()
+        content = safetensors.torch.save(tensors)
+        saved = Saved(
+            curve=tuple(curve),
+            seconds=seconds,
+            sha256=hashlib.sha256(content).hexdigest(),
+            aliases=aliases,
+            groups=[
+                {name: value for name, value in group.items() if name != "params"}
+                for group in optimizer.param_groups
+            ],
+            schedule=schedule.state_dict(),
+        )
+        epoch = len(curve)
+        files.make_folder(self.folder)
+        files.write(self._tensors(epoch), content)
+        files.write(self._json(epoch), msgspec.json.encode(saved))
+        for old in self._epochs()[:-KEPT]:
+            self._json(old).unlink()
+            self._tensors(old).unlink(missing_ok=True)
+        self._last = monotonic()
+
+    def restore(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        schedule: torch.optim.lr_scheduler.LRScheduler,
+    ) -> Saved | None:
+        """Put the newest whole checkpoint into these, in place; None when there is none.
+
+        Called once, before training, also to note what the fresh model is like. Tensors keep the
+        memory layout they have here, so that what follows is bit for bit what an uninterrupted run
+        computes.
+        """
+        self._fresh = attributes(model)
+        for epoch in reversed(self._epochs()):
+            try:
+                saved, tensors = self._read(epoch)
+                for name, other in saved.aliases.items():
+                    tensors[f"model.{name}"] = tensors[f"model.{other}"]
+                model.load_state_dict(_under("model.", tensors))
+                for number, parameter in enumerate(_parameters(optimizer)):
+                    optimizer.state[parameter] = {
+                        name: _laid_out_as(parameter, value)
+                        for name, value in _under(f"optimizer.{number}.", tensors).items()
+                    }
+            except (OSError, ValueError, KeyError, RuntimeError, SafetensorError):
+                continue  # cut short, spoilt, or of another model: the one before it may be whole
+            for group, known in zip(optimizer.param_groups, saved.groups, strict=True):
+                group.update(known)
+                if "betas" in known:
+                    group["betas"] = tuple(known["betas"])
+            schedule.load_state_dict(saved.schedule)
+            return saved
+        return None
+
+    def _read(self, epoch: int) -> tuple[Saved, dict[str, Tensor]]:
+        saved = msgspec.json.decode(self._json(epoch).read_bytes(), type=Saved)
+        content = self._tensors(epoch).read_bytes()
+        if hashlib.sha256(content).hexdigest() != saved.sha256:
+            raise ValueError("the tensors are not those the checkpoint was made with")
+        return saved, safetensors.torch.load(content)
+
+    def _epochs(self) -> list[int]:
+        names = (path.stem.removeprefix("epoch-") for path in self.folder.glob("epoch-*.json"))
+        return sorted(int(name) for name in names if name.isdecimal())
+
+    def _json(self, epoch: int) -> Path:
+        return self.folder / f"epoch-{epoch}.json"
+
+    def _tensors(self, epoch: int) -> Path:
+        return self.folder / f"epoch-{epoch}.safetensors"
+
+
+_PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.device, torch.dtype, type)
+_TORCHS_OWN = {*vars(nn.Module()), "training"}
+
+
+def attributes(model: nn.Module) -> dict[str, dict[str, str]]:
+    """The comparable attributes of each module, by its name: see `hidden_state`."""
+    return {name: _attributes(module) for name, module in model.named_modules()}
+
+
+def hidden_state(fresh: dict[str, dict[str, str]], trained: nn.Module) -> str:
+    """Name something training has changed that a state dict does not hold; "" when there is none.
+
+    fresh: the `attributes` of the model before it was trained.
+
+    A model with such state cannot be resumed to the bit: it has to start again. Buffers that are
+    not persistent, and attributes of modules that are plain values or containers of them, are
+    compared; what else an object may hide is not looked into.
+    """
+    kept = trained.state_dict()
+    for name, module in trained.named_modules():
+        where = name or "the model"
+        for attribute, value in _attributes(module).items():
+            if fresh.get(name, {}).get(attribute) != value:
+                return f"{attribute} of {where}"
+        for buffer, _ in module.named_buffers(recurse=False):
+            if f"{name}.{buffer}".lstrip(".") not in kept:
+                return f"the buffer {buffer} of {where}"
+    return ""
+
+
+def _attributes(module: nn.Module) -> dict[str, str]:
+    """The attributes of one module that have a comparable value, as text."""
+    found = {}
+    for name, value in vars(module).items():
+        if name in _TORCHS_OWN or isinstance(value, nn.Module):
+            continue
+        if isinstance(value, Tensor):
+            found[name] = hashlib.sha256(value.detach().cpu().numpy().tobytes()).hexdigest()
+        elif isinstance(value, _PLAIN) or (
+            isinstance(value, list | tuple | dict | set) and "object at 0x" not in repr(value)
+        ):
+            found[name] = repr(value)
+    return found
+
+
+def _unshared(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Contiguous tensors under `model.`, and which names share the tensor of another name."""
+    tensors: dict[str, Tensor] = {}
+    aliases: dict[str, str] = {}
+    first: dict[tuple[int, torch.Size], str] = {}
+    for name, value in state.items():
+        place = (value.data_ptr(), value.shape)
+        if value.numel() and place in first:
+            aliases[name] = first[place]
+        else:
+            first[place] = name
+            tensors[f"model.{name}"] = value.contiguous()
+    return tensors, aliases
+
+
+def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def _states(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
+    return [optimizer.state.get(parameter, {}) for parameter in _parameters(optimizer)]
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(prefix): value
+        for name, value in tensors.items()
+        if name.startswith(prefix)
+    }
+
+
+def _laid_out_as(parameter: Tensor, value: Tensor) -> Tensor:
+    """A stored tensor on the parameter's device, and in its memory layout if it has its shape."""
+    if value.shape == parameter.shape:
+        return torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+    return value.to(parameter.device)

@@ -1,0 +1,197 @@
+"""Checkpoints: a run that goes on from one computes the bits of an uninterrupted run."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from conftest import TinyData, tiny_images
+from fmbench import protocol
+from fmbench.protocol import Protocol
+from fmbench.training import devices, loop
+from fmbench.training.batches import Images
+from fmbench.training.checkpoints import Checkpoints, attributes, hidden_state
+
+EPOCHS = 4
+
+
+class KilledError(Exception):
+    """Stands for the end of the process."""
+
+
+class Tied(nn.Module):
+    """A model whose two layers share one weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(784, 784)
+        self.second = nn.Linear(784, 784)
+        self.second.weight = self.first.weight
+        self.last = nn.Linear(784, 10)
+
+    def forward(self, batch: Tensor) -> Tensor:
+        """Apply both layers."""
+        logits: Tensor = self.last(self.second(self.first(batch.flatten(1)).relu()).relu())
+        return logits
+
+
+def convolutional() -> nn.Module:
+    """Batch norm, dropout and weights that lie channels-last."""
+    model = nn.Sequential(
+        nn.Conv2d(1, 8, 3, stride=2), nn.BatchNorm2d(8), nn.ReLU(),
+        nn.Conv2d(8, 8, 3, stride=2), nn.ReLU(),
+        nn.Flatten(), nn.Dropout(0.5), nn.Linear(8 * 6 * 6, 10),
+    )  # fmt: skip
+    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def linear() -> nn.Module:
+    """One linear layer."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+
+
+MODELS = {"linear": linear, "convolutional": convolutional, "tied": Tied}
+
+
+@pytest.fixture(params=["adamw", "sgd"])
+def rules(request: pytest.FixtureRequest, tiny: TinyData, tmp_path: Path) -> Protocol:
+    """The tiny protocol over four epochs, with either optimiser."""
+    optimizer = f'optimizer = "{request.param}"'
+    changes = (("epochs = 2", f"epochs = {EPOCHS}"), ('optimizer = "adamw"', optimizer))
+    return protocol.load(str(tiny.variant(tmp_path / "p.toml", *changes)))
+
+
+def train(
+    rules: Protocol, name: str, folder: Path, *, until: int = EPOCHS
+) -> tuple[dict[str, Tensor], loop.Trained]:
+    """Train a model with checkpoints after every epoch, killed at the end of epoch `until`."""
+    devices.prepare("cpu", rules.devices["cpu"], 1)
+    devices.seed_everything(rules.id, 1, "build")
+    model = MODELS[name]()
+    pixels, labels = tiny_images(320, 1)
+
+    def report(epoch: int, step: int, steps: int, loss: float, rate: float) -> None:
+        if epoch > until:
+            raise KilledError
+
+    trained = loop.train(
+        model,
+        Images(torch.from_numpy(pixels), size=28, rules=rules.data, device=torch.device("cpu")),
+        torch.from_numpy(labels).long(),
+        protocol=rules,
+        stage=rules.final,
+        recipe=rules.recipes[0],
+        seed=1,
+        report=report,
+        checkpoints=Checkpoints(folder, 0.0),
+    )
+    return model.state_dict(), trained
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("killed_after", [1, 2, 3])
+def test_a_resumed_run_has_the_bits_of_an_uninterrupted_one(
+    rules: Protocol, tmp_path: Path, name: str, killed_after: int
+) -> None:
+    """KilledError after any epoch, a run ends with the same parameters and the same curve."""
+    whole, trained = train(rules, name, tmp_path / "whole")
+    with pytest.raises(KilledError):
+        train(rules, name, tmp_path / "cut", until=killed_after)
+    resumed, again = train(rules, name, tmp_path / "cut")
+    assert again.resumed_after == killed_after
+    assert again.curve == trained.curve
+    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+
+
+@pytest.mark.parametrize("spoil", ["cut short", "flipped", "json", "gone"])
+def test_a_spoilt_checkpoint_falls_back_to_the_one_before(
+    rules: Protocol, tmp_path: Path, spoil: str
+) -> None:
+    """A checkpoint whose bytes are wrong is not used; the previous one is, to the same bits."""
+    whole, _ = train(rules, "linear", tmp_path / "whole")
+    with pytest.raises(KilledError):
+        train(rules, "linear", tmp_path / "cut", until=3)
+    tensors, facts = tmp_path / "cut/epoch-3.safetensors", tmp_path / "cut/epoch-3.json"
+    content = bytearray(tensors.read_bytes())
+    match spoil:
+        case "cut short":
+            tensors.write_bytes(content[:-1])
+        case "flipped":
+            content[-1] ^= 1
+            tensors.write_bytes(content)
+        case "json":
+            facts.write_bytes(facts.read_bytes()[:-1])
+        case "gone":
+            tensors.unlink()
+    resumed, again = train(rules, "linear", tmp_path / "cut")
+    assert again.resumed_after == 2
+    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+
+
+def test_two_checkpoints_are_kept(rules: Protocol, tmp_path: Path) -> None:
+    """The newest and the one before it are there, nothing else; none after the last epoch."""
+    train(rules, "linear", tmp_path)
+    names = sorted(path.name for path in tmp_path.glob("epoch-*"))
+    assert names == [
+        "epoch-2.json", "epoch-2.safetensors", "epoch-3.json", "epoch-3.safetensors",
+    ]  # fmt: skip
+
+
+@given(st.binary(max_size=200), st.binary(max_size=200))
+def test_any_bytes_in_a_checkpoint_are_passed_over(facts: bytes, tensors: bytes) -> None:
+    """Arbitrary files where checkpoints lie never raise and are never taken for one."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "epoch-1.json").write_bytes(facts)
+        Path(folder, "epoch-1.safetensors").write_bytes(tensors)
+        model = linear()
+        optimizer = torch.optim.SGD(model.parameters())
+        schedule = torch.optim.lr_scheduler.ConstantLR(optimizer)
+        assert Checkpoints(Path(folder), 0.0).restore(model, optimizer, schedule) is None
+
+
+class Counting(nn.Module):
+    """A model that counts its calls outside its state dict."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = linear()
+        self.calls = 0
+
+    def forward(self, batch: Tensor) -> Tensor:
+        """Count and apply."""
+        self.calls += 1
+        logits: Tensor = self.layers(batch)
+        return logits
+
+
+class Volatile(nn.Module):
+    """A model with a buffer that is not in its state dict."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("seen", torch.zeros(1), persistent=False)
+
+
+def test_state_outside_the_state_dict_is_noticed() -> None:
+    """A changed attribute or a buffer that is not persistent makes a model start again."""
+    model = Counting()
+    fresh = attributes(model)
+    assert hidden_state(fresh, model) == ""
+    model(torch.zeros(1, 784))
+    assert hidden_state(fresh, model) == "calls of the model"
+    volatile = Volatile()
+    assert hidden_state(attributes(volatile), volatile) == "the buffer seen of the model"
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_ordinary_models_hide_nothing(name: str) -> None:
+    """Training an ordinary model leaves all it has learnt in its state dict."""
+    model = MODELS[name]()
+    fresh = attributes(model)
+    model(torch.rand(4, 1, 28, 28)).sum().backward()
+    assert hidden_state(fresh, model) == ""

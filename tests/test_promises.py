@@ -1,0 +1,295 @@
+"""Crashes, kills and company: what is stored stays right, and nothing is made twice."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+import samples
+from conftest import Fmbench, Install, TinyData
+from fmbench import processes
+from fmbench.execution.claims import Claim, Claims
+from fmbench.execution.scratch import clear_leftovers
+from fmbench.processes import ProcessId
+from fmbench.records import Result
+from fmbench.store import Store
+from plugins_of_all_kinds import offering
+
+CONVOLUTION = """
+def convolution(spec):
+    from torch import nn
+    return nn.Sequential(nn.Conv2d(1, 4, 3, stride=2), nn.BatchNorm2d(4), nn.ReLU(),
+                         nn.Flatten(), nn.Dropout(0.5), nn.Linear(4 * 13 * 13, spec.classes))
+"""
+DEAD = ProcessId(2**22 + 1, 0.0)
+
+
+@pytest.mark.parametrize(("mode", "step"), [("die", 1), ("fail", 3)])
+def test_no_crash_point_leaves_a_wrong_or_half_row(tmp_path: Path, mode: str, step: int) -> None:
+    """Dying or failing at any write, fsync, link, rename or unlink, the store stays right."""
+    script = Path(__file__).with_name("crash_sweep.py")
+    ran = subprocess.run(
+        [sys.executable, script, tmp_path, mode, str(step)],
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert int(ran.stdout) > 150 // step
+
+
+def results(folder: Path) -> dict[str, Result]:
+    """The good results in a store, by key; fails when a run has two."""
+    found: dict[str, Result] = {}
+    for record in Store(folder, "tiny-v1").read().records:
+        if record.result.status == "ok":
+            assert record.key not in found
+            found[record.key] = record.result
+    return found
+
+
+@pytest.fixture
+def long_protocol(tiny: TinyData, tmp_path: Path) -> Path:
+    """The tiny protocol with epochs enough to be killed in."""
+    return tiny.variant(tmp_path / "long.toml", ("epochs = 2", "epochs = 12"))
+
+
+def tree(runner: psutil.Process) -> dict[str, list[psutil.Process]]:
+    """The processes of a run, by what they are."""
+    try:
+        children = runner.children(recursive=True)
+    except psutil.NoSuchProcess:
+        children = []
+    found: dict[str, list[psutil.Process]] = {"runner": [runner], "guard": [], "worker": []}
+    for child in children:
+        try:
+            line = " ".join(child.cmdline())
+        except psutil.Error:
+            continue
+        for kind in ("guard", "worker"):
+            if f"execution.{kind}" in line:
+                found[kind].append(child)
+    return found
+
+
+def kill_at_random(
+    environment: dict[str, str], asked: list[str], folder: Path, draw: random.Random
+) -> str:
+    """Start a run, kill -9 one or all of its processes at a random moment, wait for the rest."""
+    child = subprocess.Popen(
+        [Path(sys.executable).with_name("fmbench"), *asked],
+        cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    time.sleep(draw.uniform(0.2, 4.0))
+    whom = draw.choice(["runner", "guard", "worker", "all"])
+    found = tree(psutil.Process(child.pid))
+    everybody = [process for group in found.values() for process in group]
+    for process in everybody if whom == "all" else found[whom]:
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue
+    child.wait(timeout=120)
+    _, alive = psutil.wait_procs(everybody, timeout=20)
+    assert not alive, f"left behind after killing {whom}"
+    return whom
+
+
+def test_random_kills_lose_nothing_that_was_finished(
+    environment: dict[str, str],
+    fmbench: Fmbench,
+    install: Install,
+    tiny: TinyData,
+    long_protocol: Path,
+    tmp_path: Path,
+) -> None:
+    """Ten kill -9 of runner, guard, worker or all: in the end the results of a quiet run."""
+    install("plugin-good", offering("good=linear", "conv=convolution", extra=CONVOLUTION))
+    asked = ["run", "good", "conv", "--protocol", str(long_protocol), "--threads", "1"]
+    asked += ["--data-dir", str(tiny.folder), "--checkpoint-every", "0", "--retry-failed"]
+    assert fmbench(*asked, "--results", tmp_path / "quiet").returncode == 0
+    expected = results(tmp_path / "quiet")
+    assert len(expected) == 4
+    draw = random.Random(4)
+    killed = [*asked, "--results", str(tmp_path / "killed")]
+    before: dict[str, Result] = {}
+    for _ in range(10):
+        kill_at_random(environment, killed, tmp_path, draw)
+        now = results(tmp_path / "killed")
+        assert before.items() <= now.items() <= expected.items()
+        before = now
+        if now == expected:
+            break
+    assert fmbench(*killed).returncode == 0
+    assert results(tmp_path / "killed") == expected
+
+
+def test_four_runners_share_the_work(
+    environment: dict[str, str], install: Install, tiny: TinyData, tmp_path: Path
+) -> None:
+    """Four `fmbench run` on one folder at once: each run is made once, all four end well."""
+    install("plugin-good", offering(*(f"m{n}=linear" for n in range(4))))
+    asked = ["run", "m*", "--protocol", tiny.protocol, "--data-dir", tiny.folder, "--threads", 1]
+    children = [
+        subprocess.Popen(
+            [Path(sys.executable).with_name("fmbench"), *map(str, asked)],
+            cwd=tmp_path,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+    for child in children:
+        _, said = child.communicate(timeout=200)
+        assert child.returncode == 0, said
+    found = Store(tmp_path / "results", "tiny-v1").read().records
+    assert len(found) == len({record.key for record in found}) == 8
+
+
+def test_a_dead_claimers_work_is_taken_over(
+    environment: dict[str, str], fmbench: Fmbench, install: Install, tiny: TinyData, tmp_path: Path
+) -> None:
+    """A runner killed while it holds a claim does not hold up the next one, which says so."""
+    marker = tmp_path / "slow"
+    marker.touch()
+    slow = f"""
+def slow(spec):
+    import os, time
+    while os.path.exists({str(marker)!r}): time.sleep(0.05)
+    return linear(spec)
+"""
+    install("plugin-slow", offering("slow=slow", extra=slow))
+    asked = ["run", "slow", "--protocol", str(tiny.protocol), "--data-dir", str(tiny.folder)]
+    child = subprocess.Popen(
+        [Path(sys.executable).with_name("fmbench"), *asked],
+        cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    store = Store(tmp_path / "results", "tiny-v1")
+    while not list(store.jobs.glob("*/job-*/events.jsonl")):
+        assert child.poll() is None
+        time.sleep(0.05)
+    assert len(list(store.claims.glob("*.json"))) == 2
+    child.kill()
+    child.wait()
+    marker.unlink()
+    ran = fmbench(*asked)
+    assert ran.returncode == 0, ran.stderr
+    assert "removed the scratch of a runner that died" in ran.stderr
+    assert {record.result.status for record in store.read().records} == {"ok"}
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one_across_processes(
+    environment: dict[str, str],
+    fmbench: Fmbench,
+    install: Install,
+    tiny: TinyData,
+    long_protocol: Path,
+    tmp_path: Path,
+) -> None:
+    """A run killed in the middle goes on from its checkpoint and ends with the same logits."""
+    stop_at = tmp_path / "stop"
+    waiting = f"""
+import os, time
+from torch import nn
+class Waiting(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = linear_of(28)
+        self.register_buffer("steps", __import__("torch").zeros(()))
+    def forward(self, batch):
+        if self.training:
+            self.steps += 1
+            while self.steps > 150 and os.path.exists({str(stop_at)!r}): time.sleep(0.05)
+        return self.layers(batch)
+def linear_of(size):
+    return nn.Sequential(nn.Flatten(), nn.Dropout(0.2), nn.Linear(size**2, 10))
+"""
+    code = offering(
+        "waiting=waiting",
+        extra=f"CODE = {waiting!r}\ndef waiting(spec):\n"
+        "    space = {'__name__': 'made'}\n    exec(CODE, space)\n    return space['Waiting']()\n",
+    )
+    install("plugin-waiting", code)
+    asked = ["run", "waiting", "--protocol", str(long_protocol), "--data-dir", str(tiny.folder),
+             "--checkpoint-every", "0", "--seeds", "1"]  # fmt: skip
+    assert fmbench(*asked, "--results", "whole").returncode == 0
+    stop_at.touch()
+    child = subprocess.Popen(
+        [Path(sys.executable).with_name("fmbench"), *asked, "--results", "cut"],
+        cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    store = Store(tmp_path / "cut", "tiny-v1")
+    while not list(store.checkpoints.glob("*/epoch-7.json")):
+        assert child.poll() is None
+        time.sleep(0.05)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    stop_at.unlink()
+    ran = fmbench(*asked, "--results", "cut")
+    assert ran.returncode == 0, ran.stderr
+    assert "kept the checkpoints of an unfinished run" in ran.stderr
+    (record,) = store.read().records
+    assert record.cost.resumed_after == 7
+    assert {record.key: record.result} == results(tmp_path / "whole")
+    assert list(store.checkpoints.iterdir()) == []
+
+
+def test_claims_are_held_by_the_living_only(tmp_path: Path) -> None:
+    """A run is claimed once; a claim whose runner and worker are dead is free again."""
+    claims = Claims(tmp_path)
+    runs = (samples.run(seed=1), samples.run(seed=2))
+    assert claims.take(runs) == runs
+    assert claims.take(runs) == ()
+    claims.name_worker(runs, os.getpid())
+    assert claims.take(runs) == ()
+    claims.release(runs[:1])
+    assert claims.take(runs) == runs[:1]
+    claims._write(runs, Claim(runner=DEAD))
+    assert claims.take(runs) == runs
+    claims._write(runs, Claim(runner=DEAD, worker=processes.identify()))
+    assert claims.take(runs) == ()
+    (tmp_path / f"{runs[0].key}.json").write_bytes(b"spoilt")
+    assert claims.take(runs) == runs[:1]
+
+
+def test_a_pid_used_again_is_another_process() -> None:
+    """A process is its pid and its start: the same pid started at another time is not it."""
+    me = processes.identify()
+    assert me.alive
+    assert not ProcessId(me.pid, me.started - 60).alive
+    assert not DEAD.alive
+
+
+def test_leftovers_are_removed_or_kept_and_said(tmp_path: Path) -> None:
+    """Scratch, checkpoints and files of dead runs go, what can be used stays; all of it is said."""
+    store = Store(tmp_path, "tiny-v1")
+    store.make()
+    store.add(samples.record())
+    for path in (store.jobs / "4194305-1", store.checkpoints / "done", store.checkpoints / "open"):
+        path.mkdir()
+    (store.records / "half.npy").write_bytes(b"")
+    (store.records / ".whole.json.1.tmp").write_bytes(b"")
+    said = clear_leftovers(store, {"done"})
+    assert len(said) == 5
+    assert [path.name for path in store.checkpoints.iterdir()] == ["open"]
+    assert [path.suffix for path in store.records.iterdir()] == [".json"]
+    assert list(store.jobs.iterdir()) == []
+
+
+def test_what_a_living_runner_uses_is_left_alone(tmp_path: Path) -> None:
+    """While another runner is at work only the scratch of dead ones goes."""
+    store = Store(tmp_path, "tiny-v1")
+    store.make()
+    me = processes.identify()
+    (store.jobs / f"{me.pid}-{me.started * 1000:.0f}").mkdir()
+    (store.records / "half.npy").write_bytes(b"")
+    assert clear_leftovers(store, set()) == []
+    assert (store.records / "half.npy").exists()
