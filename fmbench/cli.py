@@ -83,8 +83,8 @@ def run(
     results: ResultsOption = Path("results"),
     data_dir: DataOption = None,
     timeout: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="The longest a run may take.")
-    ] = None,
+        float, typer.Option(metavar="SECONDS", min=1, help="The longest a run may take.")
+    ] = 86_400.0,
     threads: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="CPU threads; all cores by default.")
     ] = None,

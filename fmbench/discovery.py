@@ -28,6 +28,7 @@ from fmbench.errors import FmbenchError, PluginError
 from fmbench.records import Plugin
 
 GROUP = "fmbench"
+DISABLE = "FMBENCH_DISABLE_PLUGINS"
 CHILD_SECONDS = 60
 
 
@@ -83,10 +84,8 @@ def catalogue() -> Catalogue:
     if not found:
         return Catalogue()
     cached = platformdirs.user_cache_path("fmbench") / f"catalogue-{_stamp(found)}.json"
-    try:
-        return msgspec.json.decode(cached.read_bytes(), type=Catalogue)
-    except (OSError, msgspec.DecodeError):
-        pass
+    if known := files.read_json(cached, Catalogue):
+        return known
     answer = _ask(found)
     if not _gave_no_answer(answer):
         with contextlib.suppress(FmbenchError):  # a cache that cannot be written costs only time
@@ -131,9 +130,10 @@ def entries() -> list[Entry]:
     """The entry points of the group in this environment, sorted.
 
     Of a distribution that lies on the path twice the first counts, as it does for `import`.
+    Distributions named in the variable FMBENCH_DISABLE_PLUGINS, with commas between, are left out.
     """
     found: set[Entry] = set()
-    seen: set[str] = set()
+    seen = {_normal(name.strip()) for name in os.environ.get(DISABLE, "").split(",")}
     for distribution in metadata.distributions():
         points = [point for point in distribution.entry_points if point.group == GROUP]
         if not points:
@@ -193,10 +193,8 @@ def _run_child(found: list[Entry], member: str = "") -> Catalogue:
             reason = f"it was still busy after {CHILD_SECONDS} s"
         finally:
             _kill_group(child)
-        try:
-            return msgspec.json.decode(answer.read_bytes(), type=Catalogue)
-        except (OSError, msgspec.DecodeError):
-            return Catalogue(problems=tuple(_no_answer(entry, reason) for entry in found))
+        no_answer = Catalogue(problems=tuple(_no_answer(entry, reason) for entry in found))
+        return files.read_json(answer, Catalogue) or no_answer
 
 
 def _how_it_ended(status: int) -> str:

@@ -1,15 +1,21 @@
 """How fmbench puts files on disk: whole or not at all, and never over an existing record."""
 
 import io
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from tokenize import TokenError
+from typing import Any, TypeVar
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from fmbench.errors import StoreError
+
+NPY_HEADER_BYTES = 10_000
+T = TypeVar("T")
 
 
 def write_new(path: Path, content: bytes) -> None:
@@ -46,11 +52,55 @@ def unwritable(path: Path, error: OSError) -> StoreError:
     )
 
 
+def decode_json(content: bytes, kind: type[T]) -> T | None:
+    """What JSON bytes hold, or None when they are malformed or hold something else."""
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except (ValueError, RecursionError):
+        return None
+
+
+def read_json(path: Path, kind: type[T]) -> T | None:
+    """What a JSON file holds, or None when it is missing, malformed or holds something else."""
+    try:
+        return decode_json(path.read_bytes(), kind)
+    except OSError:
+        return None
+
+
 def npy_bytes(array: NDArray[Any]) -> bytes:
     """An array as the bytes of a .npy file, without pickle."""
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
     return buffer.getvalue()
+
+
+def read_npy(path: Path, dtype: type[np.generic], shape: tuple[int, ...]) -> NDArray[Any]:
+    """Read a .npy file that must hold exactly such an array; nothing in it is ever run.
+
+    Raises `ValueError` when it holds anything else and `OSError` when it cannot be read.
+    """
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    with path.open("rb") as file:
+        content = file.read(NPY_HEADER_BYTES + size + 1)
+    stream = io.BytesIO(content)
+    try:
+        version = np.lib.format.read_magic(stream)
+        read_header = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }[version]
+        found_shape, fortran, found_dtype = read_header(stream)
+    except (ValueError, KeyError, TypeError, SyntaxError, TokenError) as error:
+        raise ValueError(f"it is not a .npy file: {error}") from error
+    if (found_shape, found_dtype, fortran) != (shape, np.dtype(dtype), False):
+        raise ValueError(
+            f"it holds {found_dtype} of shape {found_shape}, not {np.dtype(dtype)} of {shape}"
+        )
+    data = content[stream.tell() :]
+    if len(data) != size:
+        raise ValueError(f"it holds {len(data)} bytes of data, not {size}")
+    return np.frombuffer(data, dtype).reshape(shape)
 
 
 def _place(path: Path, content: bytes, move: Callable[[Path, Path], None]) -> None:

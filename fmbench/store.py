@@ -110,12 +110,9 @@ class Store:
         """
         path = self.path(record, ".npy")
         try:
-            array: NDArray[np.uint8] = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise StoreError(f"cannot be read: {error}", where=str(path)) from error
-        if array.shape != (record.result.images,) or array.dtype != np.uint8:
-            raise StoreError("does not fit its record", where=str(path))
-        return array
+            return files.read_npy(path, np.uint8, (record.result.images,))
+        except (OSError, ValueError) as error:
+            raise StoreError(f"does not fit its record: {error}", where=str(path)) from error
 
     def log(self, record: Record) -> str:
         """What the plugin printed in that run's job, at most 256 kB of it."""

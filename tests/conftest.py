@@ -1,5 +1,6 @@
 """What tests share: a tiny data set that can be learnt, protocols for it, plugins made to order."""
 
+import functools
 import hashlib
 import os
 import subprocess
@@ -133,22 +134,23 @@ def site(tmp_path: Path) -> Path:
     return folder
 
 
+def install_into(
+    site: Path, name: str, code: str, *, version: str = "1.0", entry: str = ""
+) -> None:
+    """Install a distribution into `site`: a module and the real metadata an installer writes."""
+    module = name.replace("-", "_")
+    (site / f"{module}.py").write_text(textwrap.dedent(code))
+    info = site / f"{module}-{version}.dist-info"
+    info.mkdir(exist_ok=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    (info / "entry_points.txt").write_text(f"[fmbench]\n{name} = {entry or module}\n")
+    (info / "RECORD").write_text(f"{module}.py,,\n{info.name}/METADATA,,\n{info.name}/RECORD,,\n")
+
+
 @pytest.fixture
 def install(site: Path) -> Install:
-    """Install a distribution into `site`: a module and the real metadata an installer writes."""
-
-    def install(name: str, code: str, *, version: str = "1.0", entry: str = "") -> None:
-        module = name.replace("-", "_")
-        (site / f"{module}.py").write_text(textwrap.dedent(code))
-        info = site / f"{module}-{version}.dist-info"
-        info.mkdir(exist_ok=True)
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-        (info / "entry_points.txt").write_text(f"[fmbench]\n{name} = {entry or module}\n")
-        (info / "RECORD").write_text(
-            f"{module}.py,,\n{info.name}/METADATA,,\n{info.name}/RECORD,,\n"
-        )
-
-    return install
+    """Install distributions into `site`."""
+    return functools.partial(install_into, site)
 
 
 Fmbench = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -157,10 +159,15 @@ Fmbench = Callable[..., "subprocess.CompletedProcess[str]"]
 @pytest.fixture
 def environment(site: Path, tmp_path: Path) -> dict[str, str]:
     """The environment of child processes: `site` on the path, a cache of their own."""
+    return child_environment(site, tmp_path / "cache")
+
+
+def child_environment(site: Path, cache: Path) -> dict[str, str]:
+    """This environment with another path, another cache, and a wide terminal without colours."""
     return {
         **os.environ,
         "PYTHONPATH": str(site),
-        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        "XDG_CACHE_HOME": str(cache),
         "COLUMNS": "200",
         "NO_COLOR": "1",
     }

@@ -1,8 +1,8 @@
 """Crash points: the runner on a real store with a light worker, dying at its n-th system call.
 
 Run as a program, so that it forks from a process without threads: `python tests/crash_sweep.py
-FOLDER MODE STEP`. MODE is `die`, or `fail`: no space left at even n, an input/output error at odd.
-For n = 1, 1 + STEP … until a run gets through, a child works until its n-th call and dies or fails
+FOLDER MODE STEP [MODELS]`. MODE is `die`, or `fail`: no space left, or an input/output error. For
+n = 1, 1 + STEP … until a run gets through, a child works until its n-th call and dies or fails
 there; the store is then checked, and a second child has to finish what is missing. Prints how many
 points it tried.
 """
@@ -38,7 +38,10 @@ TUNED = (
     '[tune]\nepochs = 1\n\n[[recipes]]\nname = "other"\noptimizer = "sgd"\nlearning_rate = 0.1\n\n'
     "[[recipes]]",
 )
-MODEL = ListedModel(name="light", summary="", size=28, source="", plugin=samples.PLUGIN)
+MODELS = [
+    ListedModel(name=f"light{number}", summary="", size=28, source="", plugin=samples.PLUGIN)
+    for number in range(9)
+]
 
 
 class LightWorker:
@@ -99,13 +102,13 @@ def arm(n: int, mode: str) -> Callable[[], bool]:
     return lambda: count >= n
 
 
-def work(store: Store, setting: Setting, dataset: Dataset) -> None:
+def work(store: Store, setting: Setting, dataset: Dataset, models: int) -> None:
     """What `fmbench run` does, without a process of its own for training."""
     store.make()
     store.keep_protocol(setting.protocol.digest, "kept")
     clear_leftovers(store, done_records(store.read().records))
     judge = Judge(dataset, setting.protocol)
-    Runner(setting=setting, store=store, judge=judge, engine=LightEngine()).run([MODEL])
+    Runner(setting=setting, store=store, judge=judge, engine=LightEngine()).run(MODELS[:models])
 
 
 def in_child(task: Callable[[], None]) -> int:
@@ -139,37 +142,39 @@ def check(store: Store, dataset: Dataset) -> dict[str, object]:
     return results
 
 
-def sweep(folder: Path, mode: str, step: int) -> int:
+def sweep(folder: Path, mode: str, step: int, models: int = 1) -> int:
     """Try every crash point, or each `step`-th of them; returns how many were tried."""
     tiny: TinyData = make_tiny(folder / "data")
     rules = protocol.load(str(tiny.variant(folder / "tuned.toml", TUNED)))
     dataset = data.load(tiny.folder, rules.data.sha256)
     setting = make_setting(rules, Device(kind="cpu", name="A CPU", memory=1), threads=1)
     reference = Store(folder / "reference", rules.id)
-    assert in_child(lambda: work(reference, setting, dataset)) == 0
+    assert in_child(lambda: work(reference, setting, dataset, models)) == 0
     expected = check(reference, dataset)
-    assert len(expected) == 4
+    assert len(expected) == 4 * models
     for n in itertools.count(1, step):
         store = Store(folder / f"{mode}-{n}", rules.id)
 
         def doomed(store: Store = store, n: int = n) -> None:
             reached = arm(n, mode)
-            work(store, setting, dataset)
+            work(store, setting, dataset, models)
             os._exit(0 if reached() else UNTOUCHED)
 
         status = in_child(doomed)
         partial = check(store, dataset)
         assert partial.items() <= expected.items(), f"{mode} {n}: a wrong row"
-        assert in_child(lambda store=store: work(store, setting, dataset)) == 0, f"{mode} {n}"
+        assert in_child(lambda store=store: work(store, setting, dataset, models)) == 0, (
+            f"{mode} {n}"
+        )
         assert check(store, dataset) == expected, f"{mode} {n}"
         left = {path.suffix for path in store.records.iterdir()}
         assert left == {".json", ".npy"}, f"{mode} {n}: {left}"
         assert list(store.jobs.iterdir()) == [], f"{mode} {n}"
         if status == UNTOUCHED:
             return n // step
-        assert n < 2000, "no run gets through"
+        assert n < 5000, "no run gets through"
     raise AssertionError
 
 
 if __name__ == "__main__":
-    sys.stdout.write(f"{sweep(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))}\n")
+    sys.stdout.write(f"{sweep(Path(sys.argv[1]), sys.argv[2], *map(int, sys.argv[3:]))}\n")

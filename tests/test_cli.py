@@ -156,6 +156,22 @@ def test_reading_commands_and_finished_runs_never_load_torch(
     assert ran.returncode == 0, ran.stderr
 
 
+def test_locale_time_zone_and_hash_seed_change_no_byte(
+    fmbench: Fmbench, install: Install, tiny: TinyData
+) -> None:
+    """The same records give the same Markdown, CSV and JSON wherever and whenever they are read."""
+    install("plugin-a", GOOD)
+    asked = ("run", "good", "--protocol", tiny.protocol, "--data-dir", tiny.folder)
+    assert fmbench(*asked).returncode == 0
+    for form in ("md", "csv", "json"):
+        here = fmbench("leaderboard", "--format", form, PYTHONHASHSEED="1", TZ="UTC")
+        there = fmbench(
+            "leaderboard", "--format", form, PYTHONHASHSEED="2", TZ="Asia/Tokyo", LC_ALL="C.UTF-8"
+        )
+        assert here.stdout == there.stdout
+        assert here.stdout
+
+
 def test_stdout_is_data_and_stderr_is_talk(
     fmbench: Fmbench, install: Install, tiny: TinyData
 ) -> None:

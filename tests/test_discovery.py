@@ -132,6 +132,18 @@ def test_a_plugin_is_loaded_for_training_by_its_provenance(found: Path, install:
         sys.modules.pop("plugin_a", None)
 
 
+def test_plugins_can_be_left_out(
+    found: Path, install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A distribution named in FMBENCH_DISABLE_PLUGINS is not even looked at."""
+    install("plugin-a", GOOD)
+    install("bad-one", "import nothing_of_this_name")
+    monkeypatch.setenv("FMBENCH_DISABLE_PLUGINS", "Bad_One, plugin-x")
+    catalogue = discovery.catalogue()
+    assert [model.name for model in catalogue.models] == ["good"]
+    assert catalogue.problems == ()
+
+
 def test_models_lists_good_and_bad(fmbench: Fmbench, install: Install) -> None:
     """`fmbench models` shows models, and below them each problem with its hint; JSON has both."""
     install("plugin-a", GOOD)

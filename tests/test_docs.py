@@ -17,7 +17,7 @@ ROOT = generated.ROOT
 README = generated.README.read_text("utf-8")
 PAGES = sorted(
     path
-    for pattern in ("*.md", "results/*.md", "plugins/*.md", "plugins/*/*.md")
+    for pattern in ("*.md", "docs/*.md", "results/*.md", "plugins/*.md", "plugins/*/*.md")
     for path in ROOT.glob(pattern)
 )
 
@@ -93,6 +93,15 @@ def test_local_links_lead_somewhere() -> None:
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):
             assert (page.parent / target).exists(), f"{page}: {target}"
+
+
+def test_the_tests_that_hold_promises_exist() -> None:
+    """Each test docs/promises.md names is there."""
+    text = (ROOT / "docs" / "promises.md").read_text("utf-8")
+    named = re.findall(r"`(tests/[a-z_]+\.py)(?:::([a-z_]+))?`", text)
+    assert len(named) > 15
+    for file, name in named:
+        assert f"def {name}" in (ROOT / file).read_text("utf-8"), f"{file}::{name}"
 
 
 def test_the_layout_in_the_readme_is_the_layout() -> None:

@@ -54,7 +54,7 @@ def test_predictions_are_read_without_pickle(store: Store) -> None:
     record = samples.record()
     store.add(record)
     np.save(store.path(record, ".npy"), np.array([{"a": 1}] * 100), allow_pickle=True)
-    with pytest.raises(StoreError, match="read"):
+    with pytest.raises(StoreError, match="holds object"):
         store.predictions(record)
 
 

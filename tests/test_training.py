@@ -116,7 +116,7 @@ def convolutional() -> nn.Module:
 
 
 def trained(
-    rules: Protocol, build: object = linear, seed: int = 1
+    rules: Protocol, build: object = linear, seed: int = 1, report: loop.Report = lambda *_: None
 ) -> tuple[nn.Module, loop.Trained]:
     """A model trained under a protocol on the tiny images, in this process."""
     devices.prepare("cpu", rules.devices["cpu"], 1)
@@ -139,7 +139,7 @@ def trained(
         stage=rules.final,
         recipe=recipe,
         seed=seed,
-        report=lambda *_: None,
+        report=report,
     )
     return model, outcome
 
@@ -200,6 +200,16 @@ def test_training_semantics_are_guarded_by_a_golden_curve(
     _, outcome = trained(protocol.load(str(path)))
     assert training.SEMANTICS == 1
     assert outcome.curve == pytest.approx(GOLDEN_CURVE, rel=1e-3)
+
+
+def test_each_step_is_reported_at_most_once(
+    rules: Protocol, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often progress is told, an epoch's end is told once, after all of its steps."""
+    monkeypatch.setattr(loop, "SECONDS_BETWEEN_REPORTS", 0)
+    told: list[tuple[int, int]] = []
+    trained(rules, report=lambda epoch, step, *_: told.append((epoch, step)))
+    assert told == [(epoch, step) for epoch in (1, 2) for step in range(10, 21)]
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(rules: Protocol) -> None:

@@ -1,5 +1,6 @@
 """Following a job: what a worker's files and its end are taken to mean."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,7 @@ def folder(tmp_path: Path) -> JobFolder:
     return JobFolder(tmp_path)
 
 
-def happenings(folder: JobFolder, worker: Scripted, timeout: float | None = None) -> list[object]:
+def happenings(folder: JobFolder, worker: Scripted, timeout: float = math.inf) -> list[object]:
     """All that following a job yields."""
     return list(follow(folder, worker, RUNS, 3, timeout))
 

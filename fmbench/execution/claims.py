@@ -51,11 +51,8 @@ class Claims:
                 self._path(run).unlink(missing_ok=True)
 
     def _held(self, run: Run) -> bool:
-        try:
-            claim = msgspec.json.decode(self._path(run).read_bytes(), type=Claim)
-        except (OSError, msgspec.DecodeError):
-            return False
-        return claim.alive
+        claim = files.read_json(self._path(run), Claim)
+        return claim is not None and claim.alive
 
     def _write(self, runs: Iterable[Run], claim: Claim) -> None:
         for run in runs:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from fmbench import processes
-from fmbench.execution.job import JobFolder, Outcome
+from fmbench.execution.job import Ending, JobFolder, Outcome
 
 LOG_BYTES = 256 * 1024
 GRACE_SECONDS = 10.0
@@ -67,13 +67,7 @@ class LocalWorker:
         ending = self._folder.read_ending()
         if ending is None:
             processes.kill_descendants()  # what the guard had adopted is now this process's
-            return Outcome(status="crashed", message="the worker and its guard were killed")
-        if ending.out_of_memory:
-            return Outcome(status="oom", message="the kernel ended the worker: out of memory")
-        how = f"exit status {ending.status}"
-        if ending.status < 0:
-            how = f"signal {signal.Signals(-ending.status).name}"
-        return Outcome(status="crashed", message=f"the worker ended with {how}")
+        return outcome_of(ending)
 
     def stop(self) -> None:
         """End the worker and every descendant; the guard sees to it, and has a time limit too."""
@@ -83,6 +77,18 @@ class LocalWorker:
         except subprocess.TimeoutExpired:
             self._guard.kill()
             self._guard.wait()
+
+
+def outcome_of(ending: Ending | None) -> Outcome:
+    """What a worker's end makes of the run it was at; None means that its guard died too."""
+    if ending is None:
+        return Outcome(status="crashed", message="the worker and its guard were killed")
+    if ending.out_of_memory:
+        return Outcome(status="oom", message="the kernel ended the worker: out of memory")
+    how = f"exit status {ending.status}"
+    if ending.status < 0:
+        how = f"signal {signal.Signals(-ending.status).name}"
+    return Outcome(status="crashed", message=f"the worker ended with {how}")
 
 
 def _drain(pipe: IO[bytes], log: Path) -> None:

@@ -111,20 +111,13 @@ class JobFolder:
         except FileNotFoundError:
             return [], offset
         whole = content[: content.rfind(b"\n") + 1]
-        events = []
-        for line in whole.splitlines():
-            try:
-                events.append(msgspec.json.decode(line, type=Event))
-            except msgspec.DecodeError:
-                continue  # a plugin wrote into the file; it can only hide its own progress
-        return events, offset + len(whole)
+        told = (files.decode_json(line, Event) for line in whole.splitlines())
+        # what is no event a plugin wrote: it can only hide its own progress
+        return [event for event in told if event], offset + len(whole)
 
     def read_ending(self) -> Ending | None:
         """How the worker ended; None when its guard could not say."""
-        try:
-            return msgspec.json.decode(self.ending.read_bytes(), type=Ending)
-        except (OSError, msgspec.DecodeError):
-            return None
+        return files.read_json(self.ending, Ending)
 
     def read_log(self) -> bytes:
         """What the plugin has printed so far."""
@@ -144,11 +137,7 @@ class JobFolder:
 
     def read_outcome(self, run: int) -> Outcome | None:
         """How a run ended; None while it has not, or when a plugin spoilt the file."""
-        try:
-            content = (self.path / str(run) / "outcome.json").read_bytes()
-            return msgspec.json.decode(content, type=Outcome)
-        except (OSError, msgspec.DecodeError):
-            return None
+        return files.read_json(self.path / str(run) / "outcome.json", Outcome)
 
 
 class Inputs:

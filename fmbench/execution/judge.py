@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fmbench import files
+from fmbench.contract import CLASSES
 from fmbench.data import Dataset, stratified_split, stratified_subset
 from fmbench.execution.job import Inputs, Outcome
 from fmbench.protocol import Protocol, StageName
@@ -50,11 +52,9 @@ class Judge:
             return _unmarked(outcome, outcome.status, outcome.message), None
         labels = self._asked_labels(stage)
         try:
-            answers = np.load(logits, allow_pickle=False)
-            if answers.dtype != np.float32:
-                raise ValueError(f"logits are {answers.dtype}, not float32")
+            answers = files.read_npy(logits, np.float32, (len(labels), CLASSES))
             scores = score(answers, labels)
-        except (OSError, ValueError, EOFError) as error:
+        except (OSError, ValueError) as error:
             return _unmarked(outcome, "invalid", str(error)), None
         result = Result(
             status="ok",

@@ -1,6 +1,7 @@
 """The runner: gives out jobs, marks what comes back, records it and tells observers."""
 
 import contextlib
+import math
 import secrets
 import shutil
 import time
@@ -8,10 +9,9 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
 import pluggy
 
-from fmbench import hookspecs
+from fmbench import files, hookspecs
 from fmbench.discovery import ListedModel
 from fmbench.environment import Environment, describe
 from fmbench.execution.claims import Claims
@@ -31,7 +31,7 @@ SECONDS_BETWEEN_LOOKS_AT_OTHERS = 0.5
 class Runner:
     """Makes the runs that a setting still owes in a store, one job at a time.
 
-    timeout:            seconds a run may take, from its start to its end; None for no limit.
+    timeout:            seconds a run may take, from its start to its end.
     checkpoint_seconds: the least time between two checkpoints of a run.
     """
 
@@ -43,7 +43,7 @@ class Runner:
         judge: Judge,
         engine: Engine,
         observers: Sequence[object] = (),
-        timeout: float | None = None,
+        timeout: float = math.inf,
         checkpoint_seconds: float = 60.0,
         retry_failed: bool = False,
     ) -> None:
@@ -184,7 +184,5 @@ class Runner:
 
     def _environment(self, folder: JobFolder) -> Environment:
         """Where the worker says it works; where it has not come to say so, this machine."""
-        try:
-            return msgspec.json.decode(folder.environment.read_bytes(), type=Environment)
-        except (OSError, msgspec.DecodeError):
-            return describe(self._setting.device, self._setting.threads)
+        told = files.read_json(folder.environment, Environment)
+        return told or describe(self._setting.device, self._setting.threads)

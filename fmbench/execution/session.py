@@ -52,7 +52,7 @@ class Session:
         dataset: Dataset,
         observers: Sequence[object],
         *,
-        timeout: float | None,
+        timeout: float,
         checkpoint_seconds: float,
     ) -> list[Record]:
         """Make the runs in the prepared store; see `Runner`."""

@@ -1,5 +1,6 @@
 """Following a job under way: a worker's files and its end become a sequence of happenings."""
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ def follow(
     worker: Worker,
     runs: tuple[Run, ...],
     epochs: int,
-    timeout: float | None = None,
+    timeout: float = math.inf,
 ) -> Iterator[Run | Progress | Ended]:
     """Yield a `Run` when it starts, its `Progress` and its `Ended`, run by run.
 
@@ -72,7 +73,7 @@ def follow(
         if ended is not None:
             yield end(folder.read_outcome(at) or ended)
             return
-        if timeout is not None and time.monotonic() - began > timeout:
+        if time.monotonic() - began > timeout:
             worker.stop()
             yield end(Outcome(status="timeout", message=f"it took longer than {timeout:g} s"))
             return

@@ -94,7 +94,8 @@ def train(
             schedule.step()
             loss_sum += loss.detach()
             now = perf_counter()
-            if now - last_report >= SECONDS_BETWEEN_REPORTS and step >= STEPS_BEFORE_FIRST_REPORT:
+            quiet = now - last_report < SECONDS_BETWEEN_REPORTS
+            if not quiet and STEPS_BEFORE_FIRST_REPORT <= step < steps:
                 last_report = now
                 rate = step * batch_size / (now - start)
                 report(epoch, step, steps, loss_sum.item() / step, rate)

@@ -1,0 +1,122 @@
+"""Every reader of files fmbench did not just write itself, as a function of bytes."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+import safetensors.torch
+import torch
+
+import samples
+from conftest import TINY, idx
+from fmbench import files, protocol, records
+from fmbench.data.idx import parse as parse_idx
+from fmbench.discovery import Catalogue, ListedModel
+from fmbench.errors import FmbenchError
+from fmbench.execution.job import Event, JobFolder, Outcome
+from fmbench.training.checkpoints import Checkpoints
+
+FOLDER = Path(tempfile.mkdtemp(prefix="fmbench-readers-"))
+
+
+class Reader(NamedTuple):
+    """How to read bytes, what well-formed ones are, and the errors reading may end with."""
+
+    read: Callable[[bytes], object]
+    sample: bytes
+    errors: tuple[type[Exception], ...]
+
+
+def _predictions(content: bytes) -> object:
+    path = FOLDER / "predictions.npy"
+    path.write_bytes(content)
+    return files.read_npy(path, np.uint8, (100,))
+
+
+def _events(content: bytes) -> object:
+    (FOLDER / "events.jsonl").write_bytes(content)
+    return JobFolder(FOLDER).events_after(0)
+
+
+def _outcome(content: bytes) -> object:
+    (FOLDER / "0").mkdir(exist_ok=True)
+    (FOLDER / "0" / "outcome.json").write_bytes(content)
+    return JobFolder(FOLDER).read_outcome(0)
+
+
+def _checkpoint(which: str) -> Callable[[bytes], object]:
+    model = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.SGD(model.parameters(), momentum=0.9)
+    schedule = torch.optim.lr_scheduler.ConstantLR(optimizer)
+    checkpoints = Checkpoints(FOLDER / which, 0.0)
+    checkpoints.restore(model, optimizer, schedule)
+    checkpoints.save(model, optimizer, schedule, curve=[1.0], seconds=1.0)
+
+    def read(content: bytes) -> object:
+        (FOLDER / which / f"epoch-1.{which}").write_bytes(content)
+        return checkpoints.restore(model, optimizer, schedule)
+
+    return read
+
+
+_read_facts, _read_tensors = _checkpoint("json"), _checkpoint("safetensors")
+_PROTOCOL = TINY.format(
+    digests="\n".join(
+        f'{name} = "{"0" * 64}"'
+        for name in ("train_images", "train_labels", "test_images", "test_labels")
+    )
+)
+_CATALOGUE = Catalogue(
+    models=(ListedModel(name="m", summary="", size=28, source="", plugin=samples.PLUGIN),)
+)
+
+READERS = {
+    "records": Reader(records.decode, records.encode(samples.record()), (ValueError,)),
+    "predictions": Reader(
+        _predictions, files.npy_bytes(np.zeros(100, np.uint8)), (ValueError, OSError)
+    ),
+    "protocols": Reader(
+        lambda content: protocol.parse(content.decode("utf-8", "replace"), "t"),
+        _PROTOCOL.encode(),
+        (FmbenchError,),
+    ),
+    "idx files": Reader(
+        lambda content: parse_idx(content, rank=3, where="t"),
+        idx(np.zeros((3, 28, 28), np.uint8)),
+        (FmbenchError,),
+    ),
+    "discovery's answer": Reader(
+        lambda content: files.decode_json(content, Catalogue),
+        msgspec.json.encode(_CATALOGUE),
+        (),
+    ),
+    "events": Reader(
+        _events, msgspec.json.encode(Event(kind="progress", run=0, epoch=1, loss=0.5)) + b"\n", ()
+    ),
+    "outcomes": Reader(_outcome, msgspec.json.encode(Outcome(status="ok", curve=(1.0,))), ()),
+    "checkpoint facts": Reader(_read_facts, (FOLDER / "json" / "epoch-1.json").read_bytes(), ()),
+    "checkpoint tensors": Reader(
+        _read_tensors, safetensors.torch.save({"model.weight": torch.zeros(2, 2)}), ()
+    ),
+}
+
+
+def mutate(sample: bytes, draw: np.random.RandomState) -> bytes:
+    """A sample with a few bytes changed, cut, doubled or put in from elsewhere in it."""
+    content = bytearray(sample)
+    for _ in range(draw.randint(1, 5)):
+        at = draw.randint(0, len(content) + 1)
+        length = draw.randint(1, 9)
+        match draw.randint(0, 4):
+            case 0:
+                content[at : at + length] = draw.bytes(length)
+            case 1:
+                del content[at : at + length * draw.randint(1, 20)]
+            case 2:
+                content[at:at] = content[at : at + length * 8]
+            case 3 if at < len(content):
+                content[at] ^= 1 << draw.randint(0, 8)
+    return bytes(content)
