@@ -90,9 +90,10 @@ def test_no_plugin_installed_is_nothing_selected(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With no plugin at all, run ends with 5 and a hint, and models with 0 and a hint."""
-    from fmbench import cli, discovery
+    from fmbench import cli
+    from fmbench.discovery import listing
 
-    monkeypatch.setattr(discovery, "entries", list)
+    monkeypatch.setattr(listing, "entries", list)
     monkeypatch.setattr(sys, "argv", ["fmbench", "run", "--all"])
     with pytest.raises(SystemExit) as ended:
         cli.main()

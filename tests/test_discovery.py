@@ -8,6 +8,7 @@ import pytest
 
 from conftest import Fmbench, Install
 from fmbench import discovery
+from fmbench.discovery import child, entries, listing
 from fmbench.errors import PluginError
 from fmbench.execution import selection
 from plugins_of_all_kinds import GOOD, HEADER, offering
@@ -36,8 +37,8 @@ def found(site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PYTHONPATH", str(site))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.syspath_prepend(str(site))
-    real = discovery.metadata.distributions
-    monkeypatch.setattr(discovery.metadata, "distributions", lambda: real(path=[str(site)]))
+    real = entries.metadata.distributions
+    monkeypatch.setattr(entries.metadata, "distributions", lambda: real(path=[str(site)]))
     return site
 
 
@@ -59,7 +60,7 @@ def test_a_plugin_that_hangs_is_given_up(
     found: Path, install: Install, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An endless import ends at the time limit, children and all."""
-    monkeypatch.setattr(discovery, "CHILD_SECONDS", 3)
+    monkeypatch.setattr(listing, "CHILD_SECONDS", 3)
     install("bad-hangs", "while True: pass")
     install("zz-good", GOOD)
     catalogue = discovery.catalogue()
@@ -74,7 +75,7 @@ def test_the_answer_is_cached_until_a_file_changes(
     install("plugin-a", GOOD)
     first = discovery.catalogue()
     with monkeypatch.context() as patch:
-        patch.setattr(discovery, "_run_child", lambda *_: pytest.fail("a child was asked"))
+        patch.setattr(listing, "_run_child", lambda *_: pytest.fail("a child was asked"))
         assert discovery.catalogue() == first
     install("plugin-a", offering("better=linear"))
     second = discovery.catalogue()
@@ -125,9 +126,9 @@ def test_a_plugin_is_loaded_for_training_by_its_provenance(found: Path, install:
     install("plugin-a", GOOD)
     plugin = discovery.catalogue().models[0].plugin
     try:
-        assert discovery.load_model(plugin, "good").name == "good"
+        assert child.load_model(plugin, "good").name == "good"
         with pytest.raises(PluginError, match="no longer"):
-            discovery.load_model(plugin, "gone")
+            child.load_model(plugin, "gone")
     finally:
         sys.modules.pop("plugin_a", None)
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from fmbench import files
 from fmbench.environment import Device
 from fmbench.protocol import Protocol
-from fmbench.records import Plugin, Run, Status
+from fmbench.records import Cost, Plugin, Run, Status
 
 
 class Job(Struct, frozen=True, kw_only=True):
@@ -63,18 +63,12 @@ class Ending(Struct, frozen=True, kw_only=True):
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
-    """How a run ended, before it is marked; the fields are those of Result and Cost."""
+    """How a run ended, before it is marked; the fields are those of Result and Record."""
 
     status: Status
     message: str = ""
     curve: tuple[float | None, ...] = ()
-    train_seconds: float = 0.0
-    images_per_second: float = 0.0
-    inference_images_per_second: float = 0.0
-    resumed_after: int = 0
-    parameters: int = 0
-    forward_flops: int = 0
-    peak_memory: int = 0
+    cost: Cost = Cost()
 
 
 class JobFolder:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pluggy
 
 from fmbench import files, hookspecs
@@ -19,10 +20,10 @@ from fmbench.execution.engines import Engine
 from fmbench.execution.job import Job, JobFolder, Outcome
 from fmbench.execution.judge import Judge
 from fmbench.execution.plan import Setting, done_records, owed
-from fmbench.execution.scratch import Scratch
+from fmbench.execution.scratch import scratch
 from fmbench.execution.watch import Ended, follow
 from fmbench.protocol import StageName
-from fmbench.records import Cost, Progress, Record, Run
+from fmbench.records import Progress, Record, Run
 from fmbench.store import Store
 
 SECONDS_BETWEEN_LOOKS_AT_OTHERS = 0.5
@@ -54,8 +55,8 @@ class Runner:
         self._timeout = timeout
         self._checkpoint_seconds = checkpoint_seconds
         self._done = done_records(store.read().records, retry_failed=retry_failed)
-        self._scratch = Scratch(store)
         self._claims = Claims(store.claims)
+        self._scratch: Path  # while it runs
         manager = pluggy.PluginManager(hookspecs.PROJECT)
         manager.add_hookspecs(hookspecs.ObserverHooks)
         for observer in observers:
@@ -71,7 +72,7 @@ class Runner:
         """
         made: list[Record] = []
         left = list(models)
-        with self._scratch:
+        with scratch(self._store) as self._scratch:
             while left:
                 busy = False
                 for model in tuple(left):
@@ -103,7 +104,7 @@ class Runner:
         self._done |= done_records(self._store.read_new().records)
 
     def _do(self, runs: tuple[Run, ...], made: list[Record]) -> None:
-        folder = JobFolder(self._scratch.path / f"job-{secrets.token_hex(4)}")
+        folder = JobFolder(self._scratch / f"job-{secrets.token_hex(4)}")
         folder.write_job(self._job(runs))
         owing = list(runs)
         worker = self._engine.start(folder)
@@ -142,7 +143,7 @@ class Runner:
         )
 
     def _inputs(self, stage: StageName) -> Path:
-        folder = self._scratch.path / f"inputs-{stage}"
+        folder = self._scratch / f"inputs-{stage}"
         if not folder.exists():
             self._judge.write_inputs(stage, folder)
         return folder
@@ -162,16 +163,7 @@ class Runner:
             reproducibility="bitwise" if bitwise else "statistical",
             run=end.run,
             result=result,
-            cost=Cost(
-                train_seconds=outcome.train_seconds,
-                runner_seconds=end.seconds,
-                images_per_second=outcome.images_per_second,
-                inference_images_per_second=outcome.inference_images_per_second,
-                resumed_after=outcome.resumed_after,
-                parameters=outcome.parameters,
-                forward_flops=outcome.forward_flops,
-                peak_memory=outcome.peak_memory,
-            ),
+            cost=msgspec.structs.replace(outcome.cost, runner_seconds=end.seconds),
             environment=self._environment(folder),
         )
         keep = predictions if end.run.stage == "final" else None

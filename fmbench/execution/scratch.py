@@ -1,33 +1,24 @@
 """Scratch: where a runner keeps its jobs and inputs, and what dead runners have left."""
 
+import contextlib
 import shutil
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from pathlib import Path
-from types import TracebackType
 
 from fmbench import files, processes
 from fmbench.processes import ProcessId
 from fmbench.store import Store
 
 
-class Scratch:
-    """A folder of this process's own while entered as a context; its name says whose it is."""
-
-    def __init__(self, store: Store) -> None:
-        me = processes.identify()
-        self.path = (store.jobs / f"{me.pid}-{me.started * 1000:.0f}").resolve()
-
-    def __enter__(self) -> "Scratch":
-        files.make_folder(self.path)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        shutil.rmtree(self.path, ignore_errors=True)
+@contextlib.contextmanager
+def scratch(store: Store) -> Iterator[Path]:
+    """A folder of this process's own, removed in the end; its name says whose it is."""
+    me = processes.identify()
+    path = store.jobs.resolve() / f"{me.pid}-{me.started * 1000:.0f}"
+    try:
+        yield files.make_folder(path)
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def clear_leftovers(store: Store, done: Container[str]) -> list[str]:

@@ -15,11 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fmbench import discovery, environment, files, processes
+from fmbench import environment, files, processes
 from fmbench.contract import InputSpec, Model
+from fmbench.discovery.child import load_model
 from fmbench.errors import PluginError
 from fmbench.execution.job import Event, Inputs, Job, JobFolder, Outcome
-from fmbench.records import Run
+from fmbench.records import Cost, Run
 from fmbench.training import cost, devices, loop
 from fmbench.training.batches import Images
 from fmbench.training.checkpoints import Checkpoints
@@ -60,7 +61,7 @@ class Contestant:
     def offer(self) -> Model:
         """The plugin's model; its import is the plugin's code."""
         if self._model is None:
-            self._model = discovery.load_model(self.job.plugin, self.job.model)
+            self._model = load_model(self.job.plugin, self.job.model)
         return self._model
 
     def build(self, run: Run) -> nn.Module:
@@ -168,13 +169,15 @@ def train_and_answer(
     return Outcome(
         status="ok",
         curve=finite(list(trained.curve)),
-        train_seconds=trained.seconds,
-        images_per_second=trained.images / trained.seconds,
-        inference_images_per_second=len(asked) / seconds,
-        resumed_after=trained.resumed_after,
-        parameters=cost.parameters(network),
-        forward_flops=flops,
-        peak_memory=devices.peak_memory(device),
+        cost=Cost(
+            train_seconds=trained.seconds,
+            images_per_second=trained.images / trained.seconds,
+            inference_images_per_second=len(asked) / seconds,
+            resumed_after=trained.resumed_after,
+            parameters=cost.parameters(network),
+            forward_flops=flops,
+            peak_memory=devices.peak_memory(device),
+        ),
     )
 
 

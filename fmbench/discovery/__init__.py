@@ -1,0 +1,12 @@
+"""Which models are installed: entry points, the catalogue, and the child that loads them."""
+
+from fmbench.discovery.listing import (
+    Catalogue,
+    ListedFamily,
+    ListedModel,
+    Problem,
+    catalogue,
+    resolve,
+)
+
+__all__ = ["Catalogue", "ListedFamily", "ListedModel", "Problem", "catalogue", "resolve"]

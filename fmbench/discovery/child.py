@@ -1,0 +1,144 @@
+"""What one plugin offers: it is imported here, in a child that answers, or in a worker."""
+
+import os
+import sys
+from collections.abc import Iterable
+from importlib import metadata
+from pathlib import Path
+
+import msgspec
+import pluggy
+
+from fmbench import files, hookspecs
+from fmbench.contract import Family, Model
+from fmbench.discovery.entries import GROUP, Entry, dependencies, entry_of, source_digest
+from fmbench.discovery.listing import Catalogue, ListedFamily, ListedModel, Problem
+from fmbench.errors import FmbenchError, PluginError
+from fmbench.records import Plugin
+
+
+def load_model(plugin: Plugin, name: str) -> Model:
+    """Import a plugin here and return its model: only a worker or a check does this.
+
+    Raises `PluginError` when the plugin no longer offers it, and whatever its import raises.
+    """
+    entry = entry_of(plugin)
+    for offer in _offers(entry) if entry else ():
+        if isinstance(offer, Model) and offer.name == name:
+            return offer
+        if isinstance(offer, Family) and name.startswith(offer.prefix):
+            return _member(offer, name)
+    raise PluginError(f"the model {name} is no longer offered", where=plugin.distribution)
+
+
+def _answer(found: Iterable[Entry], member: str) -> Catalogue:
+    models: list[ListedModel] = []
+    families: list[ListedFamily] = []
+    problems: list[Problem] = []
+    for entry in found:
+        try:
+            plugin = Plugin(
+                distribution=entry.distribution,
+                version=entry.version,
+                entry=entry.name,
+                source=source_digest(entry),
+                dependencies=dependencies(entry),
+            )
+            offers = _offers(entry)
+            own_families = [offer for offer in offers if isinstance(offer, Family)]
+            own_models = [offer for offer in offers if isinstance(offer, Model)]
+            for family in own_families:
+                asked = [member] if member.startswith(family.prefix) else family.listed
+                own_models += [_member(family, name) for name in asked]
+            _check_names([model.name for model in own_models])
+        except BaseException as error:  # whatever a plugin raises costs only its own models
+            problems.append(_problem(entry, error))
+            continue
+        families += [ListedFamily(prefix=family.prefix, plugin=plugin) for family in own_families]
+        models += [
+            ListedModel(
+                name=model.name,
+                summary=model.summary,
+                size=model.size,
+                source=model.source,
+                plugin=plugin,
+            )
+            for model in own_models
+        ]
+    return Catalogue(models=tuple(models), families=tuple(families), problems=tuple(problems))
+
+
+def _offers(entry: Entry) -> list[Model | Family]:
+    """Load one entry alone, hold it to the hook specifications and ask what it offers."""
+    point = metadata.EntryPoint(name=entry.name, value=entry.value, group=GROUP)
+    loaded = point.load()
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs.ModelHooks)
+    manager.register(loaded, name=str(entry))
+    for name in dir(loaded):
+        if not name.startswith("fmbench_") or not callable(getattr(loaded, name)):
+            continue
+        if not hasattr(getattr(loaded, name), f"{hookspecs.PROJECT}_impl"):
+            raise PluginError(
+                f"the function {name} is not marked as a hook",
+                hint=f"write @fmbench.hookimpl above def {name}",
+            )
+    try:
+        manager.check_pending()
+    except pluggy.PluginValidationError as error:
+        raise PluginError(
+            str(error).strip(), hint="a plugin of models implements fmbench_models()"
+        ) from error
+    if not manager.hook.fmbench_models.get_hookimpls():
+        raise PluginError(
+            "it implements no hook",
+            hint=f"point the entry at the module that defines fmbench_models(), not {entry.value}",
+        )
+    answers = manager.hook.fmbench_models()
+    if not answers:
+        raise PluginError("fmbench_models() returned None", hint="return a list of fmbench.Model")
+    offers = list(answers[0])
+    for offer in offers:
+        if not isinstance(offer, Model | Family):
+            raise PluginError(
+                f"fmbench_models() offers a {type(offer).__name__}",
+                hint="return a list of fmbench.Model and fmbench.Family",
+            )
+    return offers
+
+
+def _member(family: Family, name: str) -> Model:
+    try:
+        model = family.resolve(name)
+    except LookupError as error:
+        raise PluginError(str(error.args[0]) if error.args else f"there is no {name}") from error
+    if not isinstance(model, Model) or model.name != name:
+        raise PluginError(f"the family {family.prefix} answered {name} with {model!r}")
+    return model
+
+
+def _check_names(names: list[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise PluginError(f"it offers two models named {name}")
+
+
+def _problem(entry: Entry, error: BaseException) -> Problem:
+    if isinstance(error, FmbenchError):
+        what, hint = error.what, error.hint
+    else:
+        what = f"{type(error).__name__}: {error}".splitlines()[0]
+        hint = f"see why with: python -c 'import {entry.value.partition(':')[0]}'"
+    return Problem(entry=str(entry), version=entry.version, what=what, hint=hint)
+
+
+def main(folder: str) -> None:
+    """Answer the request in `folder`; the only thing this child does."""
+    request = Path(folder, "request.json").read_bytes()
+    found, member = msgspec.json.decode(request, type=tuple[list[Entry], str])
+    files.write(Path(folder, "answer.json"), msgspec.json.encode(_answer(found, member)))
+    os._exit(0)  # threads or exit handlers a plugin left behind do not delay the answer
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

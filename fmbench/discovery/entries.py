@@ -1,0 +1,100 @@
+"""The entry points of installed plugins, and the files and versions behind each."""
+
+import hashlib
+import os
+import re
+from importlib import metadata, util
+from pathlib import Path
+
+from msgspec import Struct
+
+from fmbench.environment import DISTRIBUTION, version
+from fmbench.records import Plugin
+
+GROUP = "fmbench"
+DISABLE = "FMBENCH_DISABLE_PLUGINS"
+
+
+class Entry(Struct, frozen=True, order=True):
+    """One entry point of the group: which distribution offers which object under which name."""
+
+    distribution: str
+    version: str
+    name: str
+    value: str
+
+    def __str__(self) -> str:
+        return f"{self.distribution}[{self.name}]"
+
+
+def entries() -> list[Entry]:
+    """The entry points of the group in this environment, sorted.
+
+    Of a distribution that lies on the path twice the first counts, as it does for `import`.
+    Distributions named in the variable FMBENCH_DISABLE_PLUGINS, with commas between, are left out.
+    """
+    found: set[Entry] = set()
+    seen = {_normal(name.strip()) for name in os.environ.get(DISABLE, "").split(",")}
+    for distribution in metadata.distributions():
+        points = [point for point in distribution.entry_points if point.group == GROUP]
+        if not points:
+            continue
+        name = _normal(distribution.name)
+        if name not in seen:
+            found |= {
+                Entry(name, distribution.version, point.name, point.value) for point in points
+            }
+        seen.add(name)
+    return sorted(found)
+
+
+def entry_of(plugin: Plugin) -> Entry | None:
+    """The entry a plugin's provenance names, while it is installed."""
+    wanted = (plugin.distribution, plugin.entry)
+    return next((e for e in entries() if (e.distribution, e.name) == wanted), None)
+
+
+def installed_files(entry: Entry) -> list[tuple[str, Path]]:
+    """Name and path of each file of an entry's distribution and of its top-level module.
+
+    The second is what an editable install has in place of the first.
+    """
+    found: dict[str, Path] = {}
+    for file in metadata.distribution(entry.distribution).files or ():
+        if ".dist-info" not in file.parts[0] and ".." not in file.parts:
+            found[file.as_posix()] = Path(str(file.locate()))
+    top = entry.value.partition(":")[0].partition(".")[0]
+    try:
+        spec = util.find_spec(top)
+    except (ImportError, ValueError):
+        spec = None
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        for path in Path(folder).rglob("*"):
+            found[path.relative_to(Path(folder).parent).as_posix()] = path
+    if spec and spec.origin and not spec.submodule_search_locations:
+        found[Path(spec.origin).name] = Path(spec.origin)
+    return sorted(
+        (name, path)
+        for name, path in found.items()
+        if "__pycache__" not in name and not name.endswith(".pth") and path.is_file()
+    )
+
+
+def source_digest(entry: Entry) -> str:
+    """SHA-256 of the names and contents of an entry's installed files."""
+    digest = hashlib.sha256()
+    for name, path in installed_files(entry):
+        digest.update(name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def dependencies(entry: Entry) -> dict[str, str]:
+    """Installed versions of what a distribution declares, extras and the core left out."""
+    declared = metadata.distribution(entry.distribution).requires or []
+    required = (line for line in declared if "extra ==" not in line)
+    named = {_normal(re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0]) for line in required}
+    return {name: version(name) for name in sorted(named - {DISTRIBUTION})}
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()

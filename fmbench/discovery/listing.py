@@ -1,0 +1,168 @@
+"""The catalogue: what installed plugins offer, asked for in a child and kept as plain data.
+
+The process that runs benchmarks never imports a plugin of models. `catalogue()` asks a child,
+entry by entry when one child dies, and keeps the answer until an installed file changes.
+"""
+
+import contextlib
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import msgspec
+import platformdirs
+from msgspec import Struct
+
+from fmbench import files, processes
+from fmbench.discovery.entries import Entry, dependencies, entries, entry_of, installed_files
+from fmbench.environment import DISTRIBUTION, version
+from fmbench.errors import FmbenchError, PluginError
+from fmbench.records import Plugin
+
+CHILD_SECONDS = 60
+_NO_ANSWER = "gave no answer when it was imported"
+
+
+class ListedModel(Struct, frozen=True, kw_only=True):
+    """A model as the catalogue holds it, without its build function."""
+
+    name: str
+    summary: str
+    size: int
+    source: str
+    plugin: Plugin
+
+
+class ListedFamily(Struct, frozen=True, kw_only=True):
+    """A family as the catalogue holds it."""
+
+    prefix: str
+    plugin: Plugin
+
+
+class Problem(Struct, frozen=True, kw_only=True):
+    """Why an entry offers less than it might."""
+
+    entry: str
+    version: str
+    what: str
+    hint: str = ""
+
+
+class Catalogue(Struct, frozen=True, kw_only=True):
+    """Everything the installed plugins offer, and what is wrong with them."""
+
+    models: tuple[ListedModel, ...] = ()
+    families: tuple[ListedFamily, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+def catalogue() -> Catalogue:
+    """All installed models; cached until a plugin's version or files change."""
+    found = entries()
+    if not found:
+        return Catalogue()
+    cached = platformdirs.user_cache_path("fmbench") / f"catalogue-{_stamp(found)}.json"
+    if known := files.read_json(cached, Catalogue):
+        return known
+    answer = _ask(found)
+    if not _gave_no_answer(answer):
+        with contextlib.suppress(FmbenchError):  # a cache that cannot be written costs only time
+            files.write(files.make_folder(cached.parent) / cached.name, msgspec.json.encode(answer))
+    return answer
+
+
+def resolve(name: str, family: ListedFamily) -> ListedModel:
+    """The member of a family, asked for in a child.
+
+    Raises `PluginError` with the plugin's own sentence when the family has no such member.
+    """
+    entry = entry_of(family.plugin)
+    answer = _run_child([entry], name) if entry else Catalogue()
+    for model in answer.models:
+        if model.name == name:
+            return model
+    problem = answer.problems[0] if answer.problems else None
+    raise PluginError(
+        problem.what if problem else f"{family.prefix} did not resolve {name}",
+        where=family.plugin.distribution,
+        hint=problem.hint if problem else "",
+    )
+
+
+def _gave_no_answer(answer: Catalogue) -> bool:
+    return any(problem.what.startswith(_NO_ANSWER) for problem in answer.problems)
+
+
+def _ask(found: list[Entry]) -> Catalogue:
+    answer = _run_child(found)
+    if len(found) == 1 or not _gave_no_answer(answer):
+        return answer
+    parts = [_run_child([entry]) for entry in found]
+    return Catalogue(
+        models=tuple(model for part in parts for model in part.models),
+        families=tuple(family for part in parts for family in part.families),
+        problems=tuple(problem for part in parts for problem in part.problems),
+    )
+
+
+def _run_child(found: list[Entry], member: str = "") -> Catalogue:
+    """Ask one child about these entries; a child that dies or hangs is itself a problem."""
+    with tempfile.TemporaryDirectory(prefix="fmbench-") as folder:
+        answer = Path(folder, "answer.json")
+        Path(folder, "request.json").write_bytes(msgspec.json.encode((found, member)))
+        child = subprocess.Popen(
+            [*processes.PYTHON_MODULE, "fmbench.discovery.child", folder],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            child.wait(CHILD_SECONDS)
+            reason = _how_it_ended(child.returncode)
+        except subprocess.TimeoutExpired:
+            reason = f"it was still busy after {CHILD_SECONDS} s"
+        finally:
+            _kill_group(child)
+        no_answer = Catalogue(problems=tuple(_no_answer(entry, reason) for entry in found))
+        return files.read_json(answer, Catalogue) or no_answer
+
+
+def _how_it_ended(status: int) -> str:
+    if status < 0:
+        return f"it was killed by signal {signal.Signals(-status).name}"
+    return f"it ended with exit status {status}"
+
+
+def _no_answer(entry: Entry, reason: str) -> Problem:
+    module = entry.value.partition(":")[0]
+    return Problem(
+        entry=str(entry),
+        version=entry.version,
+        what=f"{_NO_ANSWER}: {reason}",
+        hint=f"see why with: python -c 'import {module}'",
+    )
+
+
+def _kill_group(child: "subprocess.Popen[bytes]") -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+
+
+def _stamp(found: list[Entry]) -> str:
+    """A digest that changes whenever an answer of the child might."""
+    facts: list[object] = [version(DISTRIBUTION), sys.version, sys.path[1:]]
+    for entry in found:
+        stats = [
+            (name, stat.st_mtime_ns, stat.st_size)
+            for name, path in installed_files(entry)
+            for stat in [path.stat()]
+        ]
+        facts.append((entry, dependencies(entry), stats))
+    return hashlib.sha256(msgspec.json.encode(facts)).hexdigest()[:16]
