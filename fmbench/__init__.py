@@ -1,6 +1,6 @@
 """fmbench: a Fashion-MNIST leaderboard that can be trusted. This module is what plugins import."""
 
-from fmbench.contract import Family, InputSpec, Model
+from fmbench.contract import CONTRACT, Family, InputSpec, Model
 from fmbench.hookspecs import hookimpl
 
-__all__ = ["Family", "InputSpec", "Model", "hookimpl"]
+__all__ = ["CONTRACT", "Family", "InputSpec", "Model", "hookimpl"]

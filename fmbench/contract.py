@@ -10,6 +10,9 @@ from fmbench.errors import PluginError
 if TYPE_CHECKING:
     from torch import nn
 
+CONTRACT = 1
+"""Raised when plugins have to change; a plugin may name the one it was written for."""
+
 CLASSES = 10
 RAW_SIZE = 28
 LARGEST_SIZE = 512

@@ -25,6 +25,7 @@ BAD = {
     "empty": ("", "implements no hook"),
     "returns-none": (f"{HEADER}\n@fmbench.hookimpl\ndef fmbench_models(): pass", "None"),
     "offers-text": (f"{HEADER}\n@fmbench.hookimpl\ndef fmbench_models(): return ['m']", "str"),
+    "contract": ("fmbench_contract = 99", "written for contract 99"),
     "twins": (offering("twin=linear", "twin=linear"), "two models named twin"),
     "hostile": (offering("../x=linear"), "not a model name"),
     "raises": (f"{HEADER}\n@fmbench.hookimpl\ndef fmbench_models(): 1 / 0", "ZeroDivisionError"),

@@ -116,6 +116,7 @@ AT_IMPORT = {
     "zoo-unmarked": "def fmbench_models(): return []",
     "zoo-none": "import fmbench\n@fmbench.hookimpl\ndef fmbench_models(): pass",
     "zoo-twins": offering("twin=linear", "twin=linear"),
+    "zoo-contract": "fmbench_contract = 99",
     "zoo-hostile": offering("../x=linear"),
 }
 

@@ -10,7 +10,7 @@ import msgspec
 import pluggy
 
 from fmbench import files, hookspecs
-from fmbench.contract import Family, Model
+from fmbench.contract import CONTRACT, Family, Model
 from fmbench.discovery.entries import GROUP, Entry, dependencies, entry_of, source_digest
 from fmbench.discovery.listing import Catalogue, ListedFamily, ListedModel, Problem
 from fmbench.errors import FmbenchError, PluginError
@@ -72,6 +72,12 @@ def _offers(entry: Entry) -> list[Model | Family]:
     """Load one entry alone, hold it to the hook specifications and ask what it offers."""
     point = metadata.EntryPoint(name=entry.name, value=entry.value, group=GROUP)
     loaded = point.load()
+    contract = getattr(loaded, "fmbench_contract", CONTRACT)
+    if contract != CONTRACT:
+        raise PluginError(
+            f"it was written for contract {contract!r}, and this fmbench has contract {CONTRACT}",
+            hint="install versions of the plugin and of fashion-mnist-bench that agree",
+        )
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs.ModelHooks)
     manager.register(loaded, name=str(entry))
