@@ -2,8 +2,10 @@
 
 A plugin of models is an installed distribution with an entry point in the group `fmbench` that
 names a module (or any object) implementing `fmbench_models`. It may say which contract it was
-written for, `fmbench_contract = 1`; another number than `fmbench.CONTRACT` is refused. An observer is registered with the
-runner, never sees a model, and is called outside the timed region with frozen data.
+written for, `fmbench_contract = 1`; another number than `fmbench.CONTRACT` is refused.
+
+An observer is registered with the runner, never sees a model, and is called outside the timed
+region with frozen data.
 """
 
 from collections.abc import Sequence
