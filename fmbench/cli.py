@@ -111,7 +111,7 @@ def run(
     if not models and not every:
         raise NothingSelectedError("no model is named", hint="fmbench run --all, or name some")
     session = plan_session(
-        ["*"] if every else models or [],
+        [*(["*"] if every else []), *(models or [])],
         protocol_name=protocol,
         device=device,
         seeds=seeds,
@@ -119,6 +119,8 @@ def run(
         results=results,
         retry_failed=retry_failed,
     )
+    for problem in session.problems:
+        tables.print_problem(problem)
     estimate = session.estimate()
     tables.print_session(session, duration(estimate.remaining()))
     if dry_run:
@@ -258,7 +260,14 @@ def data(
     else:
         tables.print_data(folder, sets.summary(dataset))
     if picture:
-        sets.class_picture(dataset, picture)
+        try:
+            sets.class_picture(dataset, picture)
+        except OSError as error:
+            raise UsageError(
+                f"cannot be written: {error.strerror or error}",
+                where=str(picture),
+                hint="choose another file with --picture FILE.png",
+            ) from error
         stream.say(f"wrote {picture}")
 
 

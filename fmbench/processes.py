@@ -1,7 +1,11 @@
 """Processes by pid and start time, so that a pid used again is not taken for the old one."""
 
+import contextlib
 import ctypes
+import os
+import signal
 import sys
+from pathlib import Path
 
 import psutil
 from msgspec import Struct
@@ -14,7 +18,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 
 class ProcessId(Struct, frozen=True):
-    """A process: its pid, and when it was started, in seconds since the epoch."""
+    """A process: its pid, and when it was started, in seconds since the machine was."""
 
     pid: int
     started: float
@@ -23,24 +27,35 @@ class ProcessId(Struct, frozen=True):
     def alive(self) -> bool:
         """Whether this very process still runs."""
         try:
-            process = psutil.Process(self.pid)
-            return (
-                abs(process.create_time() - self.started) < 0.1
-                and process.status() != psutil.STATUS_ZOMBIE
-            )
+            zombie = psutil.Process(self.pid).status() == psutil.STATUS_ZOMBIE
+            return not zombie and abs(_started(self.pid) - self.started) < 0.1
         except psutil.Error:
             return False
 
 
 def identify(pid: int | None = None) -> ProcessId:
     """The identity of a running process, or of this one."""
-    process = psutil.Process(pid)
-    return ProcessId(process.pid, process.create_time())
+    pid = pid or os.getpid()
+    return ProcessId(pid, _started(pid))
 
 
-def end_with_parent(signal: int) -> None:
-    """Ask Linux to send this process a signal when its parent dies; elsewhere nothing happens."""
-    _prctl(_PR_SET_PDEATHSIG, signal)
+def _started(pid: int) -> float:
+    """When a process was started; on Linux by a clock that nobody sets, unlike psutil's."""
+    try:
+        after_name = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2]
+        return int(after_name.split()[19]) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        return psutil.Process(pid).create_time()
+
+
+def end_with_parent(number: int, parent: int) -> None:
+    """Ask Linux to send this process a signal when its parent dies; elsewhere nothing happens.
+
+    parent: the parent's pid as the parent told it; exits at once when it has died already.
+    """
+    _prctl(_PR_SET_PDEATHSIG, number)
+    if os.getppid() != parent:
+        sys.exit("the process that started this one is gone")
 
 
 def adopt_orphans() -> None:
@@ -48,15 +63,29 @@ def adopt_orphans() -> None:
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
-def kill_descendants() -> None:
-    """Kill whatever this process has started, and what that has started, until nothing is left."""
-    while children := psutil.Process().children(recursive=True):
+def kill_descendants(rounds: int = 20) -> None:
+    """Kill whatever this process has started, and what that has started, until nothing is left.
+
+    What cannot be killed (another user's, or stuck in the kernel) is given up after some rounds.
+    """
+    for _ in range(rounds):
+        children = psutil.Process().children(recursive=True)
+        if not children:
+            return
         for child in children:
-            try:
+            with contextlib.suppress(psutil.Error):
                 child.kill()
-            except psutil.NoSuchProcess:
-                continue
-        psutil.wait_procs(children, timeout=1)
+        psutil.wait_procs(children, timeout=0.5)
+
+
+def how_it_ended(status: int) -> str:
+    """An exit status as subprocess gives it, in words: `exit status 1`, `signal SIGSEGV`."""
+    if status >= 0:
+        return f"exit status {status}"
+    try:
+        return f"signal {signal.Signals(-status).name}"
+    except ValueError:  # real-time signals have no names
+        return f"signal {-status}"
 
 
 def _prctl(option: int, value: int) -> None:

@@ -16,11 +16,14 @@ StageName = Literal["tune", "final"]
 Count = Annotated[int, Meta(ge=1)]
 Natural = Annotated[int, Meta(ge=0)]
 Fraction = Annotated[float, Meta(ge=0, lt=1)]
-Positive = Annotated[float, Meta(gt=0)]
-Slug = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,31}$")]
-Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+Positive = Annotated[float, Meta(gt=0, le=1e6)]
+Mean = Annotated[float, Meta(ge=-1e6, le=1e6)]
+Seed32 = Annotated[int, Meta(ge=0, lt=2**32)]
+Slug = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,31}\Z")]
+Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 TUNE_SEED = 0
+TRAINING_IMAGES, TEST_IMAGES = 60_000, 10_000
 
 
 class _Table(Struct, frozen=True, forbid_unknown_fields=True):
@@ -43,10 +46,10 @@ class DataRules(_Table, frozen=True, kw_only=True):
     """Which bytes, how they are split and how pixels (0 to 1) are normalised."""
 
     sha256: Digests
-    mean: float
+    mean: Mean
     deviation: Positive
     validation_images: Natural = 0
-    split_seed: Natural = 0
+    split_seed: Seed32 = 0
 
 
 class Stage(_Table, frozen=True, kw_only=True):
@@ -91,7 +94,7 @@ class Recipe(_Table, frozen=True, kw_only=True):
     name: Slug
     optimizer: Literal["sgd", "adamw"]
     learning_rate: Positive
-    weight_decay: Annotated[float, Meta(ge=0)] = 0.0
+    weight_decay: Annotated[float, Meta(ge=0, le=1e6)] = 0.0
     momentum: Fraction = 0.9
     augmentation: Slug = "none"
 
@@ -129,8 +132,10 @@ class Protocol(_Table, frozen=True, kw_only=True):
                     f"recipe {recipe.name} uses the augmentation {recipe.augmentation}, "
                     "which is not in [augmentations]"
                 )
-        if self.training.schedule == "one-cycle" and not self.training.warmup:
-            raise ValueError("the schedule one-cycle needs training.warmup above 0")
+        if (self.training.schedule == "one-cycle") != bool(self.training.warmup):
+            raise ValueError("training.warmup above 0 and the schedule one-cycle need one another")
+        if self.data.validation_images >= TRAINING_IMAGES:
+            raise ValueError(f"data.validation_images leaves none of {TRAINING_IMAGES:,} to train")
 
     @property
     def id(self) -> str:

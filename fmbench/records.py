@@ -85,6 +85,13 @@ class Result(_Part, frozen=True, kw_only=True):
     curve: tuple[float | None, ...] = ()
     logits_sha256: str = ""
 
+    def __post_init__(self) -> None:
+        scores = (self.correct, self.log_loss, self.calibration_error)
+        if self.status == "ok" and (None in scores or not 0 <= (self.correct or 0) <= self.images):
+            raise ValueError("a good result needs its scores, and no more correct than images")
+        if self.status == "ok" and not self.images:
+            raise ValueError("a good result needs images")
+
     @property
     def accuracy(self) -> float | None:
         """Share of images classified right, 0 to 1."""

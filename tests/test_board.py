@@ -90,6 +90,7 @@ def test_records_of_another_protocol_text_never_mix(rules: Protocol) -> None:
         {"plugin": msgspec.structs.replace(samples.PLUGIN, source="9" * 64)},
         {"plugin": msgspec.structs.replace(samples.PLUGIN, dependencies={"torch": "9"})},
         {"recipe": "other"},
+        {"device_kind": "cuda"},
     ],
 )
 def test_what_was_made_differently_is_never_pooled(
@@ -102,6 +103,16 @@ def test_what_was_made_differently_is_never_pooled(
     assert [row.accuracy for row in board.rows] == [0.9]
     assert board.rows[0].status == "1 of 2 seeds"
     assert any("1 records made with other versions" in note for note in board.notes)
+
+
+def test_a_newer_failure_does_not_hide_a_complete_row(rules: Protocol) -> None:
+    """After an upgrade that is interrupted or fails, the older good set still stands."""
+    good = [final(rules, seed=seed, correct=90) for seed in (1, 2)]
+    for status in ("interrupted", "failed"):
+        later = final(rules, status=status, torch="9", created="2026-02-01T00:00:00Z")
+        board = make_board(rules, [*good, later])
+        assert [(row.accuracy, row.status) for row in board.rows] == [(0.9, "ok")]
+        assert any("Left out: 1 records" in note for note in board.notes)
 
 
 def test_one_name_from_two_distributions_is_two_rows(rules: Protocol) -> None:

@@ -38,6 +38,24 @@ class Tied(nn.Module):
         return logits
 
 
+class Mirrored(nn.Module):
+    """A model with a transposed weight and a buffer that lie in another weight's memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(784, 16)
+        self.square = nn.Linear(16, 16)
+        self.back = nn.Parameter(self.square.weight.detach().t())
+        self.register_buffer("view", self.square.weight.detach()[:1])
+        self.last = nn.Linear(16, 10)
+
+    def forward(self, batch: Tensor) -> Tensor:
+        """Apply the layers and the mirror."""
+        hidden = self.square(self.first(batch.flatten(1)).relu()).relu() @ self.back
+        logits: Tensor = self.last(hidden)
+        return logits
+
+
 def convolutional() -> nn.Module:
     """Batch norm, dropout and weights that lie channels-last."""
     model = nn.Sequential(
@@ -53,7 +71,7 @@ def linear() -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
 
 
-MODELS = {"linear": linear, "convolutional": convolutional, "tied": Tied}
+MODELS = {"linear": linear, "convolutional": convolutional, "tied": Tied, "mirrored": Mirrored}
 
 
 @pytest.fixture(params=["adamw", "sgd"])

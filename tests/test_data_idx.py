@@ -122,7 +122,9 @@ def test_gzip_is_told_by_content(tmp_path: Path) -> None:
     assert {idx.digest(idx.read(tmp_path / name)) for name in contents} == {idx.digest(data)}
 
 
-@pytest.mark.parametrize("content", [bytes(2000), gzip.compress(bytes(2000))])
+@pytest.mark.parametrize(
+    "content", [bytes(2000), gzip.compress(bytes(2000))], ids=["plain", "gzip"]
+)
 def test_content_is_bounded(tmp_path: Path, content: bytes) -> None:
     """A file that is, or unpacks to, more than the limit is refused."""
     path = tmp_path / "bomb"

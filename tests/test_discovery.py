@@ -84,9 +84,10 @@ def test_the_answer_is_cached_until_a_file_changes(
     assert second.models[0].plugin.source != first.models[0].plugin.source
 
 
-def test_a_child_that_died_is_asked_again(found: Path, install: Install) -> None:
-    """A crash at import is not cached: the next look tries again."""
-    install("bad-dies", "import os; os._exit(1)")
+@pytest.mark.parametrize("fault", ["import os; os._exit(1)", "import nothing_of_this_name"])
+def test_a_fault_is_looked_at_again(found: Path, install: Install, fault: str) -> None:
+    """A fault at import is not cached: what mends it may show in no stamp."""
+    install("bad-dies", fault)
     discovery.catalogue()
     assert not list((found.parent / "cache").rglob("catalogue-*"))
 

@@ -16,6 +16,7 @@ from fmbench.execution.job import Ending
         (Ending(status=7), "crashed", "exit status 7"),
         (Ending(status=-signal.SIGSEGV), "crashed", "SIGSEGV"),
         (Ending(status=-signal.SIGKILL), "crashed", "SIGKILL"),
+        (Ending(status=-40), "crashed", "signal 40"),
         (Ending(status=-signal.SIGKILL, out_of_memory=True), "oom", "out of memory"),
         (None, "crashed", "guard"),
     ],

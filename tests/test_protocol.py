@@ -78,6 +78,12 @@ def test_the_digest_covers_what_decides_a_result_and_nothing_else(tiny: TinyData
         ('optimizer = "adamw"', 'optimizer = "lion"', "optimizer"),
         ("seeds = [1, 2]", "seeds = [1, 1]", "seeds"),
         ("warmup = 0.3", "", "warmup"),
+        ('"one-cycle"', '"cosine"', "warmup"),
+        ("mean = 0.3", "mean = nan", "mean"),
+        ("learning_rate = 0.01", "learning_rate = inf", "learning_rate"),
+        ("validation_images = 60", "validation_images = 70000", "validation_images"),
+        ("split_seed = 1", "split_seed = 5000000000", "split_seed"),
+        ('name = "tiny"', 'name = "tiny\\n"', "name"),
         ("learning_rate = 0.01", 'learning_rate = 0.01\naugmentation = "blur"', "blur"),
         (
             "[[recipes]]",

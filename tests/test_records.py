@@ -54,6 +54,23 @@ def test_a_key_that_is_not_its_runs_is_refused() -> None:
         records.decode(content.replace(b'"seed": 1', b'"seed": 2'))
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        (b'"images": 100', b'"images": 0'),
+        (b'"correct": 80', b'"correct": 101'),
+        (b'"correct": 80', b'"correct": null'),
+        (b'"log_loss": 0.5', b'"log_loss": null'),
+    ],
+)
+def test_a_good_result_has_scores_that_can_be(change: tuple[bytes, bytes]) -> None:
+    """A record that claims to be ok without possible scores is refused when it is read."""
+    content = records.encode(samples.record())
+    assert change[0] in content
+    with pytest.raises(ValueError, match="good result"):
+        records.decode(content.replace(*change))
+
+
 def test_unknown_fields_and_schemas_are_refused() -> None:
     """What this version does not know it does not guess at."""
     content = records.encode(samples.record())

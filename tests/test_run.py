@@ -39,6 +39,7 @@ class Wrapped(nn.Module):
 def raises(module, logits): raise RuntimeError("on purpose")
 def exits(module, logits): raise SystemExit(0)
 def dies(module, logits): os._exit(0)
+def signals(module, logits): os.kill(os.getpid(), 40)
 def segfaults(module, logits): import ctypes; ctypes.string_at(0)
 def diverges(module, logits): return logits * float("inf")
 def nan(module, logits): return logits if module.training else logits * float("nan")
@@ -88,6 +89,7 @@ WANTED = {
     "exits": ("failed", "SystemExit"),
     "dies": ("crashed", "exit status 0"),
     "segfaults": ("crashed", "SIGSEGV"),
+    "signals": ("crashed", "signal 40"),
     "diverges": ("diverged", "after epoch 1"),
     "nan": ("invalid", "not finite"),
     "shape": ("invalid", "shape (1, 9)"),

@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.text import Text
 
 from fmbench.console.live import run_kind
-from fmbench.console.stream import out, plain, print_table, say, tell
+from fmbench.console.stream import out, plain, print_table, say, talk, tell
 from fmbench.data import Summary
 from fmbench.discovery import Catalogue, Problem
 from fmbench.execution.session import Session
@@ -173,6 +173,11 @@ def print_record(record: Record, log: str) -> None:
         tell(f"{name:<11}{fact}")
     if log:
         tell(f"\nlog:\n{log}")
+
+
+def print_problem(problem: Problem) -> None:
+    """Why a plugin offers less than it might, as talk."""
+    talk.print(_problem(problem))
 
 
 def _problem(problem: Problem) -> Text:

@@ -1,6 +1,7 @@
 """What one plugin offers: it is imported here, in a child that answers, or in a worker."""
 
 import os
+import signal
 import sys
 from collections.abc import Iterable
 from importlib import metadata
@@ -9,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pluggy
 
-from fmbench import files, hookspecs
+from fmbench import files, hookspecs, processes
 from fmbench.contract import CONTRACT, Family, Model
 from fmbench.discovery.entries import GROUP, Entry, dependencies, entry_of, source_digest
 from fmbench.discovery.listing import Catalogue, ListedFamily, ListedModel, Problem
@@ -138,8 +139,9 @@ def _problem(entry: Entry, error: BaseException) -> Problem:
     return Problem(entry=str(entry), version=entry.version, what=what, hint=hint)
 
 
-def main(folder: str) -> None:
+def main(folder: str, parent: str) -> None:
     """Answer the request in `folder`; the only thing this child does."""
+    processes.end_with_parent(signal.SIGKILL, int(parent))
     request = Path(folder, "request.json").read_bytes()
     found, member = msgspec.json.decode(request, type=tuple[list[Entry], str])
     files.write(Path(folder, "answer.json"), msgspec.json.encode(_answer(found, member)))
@@ -147,4 +149,4 @@ def main(folder: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], sys.argv[2])

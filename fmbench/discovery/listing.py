@@ -70,7 +70,7 @@ def catalogue() -> Catalogue:
     if known := files.read_json(cached, Catalogue):
         return known
     answer = _ask(found)
-    if not _gave_no_answer(answer):
+    if not answer.problems:  # what is wrong may be mended where no stamp shows it
         with contextlib.suppress(FmbenchError):  # a cache that cannot be written costs only time
             files.write(files.make_folder(cached.parent) / cached.name, msgspec.json.encode(answer))
     return answer
@@ -116,7 +116,7 @@ def _run_child(found: list[Entry], member: str = "") -> Catalogue:
         answer = Path(folder, "answer.json")
         Path(folder, "request.json").write_bytes(msgspec.json.encode((found, member)))
         child = subprocess.Popen(
-            [*processes.PYTHON_MODULE, "fmbench.discovery.child", folder],
+            [*processes.PYTHON_MODULE, "fmbench.discovery.child", folder, str(os.getpid())],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -124,19 +124,13 @@ def _run_child(found: list[Entry], member: str = "") -> Catalogue:
         )
         try:
             child.wait(CHILD_SECONDS)
-            reason = _how_it_ended(child.returncode)
+            reason = f"it ended with {processes.how_it_ended(child.returncode)}"
         except subprocess.TimeoutExpired:
             reason = f"it was still busy after {CHILD_SECONDS} s"
         finally:
             _kill_group(child)
         no_answer = Catalogue(problems=tuple(_no_answer(entry, reason) for entry in found))
         return files.read_json(answer, Catalogue) or no_answer
-
-
-def _how_it_ended(status: int) -> str:
-    if status < 0:
-        return f"it was killed by signal {signal.Signals(-status).name}"
-    return f"it ended with exit status {status}"
 
 
 def _no_answer(entry: Entry, reason: str) -> Problem:

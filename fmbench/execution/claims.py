@@ -24,12 +24,17 @@ class Claim(Struct, frozen=True, kw_only=True):
         return self.runner.alive or (self.worker is not None and self.worker.alive)
 
 
+def lock(folder: Path) -> FileLock:
+    """The lock that orders those who look at claims, register a runner, or clear leftovers."""
+    return FileLock(folder / "lock")
+
+
 class Claims:
     """The claims in one folder, for runners on one machine. A lock orders those who look."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = files.make_folder(folder)
-        self._lock = FileLock(folder / "lock")
+        self._lock = lock(folder)
         self._me = processes.identify()
 
     def take(self, runs: Sequence[Run]) -> tuple[Run, ...]:
@@ -48,7 +53,9 @@ class Claims:
         """Give up claims of this process."""
         with self._lock:
             for run in runs:
-                self._path(run).unlink(missing_ok=True)
+                claim = files.read_json(self._path(run), Claim)
+                if claim and claim.runner == self._me:
+                    self._path(run).unlink()
 
     def _held(self, run: Run) -> bool:
         claim = files.read_json(self._path(run), Claim)

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import signal
 import subprocess
 import threading
 from pathlib import Path
@@ -51,7 +50,12 @@ class LocalWorker:
     def __init__(self, folder: JobFolder) -> None:
         self._folder = folder
         self._guard = subprocess.Popen(
-            [*processes.PYTHON_MODULE, "fmbench.execution.guard", str(folder.path)],
+            [
+                *processes.PYTHON_MODULE,
+                "fmbench.execution.guard",
+                str(folder.path),
+                str(os.getpid()),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -77,6 +81,7 @@ class LocalWorker:
         except subprocess.TimeoutExpired:
             self._guard.kill()
             self._guard.wait()
+            processes.kill_descendants()
 
 
 def outcome_of(ending: Ending | None) -> Outcome:
@@ -85,9 +90,7 @@ def outcome_of(ending: Ending | None) -> Outcome:
         return Outcome(status="crashed", message="the worker and its guard were killed")
     if ending.out_of_memory:
         return Outcome(status="oom", message="the kernel ended the worker: out of memory")
-    how = f"exit status {ending.status}"
-    if ending.status < 0:
-        how = f"signal {signal.Signals(-ending.status).name}"
+    how = processes.how_it_ended(ending.status)
     return Outcome(status="crashed", message=f"the worker ended with {how}")
 
 

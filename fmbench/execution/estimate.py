@@ -6,10 +6,9 @@ from statistics import median
 
 from fmbench.execution.plan import Owed, Setting, train_steps
 from fmbench.hookspecs import hookimpl
-from fmbench.protocol import StageName
+from fmbench.protocol import TEST_IMAGES, TRAINING_IMAGES, StageName
 from fmbench.records import Progress, Record
 
-TRAINING_IMAGES, TEST_IMAGES = 60_000, 10_000
 SECONDS_TO_START_A_JOB = 6.0
 UNKNOWN_TRAIN_SPEED, UNKNOWN_INFERENCE_SPEED = 500.0, 3000.0
 

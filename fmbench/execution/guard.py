@@ -1,8 +1,8 @@
 """The process between runner and worker: whatever a plugin starts ends with the job.
 
-`python -m fmbench.execution.guard FOLDER` starts the worker, adopts every descendant that loses
-its parent, ends when the worker does or the runner dies, and leaves nobody behind. It says how the
-worker ended in `ended.json`, because only it can tell.
+`python -m fmbench.execution.guard FOLDER RUNNER` starts the worker, adopts every descendant that
+loses its parent, ends when the worker does or the runner dies, and leaves nobody behind. It says
+how the worker ended in `ended.json`, because only it can tell.
 """
 
 import os
@@ -20,17 +20,14 @@ from fmbench.execution.job import Ending, JobFolder
 OUT_OF_MEMORY_KILLS = Path("/proc/vmstat")
 
 
-def main(path: str) -> None:
-    """Guard one worker from its start to its end."""
-    runner = os.getppid()
+def main(path: str, runner: str) -> None:
+    """Guard one worker from its start to its end; `runner` is the pid of who started this."""
     signal.signal(signal.SIGTERM, _stop)
-    processes.end_with_parent(signal.SIGTERM)
+    processes.end_with_parent(signal.SIGTERM, int(runner))
     processes.adopt_orphans()
-    if os.getppid() != runner:
-        sys.exit("the runner is gone")
     kills_before = _out_of_memory_kills()
     worker = subprocess.Popen(
-        [*processes.PYTHON_MODULE, "fmbench.execution.worker", path],
+        [*processes.PYTHON_MODULE, "fmbench.execution.worker", path, str(os.getpid())],
         stdin=subprocess.DEVNULL,
         start_new_session=True,
     )
@@ -68,4 +65,4 @@ def _out_of_memory_kills() -> int:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], sys.argv[2])

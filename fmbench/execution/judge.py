@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from fmbench import files
 from fmbench.contract import CLASSES
 from fmbench.data import Dataset, stratified_split, stratified_subset
+from fmbench.errors import ProtocolError
 from fmbench.execution.job import Inputs, Outcome
 from fmbench.protocol import Protocol, StageName
 from fmbench.records import Result, Status
@@ -24,8 +25,14 @@ class Judge:
         self._dataset = dataset
         self._protocol = protocol
         everything = np.arange(len(dataset.train_labels))
+        rules = protocol.data
+        if rules.validation_images >= len(everything):
+            raise ProtocolError(
+                f"{rules.validation_images} validation images leave none of {len(everything)}",
+                where=protocol.id,
+            )
         kept, validation = stratified_split(
-            dataset.train_labels, protocol.data.validation_images, protocol.data.split_seed
+            dataset.train_labels, rules.validation_images, rules.split_seed
         )
         self._validation = validation
         self._trained_on = {

@@ -25,10 +25,12 @@ class Setting:
 class Owed:
     """What is still to be run for one model: its tune runs first, then its finals.
 
-    Which finals those are is known once the tune runs are there; `count` knows how many.
+    Which finals those are is known once the tune runs are there; `count` knows how many. `recipe`
+    is the one of the finals: None until it is chosen, and when none has ended well.
     """
 
     model: ListedModel
+    recipe: str | None
     tune: tuple[Run, ...]
     finals: tuple[Run, ...]
     count: int
@@ -69,13 +71,13 @@ def owed(model: ListedModel, setting: Setting, done: dict[str, Record]) -> Owed:
         ]
         missing = tuple(run for run in wanted if run.key not in done)
         if missing:
-            return Owed(model, missing, (), len(missing) + len(setting.seeds))
+            return Owed(model, None, missing, (), len(missing) + len(setting.seeds))
         recipe = best_recipe(done[run.key] for run in wanted)
     if recipe is None:
-        return Owed(model, (), (), 0)
+        return Owed(model, None, (), (), 0)
     finals = (make_run(model, setting, "final", recipe, seed) for seed in setting.seeds)
     missing = tuple(run for run in finals if run.key not in done)
-    return Owed(model, (), missing, len(missing))
+    return Owed(model, recipe, (), missing, len(missing))
 
 
 def best_recipe(tune_records: Iterable[Record]) -> str | None:

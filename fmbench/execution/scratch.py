@@ -6,6 +6,7 @@ from collections.abc import Container, Iterator
 from pathlib import Path
 
 from fmbench import files, processes
+from fmbench.execution.claims import lock
 from fmbench.processes import ProcessId
 from fmbench.store import Store
 
@@ -16,7 +17,9 @@ def scratch(store: Store) -> Iterator[Path]:
     me = processes.identify()
     path = store.jobs.resolve() / f"{me.pid}-{me.started * 1000:.0f}"
     try:
-        yield files.make_folder(path)
+        with lock(store.claims):
+            files.make_folder(path)
+        yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
 
@@ -26,6 +29,11 @@ def clear_leftovers(store: Store, done: Container[str]) -> list[str]:
 
     done: keys of runs that are not made again; checkpoints of other runs are kept for them.
     """
+    with lock(store.claims):
+        return _clear(store, done)
+
+
+def _clear(store: Store, done: Container[str]) -> list[str]:
     said = []
     for folder in sorted(store.jobs.iterdir()):
         if not _owner(folder).alive:
@@ -49,7 +57,7 @@ def _unfinished_files(store: Store) -> list[Path]:
     """What was written of a record whose own file, the mark of commit, never came."""
     whole = {path.stem for path in store.records.glob("*.json")}
     parts = [*store.records.glob("*.npy"), *store.records.glob("*.log")]
-    return sorted([*(p for p in parts if p.stem not in whole), *store.records.glob(".*.tmp")])
+    return sorted([*(p for p in parts if p.stem not in whole), *store.folder.rglob(".*.tmp")])
 
 
 def _owner(folder: Path) -> ProcessId:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fmbench import discovery, environment, protocol
 from fmbench.data import Dataset
-from fmbench.discovery import ListedModel
+from fmbench.discovery import ListedModel, Problem
 from fmbench.environment import Device
 from fmbench.execution.engines import LocalEngine
 from fmbench.execution.estimate import Estimate
@@ -26,6 +26,7 @@ class Session:
     setting: Setting
     protocol_text: str
     models: tuple[ListedModel, ...]
+    problems: tuple[Problem, ...]
     store: Store
     retry_failed: bool
     owed: tuple[Owed, ...] = field(default=())
@@ -68,19 +69,14 @@ class Session:
         ).run(self.models)
 
     def all_ok(self) -> bool:
-        """Whether every run of every model asked for now has an ok record."""
-        done = done_records(self.store.read().records)
-        asked = {(model.plugin.distribution, model.name) for model in self.models}
-        finals = [
-            record
-            for record in done.values()
-            if record.run.protocol_digest == self.setting.protocol.digest
-        ]
-        return all(
-            record.result.status == "ok"
-            for record in finals
-            if (record.run.plugin.distribution, record.run.model) in asked
-        )
+        """Whether every final run of every model asked for has an ok record; recipes may fail."""
+        good = {
+            key: record
+            for key, record in done_records(self.store.read().records).items()
+            if record.run.stage == "tune" or record.result.status == "ok"
+        }
+        plans = [owed(model, self.setting, good) for model in self.models]
+        return all(plan.recipe is not None and plan.count == 0 for plan in plans)
 
 
 def plan_session(
@@ -98,13 +94,15 @@ def plan_session(
     name = default_protocol(chosen_device) if protocol_name == "auto" else protocol_name
     text = protocol.source(name)
     setting = make_setting(protocol.parse(text, name), chosen_device, seeds=seeds, threads=threads)
-    models = tuple(select(discovery.catalogue(), requests))
+    catalogue = discovery.catalogue()
+    models = tuple(select(catalogue, requests))
     store = Store(results, setting.protocol.id)
     done = done_records(store.read().records, retry_failed=retry_failed)
     return Session(
         setting=setting,
         protocol_text=text,
         models=models,
+        problems=catalogue.problems,
         store=store,
         retry_failed=retry_failed,
         owed=tuple(owed(model, setting, done) for model in models),

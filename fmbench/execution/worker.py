@@ -1,6 +1,6 @@
 """The child process that trains: it reads a job's folder, and leaves its answers there.
 
-`python -m fmbench.execution.worker FOLDER`. It holds training images, their labels, and the
+`python -m fmbench.execution.worker FOLDER GUARD`. It holds training images, their labels, and the
 images it is asked about; never the labels of those. It takes no commands while it runs.
 """
 
@@ -26,9 +26,9 @@ from fmbench.training.batches import Images
 from fmbench.training.checkpoints import Checkpoints
 
 
-def main(path: str) -> None:
-    """Do the job in the folder `path`, run by run."""
-    processes.end_with_parent(signal.SIGKILL)
+def main(path: str, guard: str) -> None:
+    """Do the job in the folder `path`, run by run; `guard` is the pid of who started this."""
+    processes.end_with_parent(signal.SIGKILL, int(guard))
     folder = JobFolder(Path(path).resolve())
     job = folder.read_job()
     rules = job.protocol.devices[job.device.kind]
@@ -139,8 +139,6 @@ def train_and_answer(
     checkpoints = Checkpoints(Path(job.checkpoints) / run.key, job.checkpoint_seconds)
 
     def report(epoch: int, step: int, steps: int, loss: float, rate: float) -> None:
-        if step == steps:
-            curve.append(loss)
         folder.append(
             Event(
                 kind="progress",
@@ -163,12 +161,13 @@ def train_and_answer(
         seed=run.seed,
         report=report,
         checkpoints=checkpoints,
+        curve=curve,
     )
     logits, seconds = loop.predict(network, asked, protocol=job.protocol, device=device)
     save_logits(folder.logits(number), logits)
     return Outcome(
         status="ok",
-        curve=finite(list(trained.curve)),
+        curve=finite(curve),
         cost=Cost(
             train_seconds=trained.seconds,
             images_per_second=trained.images / trained.seconds,
@@ -193,4 +192,4 @@ def finite(curve: list[float]) -> tuple[float | None, ...]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], sys.argv[2])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from fmbench.protocol import Protocol
-from fmbench.records import Record
+from fmbench.records import Record, Run
 
 NORMAL_95 = 1.959963984540054
 SEEDS_FOR_RANKS = 3
@@ -63,9 +63,10 @@ def make_board(
 ) -> Board:
     """The board of a protocol's records.
 
-    Records of one model count together only when plugin, dependencies, torch, training semantics
-    and recipe agree; of several such sets the newest counts. Of one seed the newest ok record
-    counts. Complete rows come first, by mean accuracy; order of records changes nothing.
+    Records of one model count together only when plugin, dependencies, torch, training semantics,
+    kind of device and recipe agree; of several such sets the newest with a good final counts. Of
+    one seed the newest ok record counts. Complete rows come first, by mean accuracy; order of
+    records changes nothing.
     """
     current = [record for record in records if record.run.protocol_digest == protocol.digest]
     by_model: dict[tuple[str, str], list[Record]] = defaultdict(list)
@@ -88,19 +89,27 @@ def _age(record: Record) -> tuple[str, str]:
 
 
 def _newest_set(found: list[Record]) -> list[Record]:
-    """The tune and final records made with what the newest record was made with."""
-    newest = found[-1].run
-    same = [
+    """The tune and final records made with what the newest good final was made with.
+
+    Without a good final the newest record decides, one that was only interrupted last of all.
+    """
+    newest = max(found, key=lambda record: (_standing(record), _age(record))).run
+    return [
         record
         for record in found
-        if (record.run.plugin, record.run.torch, record.run.semantics)
-        == (newest.plugin, newest.torch, newest.semantics)
+        if _made_with(record.run) == _made_with(newest)
+        and (record.run.recipe == newest.recipe or "tune" in (record.run.stage, newest.stage))
     ]
-    finals = [record for record in same if record.run.stage == "final"]
-    if not finals:
-        return same
-    recipe = finals[-1].run.recipe
-    return [record for record in same if record.run.stage == "tune" or record.run.recipe == recipe]
+
+
+def _made_with(run: Run) -> tuple[object, ...]:
+    return run.plugin, run.torch, run.semantics, run.device_kind
+
+
+def _standing(record: Record) -> int:
+    if record.result.status == "ok" and record.run.stage == "final":
+        return 2
+    return int(record.done)
 
 
 def _row(protocol: Protocol, found: list[Record]) -> Row:
@@ -181,8 +190,8 @@ def _notes(
         notes.append(f"Left out: {records - current} records of another version of this protocol.")
     if current > len(shown):
         notes.append(
-            f"Left out: {current - len(shown)} records made with other versions of a plugin, "
-            "its dependencies or fmbench."
+            f"Left out: {current - len(shown)} records made with other versions, another recipe "
+            "or another kind of device than their model's newest good ones."
         )
     notes += [f"Left out: {problem}." for problem in problems]
     return tuple(notes)

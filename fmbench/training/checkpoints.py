@@ -71,7 +71,7 @@ class Checkpoints:
         for number, state in enumerate(_states(optimizer)):
             for name, value in state.items():
                 if isinstance(value, Tensor):
-                    tensors[f"optimizer.{number}.{name}"] = value.contiguous()
+                    tensors[f"optimizer.{number}.{name}"] = _copied(value)
         content = safetensors.torch.save(tensors)
         saved = Saved(
             curve=tuple(curve),
@@ -194,15 +194,20 @@ def _unshared(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, st
     """Contiguous tensors under `model.`, and which names share the tensor of another name."""
     tensors: dict[str, Tensor] = {}
     aliases: dict[str, str] = {}
-    first: dict[tuple[int, torch.Size], str] = {}
+    first: dict[tuple[int, torch.Size, tuple[int, ...]], str] = {}
     for name, value in state.items():
-        place = (value.data_ptr(), value.shape)
+        place = (value.data_ptr(), value.shape, value.stride())
         if value.numel() and place in first:
             aliases[name] = first[place]
         else:
             first[place] = name
-            tensors[f"model.{name}"] = value.contiguous()
+            tensors[f"model.{name}"] = _copied(value)
     return tensors, aliases
+
+
+def _copied(value: Tensor) -> Tensor:
+    """A contiguous copy that shares memory with nothing: what safetensors can write."""
+    return value.detach().clone(memory_format=torch.contiguous_format)
 
 
 def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:

@@ -55,12 +55,14 @@ def train(
     seed: int,
     report: Report,
     checkpoints: Checkpoints | None = None,
+    curve: list[float] | None = None,
 ) -> Trained:
     """Train a model in place by a protocol's recipe.
 
     labels:      int64 (n,) on the device. The last incomplete batch of an epoch is left out.
     checkpoints: where to go on from, and where to keep the state at an epoch's end when one is
                  due, outside the clock.
+    curve:       an empty list that gets the mean loss of each epoch, also when training fails.
 
     Raises `DivergedError` at the end of an epoch whose loss is not finite.
     """
@@ -72,7 +74,8 @@ def train(
     schedule = make_schedule(optimizer, protocol, recipe, steps * stage.epochs)
     model.train()
     saved = checkpoints.restore(model, optimizer, schedule) if checkpoints else None
-    curve = list(saved.curve) if saved else []
+    curve = [] if curve is None else curve
+    curve += saved.curve if saved else ()
     seconds = saved.seconds if saved else 0.0
     for epoch in range(len(curve) + 1, stage.epochs + 1):
         devices.seed_everything(protocol.id, seed, f"epoch {epoch}")
