@@ -13,6 +13,7 @@ from fmbench.errors import ExitCode, FmbenchError, NothingSelectedError, UsageEr
 
 if TYPE_CHECKING:
     from fmbench.leaderboard.board import Board
+    from fmbench.protocol import Protocol
     from fmbench.store import Store
 
 app = typer.Typer(
@@ -145,7 +146,7 @@ def run(
         except KeyboardInterrupt:
             stream.say("stopped; the same command goes on with what is missing")
             raise typer.Exit(ExitCode.INTERRUPTED) from None
-    print_and_write_board(session.store)
+    print_and_write_board(session.store, session.setting.protocol)
     if not session.all_ok():
         raise typer.Exit(ExitCode.RUN_FAILED)
 
@@ -173,7 +174,8 @@ def leaderboard(
     from fmbench.console import tables
     from fmbench.leaderboard import formats
 
-    board = read_board(store_of(results, protocol))
+    store = store_of(results, protocol)
+    board = read_board(store, store.protocol())
     if format_ is BoardFormat.TERMINAL and output is None:
         tables.print_board(board)
         return
@@ -333,21 +335,21 @@ def store_of(results: Path, protocol: str | None) -> "Store":
     return Store(results, name)
 
 
-def read_board(store: "Store") -> "Board":
-    """The board of a store's records."""
+def read_board(store: "Store", protocol: "Protocol") -> "Board":
+    """The board of a store's records under a protocol."""
     from fmbench.leaderboard.board import make_board
 
     contents = store.read()
-    return make_board(store.protocol(), contents.records, contents.problems)
+    return make_board(protocol, contents.records, contents.problems)
 
 
-def print_and_write_board(store: "Store") -> None:
+def print_and_write_board(store: "Store", protocol: "Protocol") -> None:
     """Print the leaderboard and write it beside the records, as a run's last act."""
     from fmbench import files
     from fmbench.console import tables
     from fmbench.leaderboard import formats
 
-    board = read_board(store)
+    board = read_board(store, protocol)
     files.write(store.folder / "leaderboard.md", formats.to_markdown(board).encode())
     files.write(store.folder / "leaderboard.csv", formats.to_csv(board).encode())
     tables.print_board(board)

@@ -10,11 +10,13 @@ from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
 from fmbench.errors import StoreError
 
 NPY_HEADER_BYTES = 10_000
+TEMPORARY = ".tmp"
 T = TypeVar("T")
 
 
@@ -50,6 +52,12 @@ def unwritable(path: Path, error: OSError) -> StoreError:
         where=str(path),
         hint="choose another folder with --results FOLDER",
     )
+
+
+def writer_lives(temporary: Path) -> bool:
+    """Whether the process that was placing this temporary file may still be at it."""
+    pid = temporary.name.removesuffix(TEMPORARY).rpartition(".")[2]
+    return pid.isdecimal() and psutil.pid_exists(int(pid))
 
 
 def decode_json(content: bytes, kind: type[T]) -> T | None:
@@ -104,7 +112,7 @@ def read_npy(path: Path, dtype: type[np.generic], shape: tuple[int, ...]) -> NDA
 
 
 def _place(path: Path, content: bytes, move: Callable[[Path, Path], None]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
     try:
         _write_through(temporary, content)
         move(temporary, path)

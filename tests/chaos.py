@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from conftest import child_environment, install_into, make_tiny
-from fmbench.environment import cpu_name, version
+from fmbench.environment import commit, cpu_name, version
 from kills import KILLED, LONG, kill_at_random, results
 from readers import READERS, mutate
 
@@ -117,7 +117,7 @@ def main() -> None:
         "# What was tried",
         "",
         f"`tox -e chaos` on {datetime.now(UTC):%Y-%m-%d}, {cpu_name()}, {platform.system()}, "
-        f"Python {platform.python_version()}, torch {version('torch')}, "
+        f"Python {platform.python_version()}, torch {version('torch')}, commit {commit()[:12]}, "
         f"{(time.time() - began) / 60:.0f} minutes. No promise was broken.",
         "",
         f"- {killed.total()} times `kill -9` at a random moment of a run with real training, over "

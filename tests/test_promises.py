@@ -219,12 +219,14 @@ def test_leftovers_are_removed_or_kept_and_said(tmp_path: Path) -> None:
     for path in (store.jobs / "4194305-1", store.checkpoints / "done", store.checkpoints / "open"):
         path.mkdir()
     (store.records / "half.npy").write_bytes(b"")
-    (store.records / ".whole.json.1.tmp").write_bytes(b"")
+    (store.records / ".whole.json.4194305.tmp").write_bytes(b"")
+    (store.folder / f".leaderboard.md.{os.getpid()}.tmp").write_bytes(b"")
     said = clear_leftovers(store, {"done"})
     assert len(said) == 5
     assert [path.name for path in store.checkpoints.iterdir()] == ["open"]
     assert [path.suffix for path in store.records.iterdir()] == [".json"]
     assert list(store.jobs.iterdir()) == []
+    assert len(list(store.folder.glob(".leaderboard*"))) == 1, "its writer lives"
 
 
 def test_what_a_living_runner_uses_is_left_alone(tmp_path: Path) -> None:

@@ -57,7 +57,8 @@ def _unfinished_files(store: Store) -> list[Path]:
     """What was written of a record whose own file, the mark of commit, never came."""
     whole = {path.stem for path in store.records.glob("*.json")}
     parts = [*store.records.glob("*.npy"), *store.records.glob("*.log")]
-    return sorted([*(p for p in parts if p.stem not in whole), *store.folder.rglob(".*.tmp")])
+    half = [p for p in store.folder.rglob(".*.tmp") if not files.writer_lives(p)]
+    return sorted([*(p for p in parts if p.stem not in whole), *half])
 
 
 def _owner(folder: Path) -> ProcessId:
