@@ -16,7 +16,7 @@ from fmbench.execution.runner import Runner
 from fmbench.execution.scratch import clear_leftovers
 from fmbench.execution.selection import select
 from fmbench.records import Record
-from fmbench.store import Store, published
+from fmbench.store import Store, protocols_in, published
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,11 @@ class Session:
 
     def estimate(self) -> Estimate:
         """A fresh estimate of the time these runs take."""
-        known = Store(published(), self.setting.protocol.id).read().records
+        known = [
+            record
+            for name in protocols_in(published())
+            for record in Store(published(), name).read().records
+        ]
         own = self.store.read().records
         return Estimate(self.owed, self.setting, [*known, *own])
 
