@@ -135,7 +135,7 @@ def _problem(entry: Entry, error: BaseException) -> Problem:
         what, hint = error.what, error.hint
     else:
         what = f"{type(error).__name__}: {error}".splitlines()[0]
-        hint = f"see why with: python -c 'import {entry.value.partition(':')[0]}'"
+        hint = entry.import_hint
     return Problem(entry=str(entry), version=entry.version, what=what, hint=hint)
 
 

@@ -26,6 +26,11 @@ class Entry(Struct, frozen=True, order=True):
     def __str__(self) -> str:
         return f"{self.distribution}[{self.name}]"
 
+    @property
+    def import_hint(self) -> str:
+        """What to type to see a fault at import for oneself."""
+        return f"see why with: python -c 'import {self.value.partition(':')[0]}'"
+
 
 def entries() -> list[Entry]:
     """The entry points of the group in this environment, sorted.

@@ -134,12 +134,11 @@ def _run_child(found: list[Entry], member: str = "") -> Catalogue:
 
 
 def _no_answer(entry: Entry, reason: str) -> Problem:
-    module = entry.value.partition(":")[0]
     return Problem(
         entry=str(entry),
         version=entry.version,
         what=f"{_NO_ANSWER}: {reason}",
-        hint=f"see why with: python -c 'import {module}'",
+        hint=entry.import_hint,
     )
 
 
