@@ -60,6 +60,12 @@ class ProtocolError(FmbenchError):
     exit_code = ExitCode.CHECK_FAILED
 
 
+class StaleError(FmbenchError):
+    """A file that is computed from records is not what they say; `where` names its folder."""
+
+    exit_code = ExitCode.CHECK_FAILED
+
+
 class NothingSelectedError(FmbenchError):
     """A command that needs models found none to work on."""
 

@@ -1,5 +1,6 @@
 """The store: one folder of immutable record files for each protocol in a results folder."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -7,12 +8,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fmbench import files, protocol, records
-from fmbench.errors import StoreError
+from fmbench import data, files, protocol, records
+from fmbench.data import idx
+from fmbench.errors import DataError, StoreError
 from fmbench.protocol import Protocol
 from fmbench.records import Record
 
 RECORD_BYTES = 1024 * 1024
+TEST_LABELS = data.FILES[3]
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,8 @@ class Store:
 
     RESULTS/PROTOCOL/records/ holds a .json for each run, beside it a .npy of the predicted classes
     and, when the plugin printed anything, a .log. RESULTS/PROTOCOL/protocol-DIGEST.toml is the
-    protocol they were made under, and RESULTS/PROTOCOL/work/ is scratch.
+    protocol they were made under, t10k-labels-idx1-ubyte the test labels they were judged by, and
+    RESULTS/PROTOCOL/work/ is scratch.
     """
 
     def __init__(self, results: Path, protocol: str) -> None:
@@ -79,12 +83,11 @@ class Store:
         """Keep the text of the protocol that records are made under beside them."""
         files.write(self._protocol_path(digest), text.encode())
 
-    def protocol(self) -> Protocol:
-        """The protocol of the newest record, as it was kept.
+    def protocol_of(self, found: Sequence[Record]) -> Protocol:
+        """The protocol of the newest of these records, as it was kept.
 
         Raises `StoreError` when there is no record, or its protocol was not kept.
         """
-        found = self.read().records
         if not found:
             raise StoreError(
                 "holds no records", where=str(self.folder), hint="make some with: fmbench run --all"
@@ -98,6 +101,24 @@ class Store:
                 "is missing: the protocol its records were made under",
                 where=str(path),
                 hint="copy it from where the records come from",
+            ) from error
+
+    def keep_labels(self, labels: NDArray[np.uint8]) -> None:
+        """Keep the test labels beside the records, so that a store alone is enough for a board."""
+        files.write(self.folder / TEST_LABELS, idx.encode(labels))
+
+    def labels(self, of: Protocol) -> NDArray[np.uint8]:
+        """The test labels, uint8 (n,), verified by the protocol's digest.
+
+        Raises `StoreError` when they were not kept or are not the protocol's.
+        """
+        try:
+            return data.read(self.folder, TEST_LABELS, of.data.sha256)
+        except DataError as error:
+            raise StoreError(
+                f"the test labels its records were judged by: {error.what}",
+                where=str(self.folder / TEST_LABELS),
+                hint="copy the file from where the records come from, or from the data set",
             ) from error
 
     def _protocol_path(self, digest: str) -> Path:

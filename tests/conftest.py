@@ -15,7 +15,7 @@ import pytest
 from hypothesis import settings
 from numpy.typing import NDArray
 
-from fmbench.data import FILES
+from fmbench.data import FILES, idx
 
 settings.register_profile("no-clock", deadline=None, database=None)
 settings.load_profile("no-clock")  # no test waits on a clock for its verdict
@@ -85,12 +85,6 @@ class TinyData:
         return path
 
 
-def idx(array: NDArray[np.uint8]) -> bytes:
-    """An array as the bytes of an idx file."""
-    shape = b"".join(size.to_bytes(4, "big") for size in array.shape)
-    return bytes([0, 0, 8, array.ndim]) + shape + array.tobytes()
-
-
 def tiny_images(count: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Noise with a bright block whose place tells the class."""
     random = np.random.RandomState(seed)
@@ -109,7 +103,7 @@ def make_tiny(folder: Path) -> TinyData:
     names = ("train_images", "train_labels", "test_images", "test_labels")
     digests = []
     for file, name, array in zip(FILES, names, arrays, strict=True):
-        content = idx(array)
+        content = idx.encode(array)
         (folder / file).write_bytes(content)
         digests.append(f'{name} = "{hashlib.sha256(content).hexdigest()}"')
     protocol = folder / "tiny.toml"

@@ -11,8 +11,9 @@ import safetensors.torch
 import torch
 
 import samples
-from conftest import TINY, idx
+from conftest import TINY
 from fmbench import files, protocol, records
+from fmbench.data.idx import encode as encode_idx
 from fmbench.data.idx import parse as parse_idx
 from fmbench.discovery import Catalogue, ListedModel
 from fmbench.errors import FmbenchError
@@ -85,7 +86,7 @@ READERS = {
     ),
     "idx files": Reader(
         lambda content: parse_idx(content, rank=3, where="t"),
-        idx(np.zeros((3, 28, 28), np.uint8)),
+        encode_idx(np.zeros((3, 28, 28), np.uint8)),
         (FmbenchError,),
     ),
     "discovery's answer": Reader(

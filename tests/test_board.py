@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import random
+import tempfile
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -12,9 +14,11 @@ import samples
 from conftest import TinyData
 from fmbench import protocol
 from fmbench.leaderboard import formats, words
-from fmbench.leaderboard.board import make_board
+from fmbench.leaderboard.board import Board, read_board
+from fmbench.leaderboard.evidence import Evidence
 from fmbench.protocol import Protocol
 from fmbench.records import Record
+from fmbench.store import Store
 
 
 @pytest.fixture
@@ -30,9 +34,19 @@ def final(rules: Protocol, model: str = "m", seed: int = 1, **fields: object) ->
     return samples.record(of, **fields)  # type: ignore[arg-type]
 
 
+def board_of(rules: Protocol, found: list[Record]) -> Board:
+    """The board of a store that holds these records."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(Path(folder), rules.id)
+        store.make()
+        for record in found:
+            store.add(record)
+        return read_board(Evidence(store, rules))
+
+
 def test_rows_are_means_over_seeds_best_first(rules: Protocol) -> None:
     """A row's accuracy is the mean of its seeds, with both uncertainties and n."""
-    board = make_board(
+    board = board_of(
         rules,
         [final(rules, "a", seed, correct=70 + seed) for seed in (1, 2)]
         + [final(rules, "b", seed, correct=80 + seed) for seed in (1, 2)],
@@ -42,9 +56,9 @@ def test_rows_are_means_over_seeds_best_first(rules: Protocol) -> None:
         ("a", pytest.approx(0.715), "ok"),
     ]
     best = board.rows[0]
-    assert (best.accuracy_lowest_seed, best.accuracy_highest_seed) == (0.81, 0.82)
-    assert best.accuracy_image_margin == pytest.approx(
-        1.96 * (0.815 * 0.185 / 100) ** 0.5, rel=1e-3
+    assert (best.accuracy_seed_low, best.accuracy_seed_high) == (0.81, 0.82)
+    assert (best.accuracy_image_low, best.accuracy_image_high) == pytest.approx(
+        (0.72776, 0.87893), abs=1e-5
     )
     assert (best.seeds, best.test_images) == (2, 100)
 
@@ -52,7 +66,7 @@ def test_rows_are_means_over_seeds_best_first(rules: Protocol) -> None:
 @pytest.mark.parametrize("status", ["diverged", "invalid", "oom", "timeout", "failed", "crashed"])
 def test_a_failed_seed_stays_visible_and_below_complete_rows(rules: Protocol, status: str) -> None:
     """A row with a failed seed says so and comes after every complete row, however good."""
-    board = make_board(
+    board = board_of(
         rules,
         [
             final(rules, "good", 1, correct=99),
@@ -68,7 +82,7 @@ def test_a_failed_seed_stays_visible_and_below_complete_rows(rules: Protocol, st
 
 def test_a_model_that_only_failed_has_a_row(rules: Protocol) -> None:
     """Failures are rows: a model without one good seed is still there, without numbers."""
-    board = make_board(rules, [final(rules, "m", seed, status="crashed") for seed in (1, 2)])
+    board = board_of(rules, [final(rules, "m", seed, status="crashed") for seed in (1, 2)])
     assert board.rows[0].status == "0 of 2 seeds: 2 crashed"
     assert board.rows[0].accuracy is None
 
@@ -76,7 +90,7 @@ def test_a_model_that_only_failed_has_a_row(rules: Protocol) -> None:
 def test_records_of_another_protocol_text_never_mix(rules: Protocol) -> None:
     """Records under another digest are left out, and counted aloud."""
     stranger = samples.record(samples.run(seed=2), correct=1)
-    board = make_board(rules, [final(rules), stranger])
+    board = board_of(rules, [final(rules), stranger])
     assert board.rows[0].status == "1 of 2 seeds"
     assert any("1 records of another version" in note for note in board.notes)
 
@@ -99,10 +113,10 @@ def test_what_was_made_differently_is_never_pooled(
     """Of two sets made with different software or recipes the newest counts, the rest is named."""
     old = final(rules, seed=1, correct=10, created="2026-01-01T00:00:00Z")
     new = final(rules, seed=2, correct=90, created="2026-01-02T00:00:00Z", **change)
-    board = make_board(rules, [old, new])
+    board = board_of(rules, [old, new])
     assert [row.accuracy for row in board.rows] == [0.9]
     assert board.rows[0].status == "1 of 2 seeds"
-    assert any("1 records made with other versions" in note for note in board.notes)
+    assert any("1 records that are older than others" in note for note in board.notes)
 
 
 def test_a_newer_failure_does_not_hide_a_complete_row(rules: Protocol) -> None:
@@ -110,7 +124,7 @@ def test_a_newer_failure_does_not_hide_a_complete_row(rules: Protocol) -> None:
     good = [final(rules, seed=seed, correct=90) for seed in (1, 2)]
     for status in ("interrupted", "failed"):
         later = final(rules, status=status, torch="9", created="2026-02-01T00:00:00Z")
-        board = make_board(rules, [*good, later])
+        board = board_of(rules, [*good, later])
         assert [(row.accuracy, row.status) for row in board.rows] == [(0.9, "ok")]
         assert any("Left out: 1 records" in note for note in board.notes)
 
@@ -118,13 +132,13 @@ def test_a_newer_failure_does_not_hide_a_complete_row(rules: Protocol) -> None:
 def test_one_name_from_two_distributions_is_two_rows(rules: Protocol) -> None:
     """A row is a distribution and a model, not a name."""
     other = msgspec.structs.replace(samples.PLUGIN, distribution="plugin-b")
-    board = make_board(rules, [final(rules), final(rules, plugin=other)])
+    board = board_of(rules, [final(rules), final(rules, plugin=other)])
     assert [row.distribution for row in board.rows] == ["plugin-a", "plugin-b"]
 
 
 def test_of_one_seed_the_newest_good_record_counts(rules: Protocol) -> None:
     """The same seed twice is one seed; a later failure does not hide an earlier success."""
-    board = make_board(
+    board = board_of(
         rules,
         [
             final(rules, seed=1, correct=10, id="1", created="2026-01-01T00:00:00Z"),
@@ -138,16 +152,16 @@ def test_of_one_seed_the_newest_good_record_counts(rules: Protocol) -> None:
 def test_the_order_of_records_changes_no_byte(rules: Protocol) -> None:
     """Shuffled records give the same Markdown, CSV and JSON."""
     found = [final(rules, f"m{n % 5}", 1 + n % 2, id=f"{n:08}") for n in range(20)]
-    before = make_board(rules, found)
+    before = board_of(rules, found)
     random.Random(0).shuffle(found)
-    after = make_board(rules, found)
+    after = board_of(rules, found)
     for render in (formats.to_markdown, formats.to_csv, formats.to_json):
         assert render(before) == render(after)
 
 
 def test_csv_and_json_hold_the_same_numbers(rules: Protocol) -> None:
     """The CSV and the JSON of a board agree, unrounded."""
-    board = make_board(rules, [final(rules, correct=77)])
+    board = board_of(rules, [final(rules, correct=77)])
     row = next(csv.DictReader(io.StringIO(formats.to_csv(board))))
     content = json.loads(formats.to_json(board))
     assert float(row["accuracy"]) == content["rows"][0]["accuracy"] == 0.77
@@ -157,14 +171,14 @@ def test_csv_and_json_hold_the_same_numbers(rules: Protocol) -> None:
 def test_csv_cells_cannot_start_a_formula(rules: Protocol) -> None:
     """Text from a plugin that a spreadsheet would run is made inert."""
     evil = msgspec.structs.replace(samples.PLUGIN, version="=1+1")
-    text = formats.to_csv(make_board(rules, [final(rules, plugin=evil)]))
+    text = formats.to_csv(board_of(rules, [final(rules, plugin=evil)]))
     assert next(csv.DictReader(io.StringIO(text)))["version"] == "'=1+1"
 
 
 def test_markdown_cells_cannot_break_the_table(rules: Protocol) -> None:
     """A pipe in a plugin's text does not add a column."""
     evil = msgspec.structs.replace(samples.PLUGIN, version="1|2")
-    lines = formats.to_markdown(make_board(rules, [final(rules, plugin=evil)])).splitlines()
+    lines = formats.to_markdown(board_of(rules, [final(rules, plugin=evil)])).splitlines()
     header, _, row = lines[2:5]
     assert header.count("|") == row.replace("\\|", "").count("|")
 

@@ -1,5 +1,7 @@
 """The command as people use it: help, bad input, exit codes, and what is never loaded."""
 
+import csv
+import io
 import json
 import os
 import subprocess
@@ -9,12 +11,14 @@ from pathlib import Path
 import pytest
 
 import samples
+import simulated
 from conftest import Fmbench, Install, TinyData
+from fmbench import data, protocol
 from fmbench.errors import ExitCode
 from fmbench.store import Store
-from plugins_of_all_kinds import GOOD
+from plugins_of_all_kinds import GOOD, offering
 
-COMMANDS = ("run", "leaderboard", "models", "protocols", "data", "show")
+COMMANDS = ("run", "leaderboard", "compare", "models", "protocols", "data", "show")
 
 
 def test_help_lists_every_command_with_examples_and_exit_codes(fmbench: Fmbench) -> None:
@@ -49,6 +53,18 @@ BAD_INPUT = {
     "no results": (("leaderboard",), 2, "results"),
     "no records of it": (("leaderboard", "--protocol", "lite-v1"), 2, "lite-v1"),
     "no such record": (("show", "ffff", "--results", "some"), 2, "ffff"),
+    "unknown column": (
+        ("leaderboard", "--results", "some", "--columns", "rank,colour"), 2, "colour",
+    ),
+    "no row fits": (("leaderboard", "--results", "some", "--filter", "vgg*"), 5, "vgg*"),
+    "unknown row": (("compare", "m", "x", "--results", "some"), 2, "there are m, n"),
+    "labels not kept": (("compare", "m", "n", "--results", "some"), 2, "t10k-labels"),
+    "one model twice": (("compare", "m", "m", "--results", "kept"), 2, "with itself"),
+    "stale files": (("leaderboard", "--results", "some", "--check"), 4, "leaderboard.md"),
+    "an unwritable picture": (
+        ("compare", "m", "n", "--results", "kept", "--data-dir", "tiny", "--picture", "no/d.png"),
+        2, "no/d.png",
+    ),
     "a terminal table in a file": (
         ("leaderboard", "--results", "some", "--output", "x"), 2, "--format",
     ),
@@ -66,10 +82,17 @@ def bad_inputs(tmp_path: Path, tiny: TinyData, install: Install) -> None:
     wrong.mkdir()
     for file in tiny.folder.glob("*ubyte"):
         (wrong / file.name).write_bytes(file.read_bytes())
-    store = Store(tmp_path / "some", "tiny-v1")
-    store.make()
-    store.add(samples.record(samples.run(protocol_digest="0" * 64)))
-    store.keep_protocol("0" * 64, tiny.protocol.read_text())
+    (tmp_path / "tiny").symlink_to(tiny.folder)
+    of = protocol.load(str(tiny.protocol))
+    labels = data.read(tiny.folder, data.FILES[3], of.data.sha256)
+    for name in ("some", "kept"):
+        store = Store(tmp_path / name, "tiny-v1")
+        store.make()
+        for model, answers in (("m", labels), ("n", (labels + 1) % 10)):
+            run = samples.run(model=model, protocol_digest=of.digest)
+            store.add(samples.record(run, correct=int((answers == labels).sum())), answers)
+        store.keep_protocol(of.digest, tiny.protocol.read_text())
+    store.keep_labels(labels)
 
 
 @pytest.mark.parametrize("case", BAD_INPUT)
@@ -133,7 +156,16 @@ main()
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["models"], ["protocols"], ["leaderboard"], ["show"], ["run", "good"]],
+    [
+        ["--help"],
+        ["models"],
+        ["protocols"],
+        ["leaderboard"],
+        ["leaderboard", "--format", "html"],
+        ["compare", "good", "other"],
+        ["show"],
+        ["run", "good"],
+    ],
 )
 def test_reading_commands_and_finished_runs_never_load_torch(
     fmbench: Fmbench,
@@ -144,10 +176,10 @@ def test_reading_commands_and_finished_runs_never_load_torch(
     arguments: list[str],
 ) -> None:
     """Help, models, tables and a run with nothing left to do load neither torch nor timm."""
-    install("plugin-a", GOOD)
+    install("plugin-a", offering("good=linear", "other=linear"))
     asked = ["--protocol", str(tiny.protocol), "--data-dir", str(tiny.folder)]
-    if arguments[0] in ("leaderboard", "show", "run"):
-        assert fmbench("run", "good", *asked).returncode == 0
+    if arguments[0] in ("leaderboard", "compare", "show", "run"):
+        assert fmbench("run", "good", "other", *asked).returncode == 0
     if arguments[0] == "run":
         arguments = [*arguments, *asked]
     ran = subprocess.run(
@@ -219,3 +251,68 @@ def test_an_unwritable_results_folder_costs_no_training(
     )  # fmt: skip
     assert ran.returncode == ExitCode.USAGE
     assert "locked" in ran.stderr
+
+
+def test_a_board_is_written_checked_and_found_stale(fmbench: Fmbench, tmp_path: Path) -> None:
+    """--write makes the three files, --check passes, and fails with 4 when any of them changes."""
+    store = simulated.write_store(tmp_path / "results", {"a": 0.9, "b": 0.8}, seeds=3)
+    assert fmbench("leaderboard", "--write").returncode == 0
+    assert fmbench("leaderboard", "--check").returncode == 0
+    for name in ("leaderboard.md", "leaderboard.csv", "index.html"):
+        path = store.folder / name
+        kept = path.read_text("utf-8")
+        path.write_text(kept.replace("fmbench-records", "other") if "html" in name else "")
+        stale = fmbench("leaderboard", "--check")
+        assert stale.returncode == ExitCode.CHECK_FAILED
+        assert name in stale.stderr
+        path.write_text(kept)
+    next(store.records.glob("a-tune-*.json")).unlink()
+    assert "index.html" in fmbench("leaderboard", "--check").stderr
+
+
+def test_a_check_reads_the_predictions_themselves(fmbench: Fmbench, tmp_path: Path) -> None:
+    """A prediction file changed after the board was ranked and cached makes it stale."""
+    store = simulated.write_store(tmp_path / "results", {"a": 0.9, "b": 0.8}, seeds=3)
+    fmbench("leaderboard", "--write")
+    next(store.records.glob("a-final-*.npy")).write_bytes(b"")
+    assert fmbench("leaderboard", "--check").returncode == ExitCode.CHECK_FAILED
+
+
+def test_a_board_can_be_sorted_filtered_and_cut(fmbench: Fmbench, tmp_path: Path) -> None:
+    """Options arrange every format alike; a narrow terminal keeps rank, model and accuracy."""
+    simulated.write_store(tmp_path / "results", {"a": 0.8, "t/b": 0.9, "t/c": 0.85}, seeds=3)
+    asked = ("leaderboard", "--filter", "t/*", "--sort", "train", "--columns", "model,train")
+    assert fmbench(*asked, "--format", "csv").stdout == "model,train_seconds\nt/b,6.0\nt/c,18.0\n"
+    shown = fmbench(*asked).stdout
+    assert shown.index("t/b") < shown.index("t/c")
+    assert ["model", "train"] in [line.split() for line in shown.splitlines()]
+    narrow = fmbench("leaderboard", COLUMNS="60").stdout
+    assert all(word in narrow for word in ("rank", "model", "accuracy, %", "status"))
+    assert max(len(line) for line in narrow.splitlines()) <= 60
+    wide = fmbench("leaderboard", COLUMNS="250").stdout
+    assert "calibration error" in wide
+
+
+def test_two_models_are_compared_in_words_and_in_json(fmbench: Fmbench, tmp_path: Path) -> None:
+    """`compare` ends in a sentence; --json has the numbers behind it."""
+    simulated.write_store(tmp_path / "results", {"a": 0.8, "b": 0.9}, seeds=3)
+    said = fmbench("compare", "a", "b").stdout
+    assert said.rstrip().endswith(".")
+    assert "b is more accurate than a" in said.splitlines()[-1]
+    found = json.loads(fmbench("compare", "a", "b", "--json").stdout)
+    assert found["low"] < found["gap"] < found["high"] < 0
+    assert found["conclusion"] in said
+
+
+def test_hostile_names_are_inert_in_every_format(fmbench: Fmbench, tmp_path: Path) -> None:
+    """What a plugin calls itself is text in terminal, Markdown, CSV and page, and moves nothing."""
+    evil = "=1+1|<script>alert(1)</script>[red]\u202e\x1b[31m"
+    store = simulated.write_store(tmp_path / "results", {"a": 0.8}, seeds=1, version=evil)
+    assert len(store.read().records) == 4
+    for form in ("terminal", "md", "csv", "html"):
+        text = fmbench("leaderboard", "--format", form).stdout
+        assert "\x1b" not in text
+        assert "\u202e" not in text
+        assert "<script>alert" not in text or form in ("terminal", "csv")
+    rows = list(csv.DictReader(io.StringIO(fmbench("leaderboard", "--format", "csv").stdout)))
+    assert rows[0]["version"].startswith("'=1+1")

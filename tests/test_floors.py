@@ -20,7 +20,7 @@ FLOORS = (
     ("execution.worker", "execution.guard", "execution.engines"),
     ("execution.judge", "execution.plan", "execution.claims"),
     ("execution.scratch",),
-    ("execution.watch", "execution.estimate", "execution.selection"),
+    ("execution.watch", "execution.estimate", "execution.selection", "execution.timings"),
     ("execution.runner",),
     ("execution.session",),
     ("console",),

@@ -2,7 +2,6 @@
 
 import os
 import re
-import unicodedata
 from collections.abc import Sequence
 
 from rich import box
@@ -10,6 +9,8 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from fmbench.leaderboard.words import inert
 
 PADDING = 3
 NARROWEST_WRAPPED = 20
@@ -23,13 +24,7 @@ talk = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wra
 
 def plain(words: str, style: str = "") -> Text:
     """Words from anywhere as text that can neither style, move the cursor nor change direction."""
-    kept = (
-        "\N{REPLACEMENT CHARACTER}"
-        if unicodedata.category(character) in ("Cc", "Cf") and character not in "\n\t"
-        else character
-        for character in words
-    )
-    return Text("".join(kept), style)
+    return Text(inert(words), style)
 
 
 def say(sentence: str) -> None:
@@ -95,4 +90,4 @@ def _table(
     return table
 
 
-_NUMBER = re.compile(r"[0-9][0-9.,]*( ?[^ ]{1,3}\b| of |$)")
+_NUMBER = re.compile(r"[+-]?[0-9][0-9.,-]*( ?[^ ]{1,3}\b| of | to | × |$)")

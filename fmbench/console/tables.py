@@ -1,5 +1,6 @@
 """The tables and texts the reading commands print."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.text import Text
@@ -9,24 +10,78 @@ from fmbench.console.stream import out, plain, print_table, say, talk, tell
 from fmbench.data import Summary
 from fmbench.discovery import Catalogue, Problem
 from fmbench.execution.session import Session
+from fmbench.execution.timings import Timings
 from fmbench.leaderboard.board import Board
-from fmbench.leaderboard.words import duration, readable, short
+from fmbench.leaderboard.columns import Column
+from fmbench.leaderboard.comparison import Compared
+from fmbench.leaderboard.words import duration, percent, short
 from fmbench.protocol import Protocol
 from fmbench.records import Record
 from fmbench.store import Contents
 
+DROPPABLE = (
+    "plugin",
+    "device",
+    "FLOPs",
+    "calibration error",
+    "log-loss",
+    "images/s",
+    "n",
+    "parameters",
+    "over seeds, %",
+    "train",
+)
 
-def print_board(board: Board) -> None:
-    """The leaderboard, its notes below."""
+
+def print_board(board: Board, columns: Sequence[Column], *, fixed: bool = False) -> None:
+    """The leaderboard, its notes below; `fixed` columns are all shown, however narrow it is."""
     print_table(
-        [readable(row) for row in board.rows],
+        [{column.heading: column.cell(row) for column in columns} for row in board.rows],
         title=f"{board.protocol} leaderboard",
         faint=[not row.complete for row in board.rows],
-        droppable=("plugin", "FLOPs", "log-loss", "images/s", "n", "parameters", "train"),
+        droppable=() if fixed else DROPPABLE,
         wrapping="status",
     )
     for note in board.notes:
-        tell(note, "dim")
+        out.print(plain(note, "dim"))
+
+
+def print_comparison(found: Compared) -> None:
+    """Two models, their paired difference, and what may be concluded."""
+    print_table(
+        [
+            {
+                "model": side.model,
+                "plugin": f"{side.distribution} {side.version}",
+                "accuracy, %": percent(side.accuracy),
+                "n": f"{side.seeds} × {found.images:,}",
+            }
+            for side in (found.first, found.second)
+        ],
+        title=f"{found.protocol}",
+    )
+    print_table(
+        [
+            {
+                "class": one.name,
+                found.first.model: percent(one.first),
+                found.second.model + " ": percent(one.second),
+                "difference": f"{100 * one.gap:+.2f}",
+                "95 % interval": f"{100 * one.low:+.2f} to {100 * one.high:+.2f}",
+            }
+            for one in found.classes
+        ],
+        title="by class, %",
+    )
+    leads = [one.lead > 0 for one in found.disagreements]
+    tell(
+        f"Only {found.first.model} is right, in most runs, on {sum(leads)} images; "
+        f"only {found.second.model} on {len(leads) - sum(leads)}."
+    )
+    if found.mcnemar_p is not None:
+        tell(f"McNemar's exact test of the two single runs: p = {found.mcnemar_p:.2g}.")
+    tell("Intervals by class hold together; all are for expected accuracy on new images.", "dim")
+    tell(f"\n{found.conclusion}")
 
 
 def print_session(session: Session, estimate: str) -> None:
@@ -56,6 +111,18 @@ def print_plan(session: Session) -> None:
             for owed in session.owed
         ]
     )
+
+
+def print_timings(timings: Timings) -> None:
+    """Where the wall time of a run went, as talk."""
+    spent = timings.seconds()
+    total = sum(spent.values())
+    say(
+        f"wall time {duration(total)}, {100 * timings.overhead():.1f} % outside training and "
+        "evaluation:"
+    )
+    for part, seconds in spent.items():
+        say(f"  {part.value:<32} {seconds:8.2f} s {100 * seconds / total:5.1f} %")
 
 
 def print_catalogue(catalogue: Catalogue) -> None:
@@ -128,7 +195,7 @@ def print_records(contents: Contents) -> None:
                 "model": record.run.model,
                 "run": run_kind(record.run),
                 "status": record.result.status,
-                "accuracy, %": _percent(record.result.accuracy),
+                "accuracy, %": percent(record.result.accuracy),
                 "train": duration(record.cost.train_seconds) if record.result.images else "",
                 "message": record.result.message.partition("\n")[0],
             }
@@ -153,7 +220,7 @@ def print_record(record: Record, log: str) -> None:
     }
     if result.accuracy is not None:
         facts |= {
-            "accuracy": f"{_percent(result.accuracy)} % of {result.images:,} images",
+            "accuracy": f"{percent(result.accuracy)} % of {result.images:,} images",
             "log-loss": f"{result.log_loss:.4f}, calibration error {result.calibration_error:.4f}",
             "trained": f"{duration(cost.train_seconds)} at {short(cost.images_per_second)} images/s"
             f", {duration(cost.runner_seconds)} by the runner's clock",
@@ -188,10 +255,6 @@ def _problem(problem: Problem) -> Text:
 
 def _versions(versions: dict[str, str]) -> str:
     return ", ".join(f"{name} {version}" for name, version in versions.items())
-
-
-def _percent(share: float | None) -> str:
-    return "" if share is None else f"{100 * share:.2f}"
 
 
 def _count(number: int, noun: str) -> str:

@@ -8,10 +8,11 @@ from fmbench.data.dataset import (
     LabelCount,
     Summary,
     load,
+    read,
     summary,
 )
-from fmbench.data.picture import class_picture
-from fmbench.data.sources import find
+from fmbench.data.picture import PictureRow, class_picture, test_picture
+from fmbench.data.sources import find, present
 from fmbench.data.split import stratified_split, stratified_subset
 
 __all__ = [
@@ -20,11 +21,15 @@ __all__ = [
     "LABELS",
     "Dataset",
     "LabelCount",
+    "PictureRow",
     "Summary",
     "class_picture",
     "find",
     "load",
+    "present",
+    "read",
     "stratified_split",
     "stratified_subset",
     "summary",
+    "test_picture",
 ]

@@ -79,3 +79,9 @@ def parse(data: bytes, *, rank: int, where: str) -> NDArray[np.uint8]:
     if missing < 0:
         raise DataError(f"{-missing} bytes follow the end of its array", where=where)
     return np.frombuffer(data, dtype=np.uint8, offset=header).reshape(shape)
+
+
+def encode(array: NDArray[np.uint8]) -> bytes:
+    """Return the idx bytes that spell `array`, uint8: what `parse` reads."""
+    sides = b"".join(side.to_bytes(4, "big") for side in array.shape)
+    return bytes((0, 0, UNSIGNED_BYTE, array.ndim)) + sides + array.tobytes()

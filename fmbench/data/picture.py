@@ -1,6 +1,8 @@
-"""The picture of the data set: a row of sample images for every class."""
+"""Pictures of the data set: rows of images, each with its name."""
 
 import io
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,16 @@ _SIDE = _SCALE * RAW_SIZE
 _GAP = 12
 _MARGIN = 24
 _NAMES = 148
+_LETTER = 14
 _DPI = 144
+
+
+@dataclass(frozen=True)
+class PictureRow:
+    """A row of a picture: what stands before it, and which images are in it."""
+
+    name: str
+    images: tuple[int, ...]
 
 
 def class_picture(dataset: Dataset, path: Path, columns: int = 10) -> None:
@@ -24,27 +35,43 @@ def class_picture(dataset: Dataset, path: Path, columns: int = 10) -> None:
     The same data and library versions give the same bytes. Raises `OSError` when `path` cannot be
     written.
     """
+    rows = [
+        PictureRow(name, tuple(np.flatnonzero(dataset.train_labels == label)[:columns].tolist()))
+        for label, name in enumerate(LABELS)
+    ]
+    _write_picture(dataset.train_images, rows, path)
+
+
+def test_picture(dataset: Dataset, rows: Sequence[PictureRow], path: Path) -> None:
+    """Write a PNG to `path`: rows of test images, each with its name; raises as `class_picture`."""
+    _write_picture(dataset.test_images, rows, path)
+
+
+def _write_picture(images: NDArray[np.uint8], rows: Sequence[PictureRow], path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    samples = _samples(dataset, columns)
+    samples = _page(images, rows)
     height, width = samples.shape
-    page_width, page_height = width + _NAMES + 2 * _MARGIN, height + 2 * _MARGIN
+    longest = max((len(row.name) for row in rows), default=0)
+    names = max(_NAMES, _LETTER * longest)
+    page_width, page_height = width + names + 2 * _MARGIN, height + 2 * _MARGIN
     size = page_width / _DPI, page_height / _DPI
     figure = Figure(figsize=size, dpi=_DPI, facecolor="white")
-    left = _MARGIN + _NAMES
+    left = _MARGIN + names
     figure.figimage(samples, left, _MARGIN, cmap="gray", vmin=0, vmax=255, origin="upper")
-    for row, name in enumerate(LABELS):
-        middle = _MARGIN + row * (_SIDE + _GAP) + _SIDE / 2
+    for place, row in enumerate(rows):
+        middle = _MARGIN + place * (_SIDE + _GAP) + _SIDE / 2
         figure.text(
             (left - 2 * _GAP) / page_width,
             1 - middle / page_height,
-            name,
+            row.name,
             ha="right",
             va="center_baseline",
             family="DejaVu Sans",  # comes with matplotlib: the same on every machine
             fontsize=11,
             color="#222222",
+            parse_math=False,
         )
     png = io.BytesIO()
     # Not savefig, which obeys a person's matplotlibrc.
@@ -53,14 +80,15 @@ def class_picture(dataset: Dataset, path: Path, columns: int = 10) -> None:
     path.write_bytes(png.getvalue())
 
 
-def _samples(dataset: Dataset, columns: int) -> NDArray[np.uint8]:
+def _page(images: NDArray[np.uint8], rows: Sequence[PictureRow]) -> NDArray[np.uint8]:
     """Return one grey page, (height, width) uint8, dark on white, blank where images run out."""
     step = _SIDE + _GAP
-    page = np.full((len(LABELS) * step - _GAP, columns * step - _GAP), 255, dtype=np.uint8)
-    for label in range(len(LABELS)):
-        for column, index in enumerate(np.flatnonzero(dataset.train_labels == label)[:columns]):
-            image = 255 - dataset.train_images[index]
-            top, left = label * step, column * step
+    columns = max((len(row.images) for row in rows), default=1)
+    page = np.full((len(rows) * step - _GAP, columns * step - _GAP), 255, dtype=np.uint8)
+    for place, row in enumerate(rows):
+        for column, index in enumerate(row.images):
+            image = 255 - images[index]
+            top, left = place * step, column * step
             page[top : top + _SIDE, left : left + _SIDE] = np.kron(
                 image, np.ones((_SCALE, _SCALE), dtype=np.uint8)
             )

@@ -63,6 +63,13 @@ def find(
     return cache
 
 
+def present() -> Path | None:
+    """Return the folder `find` would return without fetching anything, or None."""
+    named = os.environ.get(VARIABLE)
+    folders = [Path(named)] if named else [cache_folder(), *system_folders()]
+    return next((folder for folder in folders if not _lacks(folder)), None)
+
+
 def cache_folder() -> Path:
     """Return the user's folder for downloaded files, whether or not it exists."""
     from platformdirs import user_cache_path

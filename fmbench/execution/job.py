@@ -62,6 +62,14 @@ class Ending(Struct, frozen=True, kw_only=True):
     out_of_memory: bool = False
 
 
+class Spent(Struct, frozen=True, kw_only=True):
+    """Seconds of wall time a worker spent on a run, in this process alone."""
+
+    training: float = 0.0
+    evaluation: float = 0.0
+    checkpoints: float = 0.0
+
+
 class Outcome(Struct, frozen=True, kw_only=True):
     """How a run ended, before it is marked; the fields are those of Result and Record."""
 
@@ -69,6 +77,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     message: str = ""
     curve: tuple[float | None, ...] = ()
     cost: Cost = Cost()
+    spent: Spent = Spent()
 
 
 class JobFolder:

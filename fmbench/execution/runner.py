@@ -17,10 +17,11 @@ from fmbench.discovery import ListedModel
 from fmbench.environment import Environment, describe
 from fmbench.execution.claims import Claims
 from fmbench.execution.engines import Engine
-from fmbench.execution.job import Job, JobFolder, Outcome
+from fmbench.execution.job import Job, JobFolder, Outcome, Spent
 from fmbench.execution.judge import Judge
 from fmbench.execution.plan import Setting, done_records, owed
 from fmbench.execution.scratch import scratch
+from fmbench.execution.timings import Part, Timings
 from fmbench.execution.watch import Ended, follow
 from fmbench.protocol import StageName
 from fmbench.records import Progress, Record, Run
@@ -47,7 +48,9 @@ class Runner:
         timeout: float = math.inf,
         checkpoint_seconds: float = 60.0,
         retry_failed: bool = False,
+        timings: Timings | None = None,
     ) -> None:
+        self._timings = timings or Timings()
         self._setting = setting
         self._store = store
         self._judge = judge
@@ -108,17 +111,23 @@ class Runner:
         folder.write_job(self._job(runs))
         owing = list(runs)
         worker = self._engine.start(folder)
+        looked = time.perf_counter()
         try:
             self._claims.name_worker(runs, worker.pid)
             for happening in follow(folder, worker, runs, self._epochs(runs), self._timeout):
                 match happening:
                     case Run():
+                        if happening == runs[0]:
+                            self._timings.add(Part.WORKER, time.perf_counter() - looked)
+                            looked = time.perf_counter()
                         self._tell.fmbench_run_start(run=happening)
                     case Progress():
                         self._tell.fmbench_epoch_end(progress=happening)
                     case Ended():
+                        self._count(happening.outcome.spent, time.perf_counter() - looked)
                         made.append(self._record(folder, happening))
                         owing.pop(0)
+                        looked = time.perf_counter()
         except KeyboardInterrupt:
             worker.stop()
             if owing:
@@ -128,6 +137,14 @@ class Runner:
         finally:
             worker.stop()
             shutil.rmtree(folder.path, ignore_errors=True)
+
+    def _count(self, spent: Spent, seconds: float) -> None:
+        """Count a run's seconds by what its worker says it spent them on."""
+        self._timings.add(Part.TRAINING, spent.training)
+        self._timings.add(Part.EVALUATION, spent.evaluation)
+        self._timings.add(Part.CHECKPOINTS, spent.checkpoints)
+        said = spent.training + spent.evaluation + spent.checkpoints
+        self._timings.add(Part.BUILDING, max(0.0, seconds - said))
 
     def _job(self, runs: tuple[Run, ...]) -> Job:
         return Job(
@@ -145,7 +162,8 @@ class Runner:
     def _inputs(self, stage: StageName) -> Path:
         folder = self._scratch / f"inputs-{stage}"
         if not folder.exists():
-            self._judge.write_inputs(stage, folder)
+            with self._timings.during(Part.DATA):
+                self._judge.write_inputs(stage, folder)
         return folder
 
     def _epochs(self, runs: tuple[Run, ...]) -> int:
@@ -154,7 +172,8 @@ class Runner:
     def _record(self, folder: JobFolder, end: Ended) -> Record:
         """Mark a run, store its record for good, and only then tell the observers."""
         outcome = end.outcome
-        result, predictions = self._judge.mark(end.run.stage, outcome, end.logits)
+        with self._timings.during(Part.SCORING):
+            result, predictions = self._judge.mark(end.run.stage, outcome, end.logits)
         bitwise = self._setting.protocol.devices[end.run.device_kind].deterministic
         record = Record(
             id=secrets.token_hex(4),
@@ -167,7 +186,8 @@ class Runner:
             environment=self._environment(folder),
         )
         keep = predictions if end.run.stage == "final" else None
-        self._store.add(record, keep, folder.read_log())
+        with self._timings.during(Part.RECORDS):
+            self._store.add(record, keep, folder.read_log())
         if record.done:
             self._done[record.key] = record
             shutil.rmtree(self._store.checkpoints / record.key, ignore_errors=True)

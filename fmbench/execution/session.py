@@ -15,6 +15,7 @@ from fmbench.execution.plan import Owed, Setting, done_records, make_setting, ow
 from fmbench.execution.runner import Runner
 from fmbench.execution.scratch import clear_leftovers
 from fmbench.execution.selection import select
+from fmbench.execution.timings import Timings
 from fmbench.records import Record
 from fmbench.store import Store, protocols_in, published
 
@@ -46,10 +47,11 @@ class Session:
         own = self.store.read().records
         return Estimate(self.owed, self.setting, [*known, *own])
 
-    def prepare(self) -> list[str]:
+    def prepare(self, dataset: Dataset) -> list[str]:
         """Make the store and clear what dead runners left in it; says what, in sentences."""
         self.store.make()
         self.store.keep_protocol(self.setting.protocol.digest, self.protocol_text)
+        self.store.keep_labels(dataset.test_labels)
         return clear_leftovers(self.store, done_records(self.store.read().records))
 
     def run(
@@ -59,6 +61,7 @@ class Session:
         *,
         timeout: float,
         checkpoint_seconds: float,
+        timings: Timings | None = None,
     ) -> list[Record]:
         """Make the runs in the prepared store; see `Runner`."""
         return Runner(
@@ -70,6 +73,7 @@ class Session:
             timeout=timeout,
             checkpoint_seconds=checkpoint_seconds,
             retry_failed=self.retry_failed,
+            timings=timings,
         ).run(self.models)
 
     def all_ok(self) -> bool:

@@ -19,7 +19,7 @@ from fmbench import environment, files, processes
 from fmbench.contract import InputSpec, Model
 from fmbench.discovery.child import load_model
 from fmbench.errors import PluginError
-from fmbench.execution.job import Event, Inputs, Job, JobFolder, Outcome
+from fmbench.execution.job import Event, Inputs, Job, JobFolder, Outcome, Spent
 from fmbench.records import Cost, Run
 from fmbench.training import cost, devices, loop
 from fmbench.training.batches import Images
@@ -177,6 +177,7 @@ def train_and_answer(
             forward_flops=flops,
             peak_memory=devices.peak_memory(device),
         ),
+        spent=Spent(training=trained.here, evaluation=seconds, checkpoints=trained.checkpointing),
     )
 
 

@@ -1,32 +1,45 @@
-"""Which records stand on a leaderboard, and the row each model gets from them."""
+"""The row each model gets on a leaderboard, and what has to be said below the rows."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from fmbench.leaderboard.evidence import Entry, Evidence, digest_of
+from fmbench.leaderboard.ranking import Ranking, rank
+from fmbench.leaderboard.statistics import (
+    NEW_IMAGES,
+    SEEDS_FOR_RANKS,
+    SEEDS_FOR_T,
+    Target,
+    image_interval,
+    seed_interval,
+)
+from fmbench.leaderboard.words import points
 from fmbench.protocol import Protocol
-from fmbench.records import Record, Run
-
-NORMAL_95 = 1.959963984540054
-SEEDS_FOR_RANKS = 3
+from fmbench.records import Record
 
 
 @dataclass(frozen=True)
 class Row:
     """One model of one distribution. Accuracies are shares from 0 to 1, means over its seeds.
 
-    accuracy_image_margin: half the width of the 95 % interval for new test images, binomial.
+    rank_best, rank_worst: its rank set, None when it is not ranked.
+    accuracy_image_*: the 95 % interval for new test images, binomial.
+    accuracy_seed_*:  the 95 % t interval of the mean over seeds from five seeds on, else the range.
     status: `ok` when every seed of the protocol has an ok record, else what is missing and why.
     """
 
+    rank_best: int | None
+    rank_worst: int | None
     model: str
     distribution: str
     version: str
     accuracy: float | None
-    accuracy_image_margin: float | None
-    accuracy_lowest_seed: float | None
-    accuracy_highest_seed: float | None
+    accuracy_image_low: float | None
+    accuracy_image_high: float | None
+    accuracy_seed_low: float | None
+    accuracy_seed_high: float | None
     seeds: int
     seeds_expected: int
     test_images: int | None
@@ -50,87 +63,74 @@ class Row:
 
 @dataclass(frozen=True)
 class Board:
-    """The rows of one protocol, best first, and what has to be said below them."""
+    """The rows of one protocol, best first, and what has to be said below them.
+
+    digest:       SHA-256 of the protocol.
+    records:      SHA-256 of the contents of all records the rows rest on.
+    target:       what ranks are about: accuracy on new images or on this test set.
+    smallest_gap: the smallest gap in accuracy that any two ranked rows could have shown;
+    usual_gap:    what half of all pairs need. Both are shares from 0 to 1.
+    """
 
     protocol: str
+    status: str
     digest: str
+    records: str
+    target: Target
+    smallest_gap: float | None
+    usual_gap: float | None
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
 
 
-def make_board(
-    protocol: Protocol, records: Sequence[Record], problems: Sequence[str] = ()
-) -> Board:
-    """The board of a protocol's records.
+def read_board(evidence: Evidence, target: Target = NEW_IMAGES, *, cached: bool = True) -> Board:
+    """The board of the evidence in a store: complete rows first, by mean accuracy."""
+    return make_board(evidence, rank(evidence, target, cached=cached))
 
-    Records of one model count together only when plugin, dependencies, torch, training semantics,
-    kind of device and recipe agree; of several such sets the newest with a good final counts. Of
-    one seed the newest ok record counts. Complete rows come first, by mean accuracy; order of
-    records changes nothing.
-    """
-    current = [record for record in records if record.run.protocol_digest == protocol.digest]
-    by_model: dict[tuple[str, str], list[Record]] = defaultdict(list)
-    for record in sorted(current, key=_age):
-        by_model[record.run.plugin.distribution, record.run.model].append(record)
-    newest = {model: _newest_set(found) for model, found in by_model.items()}
-    rows = [_row(protocol, found) for found in newest.values()]
+
+def make_board(evidence: Evidence, ranking: Ranking) -> Board:
+    """The board of a store's entries with their ranks."""
+    protocol = evidence.protocol
+    rows = [
+        _row(protocol, entry, ranks)
+        for entry, ranks in zip(evidence.entries, ranking.ranks, strict=True)
+    ]
     rows.sort(key=lambda row: (not row.complete, -(row.accuracy or 0), row.model, row.distribution))
-    shown = [record for found in newest.values() for record in found]
+    shown = [record for entry in evidence.entries for record in (*entry.finals, *entry.tunes)]
     return Board(
         protocol=protocol.id,
+        status=protocol.status,
         digest=protocol.digest,
+        records=digest_of(shown),
+        target=ranking.target,
+        smallest_gap=ranking.smallest_gap,
+        usual_gap=ranking.usual_gap,
         rows=tuple(rows),
-        notes=_notes(protocol, len(records), len(current), shown, problems),
+        notes=(
+            *_what_it_is(protocol, evidence.entries, shown),
+            *_what_it_can_say(protocol, ranking),
+            *_what_is_left_out(evidence, ranking, shown),
+        ),
     )
 
 
-def _age(record: Record) -> tuple[str, str]:
-    return record.created, record.id
-
-
-def _newest_set(found: list[Record]) -> list[Record]:
-    """The tune and final records made with what the newest good final was made with.
-
-    Without a good final the newest record decides, one that was only interrupted last of all.
-    """
-    newest = max(found, key=lambda record: (_standing(record), _age(record))).run
-    return [
-        record
-        for record in found
-        if _made_with(record.run) == _made_with(newest)
-        and (record.run.recipe == newest.recipe or "tune" in (record.run.stage, newest.stage))
-    ]
-
-
-def _made_with(run: Run) -> tuple[object, ...]:
-    return run.plugin, run.torch, run.semantics, run.device_kind
-
-
-def _standing(record: Record) -> int:
-    if record.result.status == "ok" and record.run.stage == "final":
-        return 2
-    return int(record.done)
-
-
-def _row(protocol: Protocol, found: list[Record]) -> Row:
-    newest: dict[int, Record] = {}
-    for record in found:
-        if record.run.stage == "final" and record.run.seed in protocol.seeds:
-            before = newest.get(record.run.seed)
-            if record.result.status == "ok" or before is None or before.result.status != "ok":
-                newest[record.run.seed] = record
-    ok = [record for _, record in sorted(newest.items()) if record.result.status == "ok"]
-    accuracies = [record.result.accuracy for record in ok if record.result.accuracy is not None]
-    accuracy = fmean(accuracies) if accuracies else None
+def _row(protocol: Protocol, entry: Entry, ranks: tuple[int, int] | None) -> Row:
+    ok = entry.ok
+    accuracy = fmean(entry.accuracies) if ok else None
     images = ok[-1].result.images if ok else None
+    by_images = image_interval(accuracy, images) if accuracy is not None and images else None
+    by_seeds = seed_interval(entry.accuracies) if len(ok) > 1 else None
     return Row(
-        model=found[-1].run.model,
-        distribution=found[-1].run.plugin.distribution,
-        version=found[-1].run.plugin.version,
+        rank_best=ranks[0] if ranks else None,
+        rank_worst=ranks[1] if ranks else None,
+        model=entry.model,
+        distribution=entry.plugin.distribution,
+        version=entry.plugin.version,
         accuracy=accuracy,
-        accuracy_image_margin=_image_margin(accuracy, images),
-        accuracy_lowest_seed=min(accuracies, default=None),
-        accuracy_highest_seed=max(accuracies, default=None),
+        accuracy_image_low=by_images[0] if by_images else None,
+        accuracy_image_high=by_images[1] if by_images else None,
+        accuracy_seed_low=by_seeds[0] if by_seeds else None,
+        accuracy_seed_high=by_seeds[1] if by_seeds else None,
         seeds=len(ok),
         seeds_expected=len(protocol.seeds),
         test_images=images,
@@ -146,26 +146,20 @@ def _row(protocol: Protocol, found: list[Record]) -> Row:
         peak_memory=max((record.cost.peak_memory for record in ok), default=None),
         recipe=ok[-1].run.recipe if ok else "",
         device=", ".join(sorted({record.environment.device.name for record in ok})),
-        status=_status(protocol, found, newest),
+        status=_status(protocol, entry),
     )
 
 
-def _status(protocol: Protocol, found: list[Record], newest: dict[int, Record]) -> str:
-    counts = Counter(record.result.status for record in newest.values())
-    if counts["ok"] == len(protocol.seeds):
+def _status(protocol: Protocol, entry: Entry) -> str:
+    expected = len(protocol.seeds)
+    if len(entry.ok) == expected:
         return "ok"
-    faults = [f"{count} {status}" for status, count in sorted(counts.items()) if status != "ok"]
-    if not newest:
-        tuned = Counter(record.result.status for record in found)
-        faults = [f"{count} tune runs {status}" for status, count in sorted(tuned.items())]
-    have = f"{counts['ok']} of {len(protocol.seeds)} seeds"
+    have = f"{len(entry.ok)} of {expected} seeds"
+    kind = "" if entry.finals else "tune runs "
+    counts = Counter(record.result.status for record in entry.finals or entry.tunes)
+    faults = [f"{count} {kind}{status}" for status, count in sorted(counts.items())]
+    faults = [fault for fault in faults if not (entry.finals and fault.endswith(" ok"))]
     return f"{have}: {', '.join(faults)}" if faults else have
-
-
-def _image_margin(accuracy: float | None, images: int | None) -> float | None:
-    if accuracy is None or not images:
-        return None
-    return NORMAL_95 * float((accuracy * (1 - accuracy) / images) ** 0.5)
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
@@ -173,25 +167,61 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return fmean(known) if known else None
 
 
-def _notes(
-    protocol: Protocol, records: int, current: int, shown: list[Record], problems: Sequence[str]
-) -> tuple[str, ...]:
-    """What the numbers mean and what was left out, a sentence each."""
+def _what_it_is(protocol: Protocol, entries: Sequence[Entry], shown: Sequence[Record]) -> list[str]:
     devices = sorted({record.environment.device.name for record in shown})
     notes = [
         f"{protocol.id} ({protocol.status}), protocol digest {protocol.digest[:12]}, "
-        f"{len(shown)} runs on {', '.join(devices) or 'no device'}.",
-        "± is the 95 % interval for new test images of the same kind (binomial)"
-        + ("." if len(protocol.seeds) > 1 else "; one seed says nothing about other seeds."),
+        f"{len(shown)} runs on {', '.join(devices) or 'no device'}."
     ]
-    if len(protocol.seeds) < SEEDS_FOR_RANKS:
+    if len(devices) > 1:
+        notes.append("Times and speeds compare only between rows of one device.")
+    if any(entry.tunes for entry in entries):
+        notes.append("Intervals and ranks are conditional on the recipe chosen on validation.")
+    return notes
+
+
+def _what_it_can_say(protocol: Protocol, ranking: Ranking) -> list[str]:
+    seeds = len(protocol.seeds)
+    notes = ["± is the 95 % interval for new test images of the same kind (binomial)."]
+    if seeds == 1:
+        notes.append("One seed says nothing about other seeds.")
+    elif seeds < SEEDS_FOR_T:
+        notes.append(f"Over seeds: the lowest and highest of {seeds} runs.")
+    else:
+        notes.append(f"Over seeds: the 95 % t interval of the mean of {seeds} runs.")
+    if seeds < SEEDS_FOR_RANKS:
         notes.append(f"No ranks: they need at least {SEEDS_FOR_RANKS} seeds.")
-    if records > current:
-        notes.append(f"Left out: {records - current} records of another version of this protocol.")
-    if current > len(shown):
-        notes.append(
-            f"Left out: {current - len(shown)} records made with other versions, another recipe "
-            "or another kind of device than their model's newest good ones."
+    elif any(ranking.ranks):
+        about = (
+            "for expected accuracy on new images"
+            if ranking.target == NEW_IMAGES
+            else "for expected accuracy on this test set only, a weaker claim"
         )
-    notes += [f"Left out: {problem}." for problem in problems]
-    return tuple(notes)
+        provisional = ", provisional with fewer than 5 seeds" if seeds < SEEDS_FOR_T else ""
+        notes.append(
+            f"Ranks are those that 95 % intervals over all pairs together leave open, {about}"
+            f"{provisional}."
+        )
+    if ranking.smallest_gap is not None and ranking.usual_gap is not None:
+        notes.append(
+            f"The smallest gap these runs can show is {points(ranking.smallest_gap)}; "
+            f"half of all pairs need {points(ranking.usual_gap)}."
+        )
+    return notes
+
+
+def _what_is_left_out(evidence: Evidence, ranking: Ranking, shown: Sequence[Record]) -> list[str]:
+    found = evidence.contents.records
+    current = [record for record in found if record.run.protocol_digest == evidence.protocol.digest]
+    notes = []
+    if len(found) > len(current):
+        count = len(found) - len(current)
+        notes.append(f"Left out: {count} records of another version of this protocol.")
+    if len(current) > len(shown):
+        notes.append(
+            f"Left out: {len(current) - len(shown)} records that are older than others of the same "
+            "run, or made with other versions, another recipe or another kind of device than their "
+            "model's newest good ones."
+        )
+    left_out = (*ranking.unreadable, *evidence.contents.problems)
+    return notes + [f"Left out: {problem}." for problem in left_out]

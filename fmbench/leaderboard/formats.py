@@ -2,47 +2,59 @@
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
 from fmbench.leaderboard.board import Board, Row
-from fmbench.leaderboard.words import readable
+from fmbench.leaderboard.columns import Column, choose
+from fmbench.leaderboard.words import inert
 
 JSON_SCHEMA = 1
-LEFT_ALIGNED = ("model", "plugin", "status")
+LEFT_ALIGNED = ("model", "plugin", "device", "recipe", "status")
 
 
-def to_csv(board: Board) -> str:
-    """Every field of every row, unrounded, shares from 0 to 1, SI units."""
-    return str(_frame(board).map(_inert).to_csv(index=False, lineterminator="\n"))
+def to_csv(board: Board, columns: Sequence[Column] = ()) -> str:
+    """Every field of every row, or those behind columns; unrounded, shares 0 to 1, SI units."""
+    names = [name for column in columns for name in column.fields]
+    names = names or [field.name for field in dataclasses.fields(Row)]
+    rows = [[getattr(row, name) for name in names] for row in board.rows]
+    table = pd.DataFrame(rows, columns=names, dtype=object)
+    return str(table.map(_no_formula).to_csv(index=False, lineterminator="\n"))
 
 
-def to_json(board: Board) -> str:
+def to_json(board: Board, columns: Sequence[Column] = ()) -> str:
     """The whole board; `schema` is raised when a field changes its meaning."""
     content = {"schema": JSON_SCHEMA, **dataclasses.asdict(board)}
+    if columns:
+        names = [name for column in columns for name in column.fields]
+        content["rows"] = [{name: row[name] for name in names} for row in content["rows"]]
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def to_markdown(board: Board) -> str:
-    """The columns people read, and the notes below them."""
-    table = pd.DataFrame([readable(row) for row in board.rows])
+def to_markdown(board: Board, columns: Sequence[Column] = ()) -> str:
+    """The columns people read, those that say anything, and the notes below them."""
     lines = [f"# {board.protocol}", ""]
+    cells = [[column.cell(row) for column in columns or choose()] for row in board.rows]
+    table = pd.DataFrame(cells, columns=[column.heading for column in columns or choose()])
     if board.rows:
-        table = table.map(lambda cell: cell.replace("|", "\\|"))
+        table = table.loc[:, (table != "").any()].map(_unbroken)
         align = ["left" if name in LEFT_ALIGNED else "right" for name in table.columns]
         lines += [table.to_markdown(index=False, colalign=align, disable_numparse=True), ""]
-    lines += [f"- {note}" for note in board.notes]
+    lines += [f"- {_unbroken(note)}" for note in board.notes]
     return "\n".join(lines) + "\n"
 
 
-def _frame(board: Board) -> pd.DataFrame:
-    names = [field.name for field in dataclasses.fields(Row)]
-    return pd.DataFrame(
-        [dataclasses.asdict(row) for row in board.rows], columns=names, dtype=object
-    )
+def _unbroken(cell: str) -> str:
+    """Text that can neither break a Markdown table nor become markup in it."""
+    for mark, harmless in (("|", "\\|"), ("<", "&lt;"), ("\n", " "), ("\t", " ")):
+        cell = cell.replace(mark, harmless)
+    return inert(cell)
 
 
-def _inert(cell: Any) -> Any:
+def _no_formula(cell: Any) -> Any:
     """Text that a spreadsheet would take for a formula gets an apostrophe before it."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(tuple("=+-@\t\r")) else cell
+    if not isinstance(cell, str):
+        return cell
+    return f"'{inert(cell)}" if cell.startswith(tuple("=+-@\t\r")) else inert(cell)

@@ -1,31 +1,9 @@
-"""Numbers and rows as people read them."""
+"""Numbers as people read them, and text that cannot do anything but be read."""
 
-from fmbench.leaderboard.board import Row
+import unicodedata
 
+UNSAFE = ("Cc", "Cf", "Cs")
 UNITS = ("", "k", "M", "G", "T")
-
-
-def readable(row: Row) -> dict[str, str]:
-    """A row as people read it: column name to cell, absent values empty."""
-    return {
-        "model": row.model,
-        "plugin": f"{row.distribution} {row.version}",
-        "accuracy, %": accuracy(row),
-        "n": "" if row.test_images is None else f"{row.test_images:,}",
-        "log-loss": "" if row.log_loss is None else f"{row.log_loss:.3f}",
-        "parameters": short(row.parameters),
-        "FLOPs": short(row.forward_flops),
-        "train": duration(row.train_seconds),
-        "images/s": short(row.train_images_per_second),
-        "status": row.status,
-    }
-
-
-def accuracy(row: Row) -> str:
-    """Mean accuracy in per cent with its margin for new images."""
-    if row.accuracy is None or row.accuracy_image_margin is None:
-        return ""
-    return f"{100 * row.accuracy:.2f} ± {100 * row.accuracy_image_margin:.2f}"
 
 
 def short(number: float | None) -> str:
@@ -52,3 +30,27 @@ def duration(seconds: float | None) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+
+
+def inert(words: str) -> str:
+    """Words from anywhere without characters that move a cursor or change direction.
+
+    Control and format characters other than line ends and tabs are replaced by U+FFFD, and so are
+    lone surrogates, which JSON can hold and UTF-8 cannot.
+    """
+    return "".join(
+        "\N{REPLACEMENT CHARACTER}"
+        if unicodedata.category(character) in UNSAFE and character not in "\n\t"
+        else character
+        for character in words
+    )
+
+
+def percent(share: float | None) -> str:
+    """A share from 0 to 1 in per cent with two decimals, without a sign of its own."""
+    return "" if share is None else f"{100 * share:.2f}"
+
+
+def points(share: float) -> str:
+    """A difference of two shares, in percentage points."""
+    return f"{100 * share:.2f} percentage points"

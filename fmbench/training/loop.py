@@ -34,12 +34,16 @@ class InvalidOutputError(Exception):
 class Trained:
     """What training leaves beside the model.
 
-    seconds:       training alone, device synchronised.
+    seconds:       training alone, device synchronised; of all processes that worked on the run.
+    here:          the part of it that was spent in this process.
+    checkpointing: seconds spent on reading and writing checkpoints, not part of the others.
     resumed_after: the epoch of the checkpoint it went on from, 0 for none.
     """
 
     curve: tuple[float, ...]
     seconds: float
+    here: float
+    checkpointing: float
     images: int
     resumed_after: int = 0
 
@@ -73,10 +77,12 @@ def train(
     optimizer = make_optimizer(model, recipe)
     schedule = make_schedule(optimizer, protocol, recipe, steps * stage.epochs)
     model.train()
+    before = perf_counter()
     saved = checkpoints.restore(model, optimizer, schedule) if checkpoints else None
+    checkpointing = perf_counter() - before
     curve = [] if curve is None else curve
     curve += saved.curve if saved else ()
-    seconds = saved.seconds if saved else 0.0
+    seconds = earlier = saved.seconds if saved else 0.0
     for epoch in range(len(curve) + 1, stage.epochs + 1):
         devices.seed_everything(protocol.id, seed, f"epoch {epoch}")
         loss_sum = torch.zeros((), device=device)
@@ -110,9 +116,17 @@ def train(
         if not math.isfinite(curve[-1]):
             raise DivergedError(f"the training loss was {curve[-1]} after epoch {epoch}")
         if checkpoints and epoch < stage.epochs and checkpoints.due:
+            before = perf_counter()
             checkpoints.save(model, optimizer, schedule, curve=curve, seconds=seconds)
-    images_seen = stage.epochs * steps * batch_size
-    return Trained(tuple(curve), seconds, images_seen, len(saved.curve) if saved else 0)
+            checkpointing += perf_counter() - before
+    return Trained(
+        curve=tuple(curve),
+        seconds=seconds,
+        here=seconds - earlier,
+        checkpointing=checkpointing,
+        images=stage.epochs * steps * batch_size,
+        resumed_after=len(saved.curve) if saved else 0,
+    )
 
 
 @torch.inference_mode()

@@ -1,0 +1,87 @@
+"""The application that commands join, and the options they share."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fmbench.errors import UsageError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+ResultsOption = Annotated[Path, typer.Option(help="Folder that records are kept in.")]
+ProtocolOption = Annotated[
+    str, typer.Option(metavar="NAME|FILE", help="A protocol's name, or one's own .toml file.")
+]
+DataOption = Annotated[
+    Path | None, typer.Option(help="Folder of the four files; otherwise they are found.")
+]
+
+
+StoredOption = Annotated[
+    str | None, typer.Option("--protocol", metavar="NAME", help="Which, when there are several.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.callback(invoke_without_command=True)
+def fmbench(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Train and judge every installed model on Fashion-MNIST under one protocol.
+
+    \b
+    Examples:
+      fmbench run --all                 every listed model, then the leaderboard
+      fmbench run vgg11 'timm/*'        some models
+      fmbench leaderboard               the table again, without training
+      fmbench compare vgg11 vgg11-bn    what may be concluded about two models
+      fmbench models                    what is installed, and what is broken
+      fmbench show                      every run with its status
+
+    \b
+    Exit codes: 0 all ok, 1 some run failed, 2 usage, 3 internal error,
+    4 data or protocol check failed, 5 nothing selected, 130 interrupted.
+    """
+    if version:
+        from fmbench.environment import DISTRIBUTION
+        from fmbench.environment import version as version_of
+
+        typer.echo(f"fmbench {version_of(DISTRIBUTION)}")
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn a failure to write a file the user named into a `UsageError`."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(
+            f"cannot be written: {error.strerror or error}",
+            where=str(path),
+            hint="choose another file",
+        ) from error
+
+
+def print_json(value: object) -> None:
+    """Print data as indented JSON on stdout."""
+    import msgspec
+
+    sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n")
+
+
+def builtins_of(value: object) -> dict[str, Any]:
+    """A struct or dataclass as a dictionary."""
+    import msgspec
+
+    built: dict[str, Any] = msgspec.to_builtins(value)
+    return built

@@ -1,0 +1,248 @@
+"""The commands that read records: boards, comparisons, single runs."""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fmbench.cli.app import (
+    DataOption,
+    JsonOption,
+    ResultsOption,
+    StoredOption,
+    print_json,
+    writing,
+)
+from fmbench.errors import StaleError, UsageError
+
+if TYPE_CHECKING:
+    from fmbench.store import Store
+
+
+class BoardFormat(StrEnum):
+    """How a leaderboard is printed."""
+
+    TERMINAL = "terminal"
+    MARKDOWN = "md"
+    CSV = "csv"
+    JSON = "json"
+    HTML = "html"
+
+
+class RankTarget(StrEnum):
+    """What accuracy ranks are about."""
+
+    NEW_IMAGES = "new-images"
+    THIS_TEST_SET = "this-test-set"
+
+
+def leaderboard(
+    protocol: StoredOption = None,
+    results: ResultsOption = Path("results"),
+    format_: Annotated[
+        BoardFormat, typer.Option("--format", help="How to print it.")
+    ] = BoardFormat.TERMINAL,
+    output: Annotated[Path | None, typer.Option(help="Write to this file instead.")] = None,
+    columns: Annotated[
+        str, typer.Option(metavar="KEY,KEY...", help="Only these columns, in this order.")
+    ] = "",
+    sort: Annotated[
+        str, typer.Option(metavar="KEY", help="Sort by this column, the best first.")
+    ] = "",
+    reverse: Annotated[bool, typer.Option("--reverse", help="The worst first.")] = False,
+    filter_: Annotated[
+        list[str] | None,
+        typer.Option("--filter", metavar="PATTERN", help="Only models that fit; repeatable."),
+    ] = None,
+    target: Annotated[
+        RankTarget, typer.Option("--for", help="What ranks are about: expected accuracy on these.")
+    ] = RankTarget.NEW_IMAGES,
+    write: Annotated[
+        bool, typer.Option("--write", help="Write leaderboard.md, .csv and index.html anew.")
+    ] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Fail when one of the three is stale; exit code 4.")
+    ] = False,
+) -> None:
+    """Print the leaderboard of a protocol, computed from its records.
+
+    \b
+    Examples:
+      fmbench leaderboard
+      fmbench leaderboard --sort train --columns rank,model,accuracy,train
+      fmbench leaderboard --filter 'timm/*' --for this-test-set
+      fmbench leaderboard --format html --output board.html
+      fmbench leaderboard --results results/published --check
+    """
+    from fmbench import files
+    from fmbench.console import stream, tables
+    from fmbench.leaderboard import columns as column
+    from fmbench.leaderboard import formats
+    from fmbench.leaderboard.board import read_board
+    from fmbench.leaderboard.evidence import Evidence
+    from fmbench.leaderboard.published import images_at_hand, write_board
+
+    if check or write:
+        for store in stores_of(results, protocol):
+            if check:
+                check_board(store)
+            else:
+                for path in write_board(Evidence(store)):
+                    stream.say(f"wrote {path}")
+        return
+    evidence = Evidence(store_of(results, protocol))
+    chosen = column.choose(columns)
+    board = column.arrange(
+        read_board(evidence, target.value),
+        sort=sort,
+        reverse=reverse,
+        patterns=filter_ or (),
+    )
+    if format_ is BoardFormat.TERMINAL:
+        if output is not None:
+            raise UsageError(
+                "a terminal table is for a terminal", hint="add --format md, csv, json or html"
+            )
+        tables.print_board(board, chosen, fixed=bool(columns))
+        return
+    if format_ is BoardFormat.HTML:
+        from fmbench.leaderboard import page
+
+        text = page.render(board, evidence, images_at_hand(evidence.protocol))
+    else:
+        render = {"md": formats.to_markdown, "csv": formats.to_csv, "json": formats.to_json}
+        text = render[format_.value](board, chosen if columns else ())
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        files.write(output, text.encode())
+
+
+def compare(
+    first: Annotated[str, typer.Argument(metavar="A", help="A model, or DISTRIBUTION:MODEL.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
+    protocol: StoredOption = None,
+    results: ResultsOption = Path("results"),
+    picture: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.png", help="Draw the images on which they disagree most."),
+    ] = None,
+    data_dir: DataOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Compare two models of a leaderboard, image by image, and say what may be concluded.
+
+    \b
+    Examples:
+      fmbench compare vgg11-bn vgg11
+      fmbench compare softmax timm/resnet18 --picture disagreements.png
+      fmbench compare vgg11 vgg11-bn --results results/published --protocol quick-v1 --json
+    """
+    from fmbench import data as sets
+    from fmbench.console import stream, tables
+    from fmbench.leaderboard.comparison import compare_entries, find_entry
+    from fmbench.leaderboard.evidence import Evidence
+
+    evidence = Evidence(store_of(results, protocol))
+    found = compare_entries(evidence, find_entry(evidence, first), find_entry(evidence, second))
+    if picture and not (rows := found.picture_rows()):
+        stream.say(f"there is no image to draw in {picture}: they disagree on none")
+    elif picture:
+        dataset = sets.load(sets.find(data_dir, say=stream.say), evidence.protocol.data.sha256)
+        with writing(picture):
+            sets.test_picture(dataset, rows, picture)
+        stream.say(f"wrote {picture}")
+    if json:
+        print_json(found)
+    else:
+        tables.print_comparison(found)
+
+
+def show(
+    run: Annotated[
+        str | None, typer.Argument(metavar="[RUN]", help="The id of a record, or its beginning.")
+    ] = None,
+    protocol: StoredOption = None,
+    results: ResultsOption = Path("results"),
+    json: JsonOption = False,
+) -> None:
+    """List every run with its status, or show one with its curve, environment and log.
+
+    \b
+    Examples:
+      fmbench show
+      fmbench show 3f9a1c02
+      fmbench show --results results/published --protocol quick-v1
+    """
+    from fmbench.console import tables
+
+    store = store_of(results, protocol)
+    contents = store.read()
+    if run is None:
+        if json:
+            print_json(contents.records)
+        else:
+            tables.print_records(contents)
+        return
+    found = [record for record in contents.records if record.id.startswith(run)]
+    if len(found) != 1:
+        raise UsageError(
+            f"{len(found)} records have an id that begins with {run!r}",
+            hint="`fmbench show` lists them all",
+        )
+    if json:
+        print_json(found[0])
+    else:
+        tables.print_record(found[0], store.log(found[0]))
+
+
+def store_of(results: Path, protocol: str | None) -> "Store":
+    """The store a reading command means; raises `UsageError` when that is not clear."""
+    found = stores_of(results, protocol)
+    if len(found) > 1:
+        raise UsageError(
+            f"holds records of {len(found)} protocols",
+            where=str(results),
+            hint=f"choose one: --protocol {' or '.join(store.folder.name for store in found)}",
+        )
+    return found[0]
+
+
+def stores_of(results: Path, protocol: str | None) -> "list[Store]":
+    """The stores in a results folder, or the one of a protocol; raises `UsageError` for none."""
+    from fmbench.store import Store, protocols_in
+
+    held = protocols_in(results)
+    if not held:
+        named = f" --protocol {protocol}" if protocol else ""
+        raise UsageError(
+            f"holds no records{f' of {protocol}' if protocol else ''}",
+            where=str(results),
+            hint=f"fmbench run --all{named}",
+        )
+    if protocol is not None and protocol not in held:
+        raise UsageError(
+            f"holds no records of {protocol}",
+            where=str(results),
+            hint=f"it has {', '.join(held)}",
+        )
+    return [Store(results, name) for name in ([protocol] if protocol else held)]
+
+
+def check_board(store: "Store") -> None:
+    """Say that the files beside the records are what the records say; raises `StaleError`."""
+    from fmbench.console import stream
+    from fmbench.leaderboard.evidence import Evidence
+    from fmbench.leaderboard.published import stale
+
+    found = stale(Evidence(store))
+    if found:
+        raise StaleError(
+            f"is not what the records say: {', '.join(path.name for path in found)}",
+            where=str(store.folder),
+            hint=f"fmbench leaderboard --results {store.folder.parent} "
+            f"--protocol {store.folder.name} --write",
+        )
+    stream.say(f"{store.folder}: leaderboard.md, leaderboard.csv and index.html are fresh")

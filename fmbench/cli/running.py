@@ -1,0 +1,118 @@
+"""The command that makes runs."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fmbench.cli.app import DataOption, ProtocolOption, ResultsOption
+from fmbench.errors import ExitCode, NothingSelectedError
+
+if TYPE_CHECKING:
+    from fmbench.protocol import Protocol
+    from fmbench.store import Store
+
+
+def run(
+    models: Annotated[
+        list[str] | None, typer.Argument(metavar="[MODEL...]", help="Names or patterns.")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every listed model.")] = False,
+    protocol: ProtocolOption = "auto",
+    seeds: Annotated[
+        int | None, typer.Option(metavar="K", help="Only the first K of the protocol's seeds.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:INDEX.")] = "auto",
+    results: ResultsOption = Path("results"),
+    data_dir: DataOption = None,
+    timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", min=1, help="The longest a run may take.")
+    ] = 86_400.0,
+    threads: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="CPU threads; all cores by default.")
+    ] = None,
+    checkpoint_every: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0, help="The least time between checkpoints.")
+    ] = 60.0,
+    retry_failed: Annotated[bool, typer.Option(help="Make failed runs again.")] = False,
+    dry_run: Annotated[bool, typer.Option(help="Say what would be run and how long.")] = False,
+    show_timings: Annotated[
+        bool, typer.Option("--timings", help="Say at the end where the time went.")
+    ] = False,
+) -> None:
+    """Train and judge models; what is already recorded is not repeated.
+
+    \b
+    Examples:
+      fmbench run --all
+      fmbench run softmax 'timm/*' --protocol lite-v1
+      fmbench run timm/resnet34 --dry-run
+      fmbench run fmbench-vgg:vgg11 --protocol my-protocol.toml --results /tmp/mine
+    """
+    from fmbench import data, environment
+    from fmbench.console import live, stream, tables
+    from fmbench.execution.session import plan_session
+    from fmbench.execution.timings import Part, Timings
+    from fmbench.leaderboard.words import duration
+
+    if not models and not every:
+        raise NothingSelectedError("no model is named", hint="fmbench run --all, or name some")
+    timings = Timings()
+    with timings.during(Part.DISCOVERY):
+        session = plan_session(
+            [*(["*"] if every else []), *(models or [])],
+            protocol_name=protocol,
+            device=device,
+            seeds=seeds,
+            threads=threads,
+            results=results,
+            retry_failed=retry_failed,
+        )
+    for problem in session.problems:
+        tables.print_problem(problem)
+    estimate = session.estimate()
+    tables.print_session(session, duration(estimate.remaining()))
+    if dry_run:
+        tables.print_plan(session)
+        return
+    if session.count:
+        if environment.busy_share() > environment.BUSY:
+            stream.say("other programs keep this machine busy: training can take many times longer")
+        with timings.during(Part.DATA):
+            dataset = data.load(
+                data.find(data_dir, say=stream.say), session.setting.protocol.data.sha256
+            )
+            for sentence in session.prepare(dataset):
+                stream.say(sentence)
+        try:
+            with live.LiveProgress(session.count, estimate) as progress:
+                session.run(
+                    dataset,
+                    [estimate, progress],
+                    timeout=timeout,
+                    checkpoint_seconds=checkpoint_every,
+                    timings=timings,
+                )
+        except KeyboardInterrupt:
+            stream.say("stopped; the same command goes on with what is missing")
+            raise typer.Exit(ExitCode.INTERRUPTED) from None
+    with timings.during(Part.TABLES):
+        print_and_write_board(session.store, session.setting.protocol)
+    if show_timings:
+        tables.print_timings(timings)
+    if not session.all_ok():
+        raise typer.Exit(ExitCode.RUN_FAILED)
+
+
+def print_and_write_board(store: "Store", protocol: "Protocol") -> None:
+    """Print the leaderboard and write it beside the records, as a run's last act."""
+    from fmbench.console import stream, tables
+    from fmbench.leaderboard import columns
+    from fmbench.leaderboard.board import read_board
+    from fmbench.leaderboard.evidence import Evidence
+    from fmbench.leaderboard.published import write_board
+
+    evidence = Evidence(store, protocol)
+    tables.print_board(read_board(evidence), columns.choose())
+    paths = write_board(evidence)
+    stream.say(f"the page: {paths[-1]}")

@@ -1,0 +1,82 @@
+"""The commands that say what there is: models, protocols, data."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fmbench.cli.app import DataOption, JsonOption, builtins_of, print_json, writing
+
+
+def models(json: JsonOption = False) -> None:
+    """List installed models, families, and what is wrong with broken plugins.
+
+    \b
+    Examples:
+      fmbench models
+      fmbench models --json
+    """
+    from fmbench import discovery
+    from fmbench.console import stream, tables
+
+    catalogue = discovery.catalogue()
+    if json:
+        print_json(catalogue)
+        return
+    tables.print_catalogue(catalogue)
+    if not catalogue.models:
+        stream.say("no plugin offers a model\n\nhint: pip install plugins/fmbench-softmax")
+
+
+def protocols(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME|FILE]")] = None,
+    json: JsonOption = False,
+) -> None:
+    """List the built-in protocols, or print what one fixes and leaves free.
+
+    \b
+    Examples:
+      fmbench protocols
+      fmbench protocols quick-v1
+      fmbench protocols my-protocol.toml --json
+    """
+    from fmbench import protocol
+    from fmbench.console import tables
+
+    found = [protocol.load(one) for one in ([name] if name else protocol.names())]
+    if json:
+        print_json(found[0] if name else found)
+    elif name:
+        tables.print_protocol(found[0], protocol.heading(protocol.source(name)))
+    else:
+        tables.print_protocols(found)
+
+
+def data(
+    data_dir: DataOption = None,
+    picture: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", help="Draw samples of every class.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Find or fetch Fashion-MNIST, verify its bytes, and say what is in it.
+
+    \b
+    Examples:
+      fmbench data
+      fmbench data --picture classes.png
+      fmbench data --data-dir /mnt/fashion-mnist
+    """
+    from fmbench import data as sets
+    from fmbench.console import stream, tables
+
+    folder = sets.find(data_dir, say=stream.say)
+    dataset = sets.load(folder)
+    if json:
+        print_json({"folder": str(folder), **builtins_of(sets.summary(dataset))})
+    else:
+        tables.print_data(folder, sets.summary(dataset))
+    if picture:
+        with writing(picture):
+            sets.class_picture(dataset, picture)
+        stream.say(f"wrote {picture}")

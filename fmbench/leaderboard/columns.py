@@ -1,0 +1,151 @@
+"""The columns of a leaderboard: what each is called, what it shows, and how it sorts."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+
+from fmbench.errors import NothingSelectedError, UsageError
+from fmbench.leaderboard.board import Board, Row
+from fmbench.leaderboard.words import duration, percent, short
+
+Cell = Callable[[Row], str]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column people read. `fields` of a row stand behind it, the first is what it sorts by.
+
+    key:  what options call it; heading: what tables call it.
+    best: whether high or low values come first when rows are sorted by it.
+    wide: whether only files have it, not a terminal unless asked.
+    """
+
+    key: str
+    heading: str
+    fields: tuple[str, ...]
+    cell: Cell
+    best: str = "low"
+    wide: bool = False
+
+    def value(self, row: Row) -> float | str | None:
+        """What a row is sorted by."""
+        found: float | str | None = getattr(row, self.fields[0])
+        return found
+
+
+def _rank(row: Row) -> str:
+    if row.rank_best is None:
+        return ""
+    return f"{row.rank_best}" + (f"-{row.rank_worst}" if row.rank_worst != row.rank_best else "")
+
+
+def _accuracy(row: Row) -> str:
+    if row.accuracy is None or row.accuracy_image_low is None or row.accuracy_image_high is None:
+        return ""
+    margin = (row.accuracy_image_high - row.accuracy_image_low) / 2
+    return f"{percent(row.accuracy)} ± {percent(margin)}"
+
+
+def _over_seeds(row: Row) -> str:
+    if row.accuracy_seed_low is None:
+        return ""
+    return f"{percent(row.accuracy_seed_low)} to {percent(row.accuracy_seed_high)}"
+
+
+def _tested(row: Row) -> str:
+    return "" if row.test_images is None else f"{row.seeds} × {row.test_images:,}"
+
+
+def _fixed(field: str, digits: int) -> Cell:
+    def cell(row: Row) -> str:
+        value = getattr(row, field)
+        return "" if value is None else f"{value:.{digits}f}"
+
+    return cell
+
+
+COLUMNS = (
+    Column("rank", "rank", ("rank_best", "rank_worst"), _rank),
+    Column("model", "model", ("model",), lambda row: row.model),
+    Column(
+        "plugin", "plugin", ("distribution", "version"),
+        lambda row: f"{row.distribution} {row.version}",
+    ),
+    Column(
+        "accuracy", "accuracy, %", ("accuracy", "accuracy_image_low", "accuracy_image_high"),
+        _accuracy, best="high",
+    ),
+    Column(
+        "seeds", "over seeds, %", ("accuracy_seed_low", "accuracy_seed_high"),
+        _over_seeds, best="high",
+    ),
+    Column("n", "n", ("seeds", "seeds_expected", "test_images"), _tested, best="high"),
+    Column("loss", "log-loss", ("log_loss",), _fixed("log_loss", 3)),
+    Column(
+        "calibration", "calibration error", ("calibration_error",), _fixed("calibration_error", 3)
+    ),
+    Column("parameters", "parameters", ("parameters",), lambda row: short(row.parameters)),
+    Column("flops", "FLOPs", ("forward_flops",), lambda row: short(row.forward_flops)),
+    Column("train", "train", ("train_seconds",), lambda row: duration(row.train_seconds)),
+    Column("device", "device", ("device",), lambda row: row.device),
+    Column(
+        "speed", "images/s", ("train_images_per_second",),
+        lambda row: short(row.train_images_per_second), best="high",
+    ),
+    Column(
+        "inference", "inference images/s", ("inference_images_per_second",),
+        lambda row: short(row.inference_images_per_second), best="high", wide=True,
+    ),
+    Column(
+        "memory", "peak memory", ("peak_memory",),
+        lambda row: f"{short(row.peak_memory)}B" if row.peak_memory else "", wide=True,
+    ),
+    Column("recipe", "recipe", ("recipe",), lambda row: row.recipe, wide=True),
+    Column("status", "status", ("status",), lambda row: row.status),
+)  # fmt: skip
+KEYS = tuple(column.key for column in COLUMNS)
+
+
+def choose(keys: str = "") -> tuple[Column, ...]:
+    """The columns of a comma-separated list of keys, in that order; without one the usual ones.
+
+    Raises `UsageError` naming a key that no column has.
+    """
+    if not keys:
+        return tuple(column for column in COLUMNS if not column.wide)
+    return tuple(_column(key.strip()) for key in keys.split(","))
+
+
+def arrange(
+    board: Board, *, sort: str = "", reverse: bool = False, patterns: Sequence[str] = ()
+) -> Board:
+    """The board with its rows sorted by a column and only those whose model fits a pattern.
+
+    Ranks and notes stay those of the whole board. Absent values come last. Raises `UsageError` for
+    an unknown column and `NothingSelectedError` when no row fits.
+    """
+    rows = list(board.rows)
+    if patterns:
+        rows = [row for row in rows if any(fnmatchcase(row.model, one) for one in patterns)]
+        if not rows:
+            raise NothingSelectedError(
+                f"no row's model fits {' or '.join(patterns)}", hint="fmbench leaderboard"
+            )
+    if sort:
+        column = _column(sort)
+        absent = [row for row in rows if column.value(row) in (None, "")]
+        present = [row for row in rows if column.value(row) not in (None, "")]
+        present.sort(key=column.value, reverse=reverse != (column.best == "high"))  # type: ignore[arg-type]
+        rows = present + absent
+    elif reverse:
+        rows.reverse()
+    left = len(board.rows) - len(rows)
+    said = (f"{left} of {len(board.rows)} rows are filtered out; ranks are among all.",)
+    return replace(board, rows=tuple(rows), notes=board.notes + (said if left else ()))
+
+
+def _column(key: str) -> Column:
+    for column in COLUMNS:
+        if column.key == key:
+            return column
+    raise UsageError(f"no column is called {key!r}", hint=f"columns: {', '.join(KEYS)}")

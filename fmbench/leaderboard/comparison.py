@@ -1,0 +1,246 @@
+"""Two models of a leaderboard compared image by image, and what may be concluded."""
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fmbench.contract import CLASSES
+from fmbench.data import LABELS, PictureRow
+from fmbench.errors import UsageError
+from fmbench.leaderboard import statistics
+from fmbench.leaderboard.evidence import Entry, Evidence
+from fmbench.leaderboard.statistics import SMALLEST_GAP, Sample
+from fmbench.leaderboard.words import points
+
+# Ten intervals that hold together: Bonferroni's 99.5 % quantile over the 95 % one of a single pair.
+TOGETHER = 2.807033768343811 / statistics.NORMAL_95
+PICTURE_ROWS, PICTURE_COLUMNS = 5, 12
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two models; accuracy is its mean over `seeds` good runs, 0 to 1."""
+
+    model: str
+    distribution: str
+    version: str
+    seeds: int
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class ClassGap:
+    """One class: both accuracies on its images, their gap, and its interval, shares from 0 to 1.
+
+    The ten intervals hold together with 95 % confidence (Bonferroni).
+    """
+
+    name: str
+    images: int
+    first: float
+    second: float
+    gap: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """A test image that one model usually has right and the other wrong; classes are numbers.
+
+    lead: share of runs of the first model that are right, less that of the second.
+    """
+
+    image: int
+    label: int
+    first: int
+    second: int
+    lead: float
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The paired difference of two models; `gap` is the first less the second, 0 to 1.
+
+    low, high: its 95 % interval for expected accuracy on new images.
+    mcnemar_p: of single runs, the exact p of McNemar's test; None for more runs.
+    """
+
+    protocol: str
+    digest: str
+    first: Side
+    second: Side
+    images: int
+    gap: float
+    low: float
+    high: float
+    mcnemar_p: float | None
+    classes: tuple[ClassGap, ...]
+    disagreements: tuple[Disagreement, ...]
+    conclusion: str
+
+    def picture_rows(self) -> list[PictureRow]:
+        """Rows of the images they disagree on most: who is right, and what the other takes it for.
+
+        For either model the mistakes that are made most often come first.
+        """
+        rows = []
+        for side, favour in ((self.first, 1), (self.second, -1)):
+            mistakes: dict[tuple[int, int], list[int]] = {}
+            for one in self.disagreements:
+                if one.lead * favour > 0:
+                    taken_for = one.second if favour > 0 else one.first
+                    mistakes.setdefault((one.label, taken_for), []).append(one.image)
+            often = sorted(mistakes.items(), key=lambda found: (-len(found[1]), found[0]))
+            rows += [
+                PictureRow(
+                    f"{side.model} right: {LABELS[label]}, not {LABELS[taken_for]}",
+                    tuple(images[:PICTURE_COLUMNS]),
+                )
+                for (label, taken_for), images in often[:PICTURE_ROWS]
+            ]
+        return rows
+
+
+def find_entry(evidence: Evidence, name: str) -> Entry:
+    """The entry of MODEL or DISTRIBUTION:MODEL; raises `UsageError` unless exactly one has runs."""
+    distribution, _, model = name.rpartition(":")
+    found = [
+        entry
+        for entry in evidence.entries
+        if entry.model == model and distribution in ("", entry.plugin.distribution)
+    ]
+    if not found:
+        known = [entry.model for entry in evidence.entries]
+        near = get_close_matches(model, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known) or 'none'}"
+        raise UsageError("no such model on this leaderboard", where=name, hint=hint)
+    if len(found) > 1:
+        names = " or ".join(f"{entry.plugin.distribution}:{model}" for entry in found)
+        raise UsageError("two distributions offer that model", where=name, hint=f"say {names}")
+    if not found[0].ok:
+        raise UsageError("it has no good run to compare", where=name, hint="`fmbench show`")
+    return found[0]
+
+
+def compare_entries(evidence: Evidence, first: Entry, second: Entry) -> Compared:
+    """Compare two entries on the test images both were judged on.
+
+    Raises `StoreError` when predictions or labels are missing or contradict the records, and
+    `UsageError` when both are the same.
+    """
+    if first is second:
+        raise UsageError("it is compared with itself", where=first.model, hint="name another model")
+    labels = evidence.labels
+    predictions = evidence.predictions(first), evidence.predictions(second)
+    hits = predictions[0] == labels, predictions[1] == labels
+    gap, low, high = _interval(*hits, widen=1.0)
+    single = len(hits[0]) == len(hits[1]) == 1
+    sides = _side(first), _side(second)
+    return Compared(
+        protocol=evidence.protocol.id,
+        digest=evidence.protocol.digest,
+        first=sides[0],
+        second=sides[1],
+        images=len(labels),
+        gap=gap,
+        low=low,
+        high=high,
+        mcnemar_p=statistics.mcnemar(
+            int((hits[0] & ~hits[1]).sum()), int((hits[1] & ~hits[0]).sum())
+        )
+        if single
+        else None,
+        classes=tuple(
+            _class_gap(label, hits[0][:, labels == label], hits[1][:, labels == label])
+            for label in range(CLASSES)
+            if (labels == label).sum() > 1
+        ),
+        disagreements=_disagreements(labels, predictions, hits),
+        conclusion=_conclusion(*sides, gap, low, high),
+    )
+
+
+def _interval(
+    first: NDArray[np.bool_], second: NDArray[np.bool_], *, widen: float
+) -> tuple[float, float, float]:
+    found = statistics.compare([Sample.of(first), Sample.of(second)])
+    gap, half = float(found.gaps[0, 1]), widen * float(found.half_widths[0, 1])
+    return gap, gap - half, gap + half
+
+
+def _side(entry: Entry) -> Side:
+    return Side(
+        model=entry.model,
+        distribution=entry.plugin.distribution,
+        version=entry.plugin.version,
+        seeds=len(entry.ok),
+        accuracy=sum(entry.accuracies) / len(entry.accuracies),
+    )
+
+
+def _class_gap(label: int, first: NDArray[np.bool_], second: NDArray[np.bool_]) -> ClassGap:
+    gap, low, high = _interval(first, second, widen=TOGETHER)
+    return ClassGap(
+        name=LABELS[label],
+        images=first.shape[1],
+        first=float(first.mean()),
+        second=float(second.mean()),
+        gap=gap,
+        low=low,
+        high=high,
+    )
+
+
+def _disagreements(
+    labels: NDArray[np.uint8],
+    predictions: tuple[NDArray[np.uint8], NDArray[np.uint8]],
+    hits: tuple[NDArray[np.bool_], NDArray[np.bool_]],
+) -> tuple[Disagreement, ...]:
+    """Images whose usual class is right for one model only, the clearest first."""
+    lead = hits[0].mean(axis=0) - hits[1].mean(axis=0)
+    usual = [_usual_class(each) for each in predictions]
+    differ = (usual[0] == labels) != (usual[1] == labels)
+    order = sorted(
+        np.flatnonzero(differ & (lead != 0)), key=lambda image: (-abs(lead[image]), image)
+    )
+    return tuple(
+        Disagreement(
+            image=int(image),
+            label=int(labels[image]),
+            first=int(usual[0][image]),
+            second=int(usual[1][image]),
+            lead=float(lead[image]),
+        )
+        for image in order
+    )
+
+
+def _usual_class(predictions: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """The class most runs (S, n) predict for each image; of equals the lowest."""
+    votes = np.array([(predictions == label).sum(axis=0) for label in range(CLASSES)])
+    return np.asarray(votes.argmax(axis=0))
+
+
+def _conclusion(first: Side, second: Side, gap: float, low: float, high: float) -> str:
+    better, worse = (first, second) if gap >= 0 else (second, first)
+    near, far = (low, high) if gap >= 0 else (-high, -low)
+    said = f"{points(abs(gap))}, 95 % interval {100 * near:+.2f} to {100 * far:+.2f}"
+    if min(first.seeds, second.seeds) == 1:
+        which = "With one run of a model nothing is known of its other seeds; as to new images, "
+    else:
+        which = "On new images, "
+    if near > 0 and abs(gap) >= SMALLEST_GAP:
+        return f"{which}{better.model} is more accurate than {worse.model}: by {said}."
+    if near > 0:
+        return (
+            f"{which}{better.model} and {worse.model} differ by less than "
+            f"{points(SMALLEST_GAP)}: {said}. Call it a tie."
+        )
+    return (
+        f"{which}these runs cannot tell {first.model} and {second.model} apart: the difference is "
+        f"{points(abs(gap))} in favour of {better.model}, 95 % interval {100 * near:+.2f} to "
+        f"{100 * far:+.2f}."
+    )

@@ -1,0 +1,163 @@
+"""The evidence a leaderboard rests on: which records stand for each model, and what they say."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fmbench import records
+from fmbench.errors import StoreError
+from fmbench.leaderboard.statistics import Sample
+from fmbench.protocol import Protocol
+from fmbench.records import Plugin, Record, Run
+from fmbench.store import Contents, Store
+
+Key = TypeVar("Key")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The records of one model of one distribution that count together.
+
+    finals: one for each seed that was run, in the order of seeds, failures included.
+    tunes:  the runs that tried recipes on validation images, the newest of each recipe.
+    """
+
+    model: str
+    plugin: Plugin
+    finals: tuple[Record, ...]
+    tunes: tuple[Record, ...]
+
+    @property
+    def ok(self) -> tuple[Record, ...]:
+        """The final records that have a score."""
+        return tuple(record for record in self.finals if record.result.status == "ok")
+
+    @property
+    def accuracies(self) -> tuple[float, ...]:
+        """The test accuracy of each good seed, 0 to 1."""
+        found = (record.result.accuracy for record in self.ok)
+        return tuple(accuracy for accuracy in found if accuracy is not None)
+
+
+class Evidence:
+    """What a store holds for one protocol: entries, test labels and predictions.
+
+    Labels and predictions are read when first asked for; they raise `StoreError` when they are
+    missing or contradict the records.
+    """
+
+    def __init__(self, store: Store, protocol: Protocol | None = None) -> None:
+        """Read a store; without a protocol that of its newest record counts."""
+        self.contents: Contents = store.read()
+        self.protocol = protocol or store.protocol_of(self.contents.records)
+        self.entries = choose_entries(self.protocol, self.contents.records)
+        self.folder = store.folder
+        self._store = store
+
+    def entry(self, model: str, distribution: str) -> Entry:
+        """The entry of a row; raises `KeyError` when there is none."""
+        return {(one.model, one.plugin.distribution): one for one in self.entries}[
+            model, distribution
+        ]
+
+    @cached_property
+    def labels(self) -> NDArray[np.uint8]:
+        """The test labels, uint8 (n,)."""
+        return self._store.labels(self.protocol)
+
+    def predictions(self, entry: Entry) -> NDArray[np.uint8]:
+        """The predicted classes of an entry's good seeds, uint8 (S, n)."""
+        return np.stack([self._predictions(record) for record in entry.ok])
+
+    def sample(self, entry: Entry) -> Sample:
+        """What an entry's good seeds had right."""
+        return Sample.of(self.predictions(entry) == self.labels)
+
+    def _predictions(self, record: Record) -> NDArray[np.uint8]:
+        found = self._store.predictions(record)
+        if len(found) != len(self.labels) or (found == self.labels).sum() != record.result.correct:
+            raise StoreError(
+                "its predictions contradict its record", where=str(self._store.path(record, ".npy"))
+            )
+        return found
+
+
+def choose_entries(protocol: Protocol, found: Sequence[Record]) -> tuple[Entry, ...]:
+    """The entry of each model under a protocol, by model and distribution.
+
+    Records of one model count together only when plugin, dependencies, torch, training semantics,
+    kind of device and recipe agree; of several such sets the newest with a good final counts. Of
+    one seed the newest ok record counts. The order of records changes nothing.
+    """
+    by_model: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    for record in found:
+        if record.run.protocol_digest == protocol.digest:
+            by_model[record.run.model, record.run.plugin.distribution].append(record)
+    return tuple(
+        _entry(protocol, _newest_set(sorted(of_model, key=_age)))
+        for _, of_model in sorted(by_model.items())
+    )
+
+
+def digest_of(found: Sequence[Record]) -> str:
+    """SHA-256 of these records' contents, whatever their order."""
+    each = sorted(hashlib.sha256(records.encode(record)).digest() for record in found)
+    return hashlib.sha256(b"".join(each)).hexdigest()
+
+
+def _age(record: Record) -> tuple[str, str]:
+    return record.created, record.id
+
+
+def _newest_set(found: list[Record]) -> list[Record]:
+    """The tune and final records made with what the newest good final was made with.
+
+    Without a good final the newest record decides, one that was only interrupted last of all.
+    """
+    newest = max(found, key=lambda record: (_standing(record), _age(record))).run
+    return [
+        record
+        for record in found
+        if _made_with(record.run) == _made_with(newest)
+        and (record.run.recipe == newest.recipe or "tune" in (record.run.stage, newest.stage))
+    ]
+
+
+def _made_with(run: Run) -> tuple[object, ...]:
+    return run.plugin, run.torch, run.semantics, run.device_kind
+
+
+def _standing(record: Record) -> int:
+    if record.result.status == "ok" and record.run.stage == "final":
+        return 2
+    return int(record.done)
+
+
+def _entry(protocol: Protocol, of_one_set: list[Record]) -> Entry:
+    """The newest record of each seed and of each recipe tried; a good one is never hidden."""
+    finals: dict[int, Record] = {}
+    tunes: dict[str, Record] = {}
+    for record in of_one_set:
+        if record.run.stage == "tune":
+            _take(tunes, record.run.recipe, record)
+        elif record.run.seed in protocol.seeds:
+            _take(finals, record.run.seed, record)
+    run = of_one_set[-1].run
+    return Entry(
+        model=run.model,
+        plugin=run.plugin,
+        finals=tuple(record for _, record in sorted(finals.items())),
+        tunes=tuple(tunes[one.name] for one in protocol.recipes if one.name in tunes),
+    )
+
+
+def _take(kept: dict[Key, Record], key: Key, record: Record) -> None:
+    before = kept.get(key)
+    if before is None or record.result.status == "ok" or before.result.status != "ok":
+        kept[key] = record

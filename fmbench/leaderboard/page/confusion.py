@@ -1,0 +1,125 @@
+"""Confusion: what each model takes for what, and the pairs of classes that all confuse most."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fmbench.contract import CLASSES
+from fmbench.errors import StoreError
+from fmbench.leaderboard.evidence import Evidence
+from fmbench.leaderboard.page.subjects import Subject
+
+PAIRS, IMAGES = 8, 6
+
+Votes = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class ModelVotes:
+    """What one model's runs said of each test image.
+
+    votes: int64 (n, 10), how many of its `runs` runs named each class.
+    """
+
+    name: str
+    votes: Votes
+    runs: int
+
+    def matrix(self, labels: NDArray[np.uint8]) -> Votes:
+        """How often each true class (row) was named each class (column), int64 (10, 10)."""
+        matrix = np.zeros((CLASSES, CLASSES), dtype=np.int64)
+        np.add.at(matrix, labels, self.votes)
+        return matrix
+
+
+@dataclass(frozen=True)
+class Unread:
+    """Models whose predictions cannot be read, and why."""
+
+    names: tuple[str, ...]
+    why: str
+
+
+@dataclass(frozen=True)
+class ConfusedImage:
+    """A test image by its number, and how many models took it for the wrong class.
+
+    A model did when more than half of its runs did.
+    """
+
+    number: int
+    models: int
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A true class taken for another: the share of its images, 0 to 1, as the mean over models."""
+
+    true: int
+    predicted: int
+    share: float
+    images: tuple[ConfusedImage, ...]
+
+
+def read_votes(
+    evidence: Evidence, subjects: Sequence[Subject]
+) -> tuple[tuple[ModelVotes, ...], tuple[Unread, ...]]:
+    """The votes of each subject with a good run, in their order, and those that cannot be read."""
+    read: list[ModelVotes] = []
+    unread: dict[str, list[str]] = defaultdict(list)
+    for subject in subjects:
+        if not subject.entry.ok:
+            continue
+        try:
+            predictions = evidence.predictions(subject.entry)
+            if max(predictions.max(), evidence.labels.max()) >= CLASSES:
+                raise StoreError("its predictions or labels hold a class that there is not")
+        except StoreError as error:
+            place = f" ({error.where})" if error.where else ""
+            unread[f"{error.what}{place}"].append(subject.name)
+        else:
+            read.append(ModelVotes(subject.name, _votes(predictions), len(predictions)))
+    return tuple(read), tuple(Unread(tuple(names), why) for why, names in unread.items())
+
+
+def confused_pairs(read: Sequence[ModelVotes], labels: NDArray[np.uint8]) -> tuple[Pair, ...]:
+    """The most confused pairs over all models, which count alike however many runs they have.
+
+    Each with the images that most models confuse so; of equal ones those that more runs confuse,
+    then the first.
+    """
+    if not read:
+        return ()
+    sizes = np.maximum(np.bincount(labels, minlength=CLASSES), 1)
+    shares = np.zeros((CLASSES, CLASSES))
+    weights = np.zeros((len(labels), CLASSES))
+    models = np.zeros((len(labels), CLASSES), dtype=np.int64)
+    for one in read:
+        shares += one.matrix(labels) / one.runs / sizes[:, None] / len(read)
+        weights += one.votes / one.runs
+        models += 2 * one.votes > one.runs
+    wrong = [(true, said) for true in range(CLASSES) for said in range(CLASSES) if true != said]
+    most = sorted(wrong, key=lambda pair: (-round(float(shares[pair]), 12), pair))[:PAIRS]
+    return tuple(
+        Pair(true, said, float(shares[true, said]), _images(labels == true, said, models, weights))
+        for true, said in most
+        if shares[true, said] > 0
+    )
+
+
+def _images(
+    of_class: NDArray[np.bool_], said: int, models: Votes, weights: NDArray[np.float64]
+) -> tuple[ConfusedImage, ...]:
+    candidates = np.flatnonzero(of_class & (models[:, said] > 0))
+    best = sorted(
+        candidates.tolist(),
+        key=lambda image: (-int(models[image, said]), -round(float(weights[image, said]), 9)),
+    )
+    return tuple(ConfusedImage(image, int(models[image, said])) for image in best[:IMAGES])
+
+
+def _votes(predictions: NDArray[np.uint8]) -> Votes:
+    return np.stack([(predictions == label).sum(axis=0) for label in range(CLASSES)], axis=1)

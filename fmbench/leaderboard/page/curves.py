@@ -1,0 +1,115 @@
+"""Learning curves: the mean training loss of each epoch, a small plot for each model."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import log10
+
+from fmbench.leaderboard.page.scales import Scale
+from fmbench.leaderboard.page.subjects import Subject
+from fmbench.leaderboard.page.text import count
+from fmbench.records import Record
+
+WIDTH, HEIGHT = 240, 110
+LEFT, RIGHT, TOP, BOTTOM = 6, 234, 8, 102
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One run's curve: the path, and whether the run has a score."""
+
+    path: str
+    ok: bool
+
+
+@dataclass(frozen=True)
+class CurvePlot:
+    """A model's curves, all plots of a page on one scale; `first` and `last` are means of seeds."""
+
+    name: str
+    curves: tuple[Curve, ...]
+    first: str
+    last: str
+    said: str
+
+
+@dataclass(frozen=True)
+class CurvePlots:
+    """The curves of all models that have any.
+
+    epochs: of the longest curve; with one epoch there are no plots.
+    low, high: the losses at the lower and upper edge, as they are read.
+    """
+
+    epochs: int
+    low: str
+    high: str
+    plots: tuple[CurvePlot, ...]
+
+
+def curve_plots(subjects: Sequence[Subject]) -> CurvePlots:
+    """The curves of the subjects' final runs, failed ones included."""
+    known = [
+        loss
+        for subject in subjects
+        for record in subject.entry.finals
+        for loss in record.result.curve
+        if loss is not None and loss > 0
+    ]
+    lengths = [len(one.result.curve) for subject in subjects for one in subject.entry.finals]
+    epochs = max(lengths, default=0)
+    if epochs < 2 or not known:
+        return CurvePlots(epochs, "", "", ())
+    # A diverging run must not press all others flat.
+    scale = Scale(min(known) / 1.1, min(max(known), 100 * min(known)) * 1.1, log=True)
+    plots = [_plot(subject, scale, epochs) for subject in subjects]
+    return CurvePlots(
+        epochs,
+        f"{scale.low:.2g}",
+        f"{scale.high:.2g}",
+        tuple(plot for plot in plots if plot.curves),
+    )
+
+
+def _plot(subject: Subject, scale: Scale, epochs: int) -> CurvePlot:
+    drawn = [
+        Curve(_path(record.result.curve, scale, epochs), record.result.status == "ok")
+        for record in subject.entry.finals
+    ]
+    first, last = _mean_loss(subject.entry.ok, 0), _mean_loss(subject.entry.ok, -1)
+    runs = len(subject.entry.finals)
+    said = f"{count(runs, 'run')}, none with a score"
+    if first and last:
+        of_seeds = f"mean of {count(len(subject.entry.ok), 'seed')}"
+        said = f"training loss {first} after the first epoch, {last} after the last; {of_seeds}"
+    return CurvePlot(
+        name=subject.name,
+        curves=tuple(curve for curve in drawn if curve.path),
+        first=first,
+        last=last,
+        said=said,
+    )
+
+
+def _path(curve: Sequence[float | None], scale: Scale, epochs: int) -> str:
+    """A line through the finite losses, broken where one is not."""
+    steps, pen_down = [], False
+    for epoch, loss in enumerate(curve):
+        if loss is None:
+            pen_down = False
+            continue
+        x = LEFT + (RIGHT - LEFT) * epoch / (epochs - 1)
+        y = BOTTOM - (BOTTOM - TOP) * scale.place(loss)
+        steps.append(f"{'L' if pen_down else 'M'}{x:.1f} {y:.1f}")
+        pen_down = True
+    return "".join(steps)
+
+
+def _mean_loss(ok: Sequence[Record], epoch: int) -> str:
+    losses = [record.result.curve[epoch] for record in ok if record.result.curve]
+    known = [loss for loss in losses if loss is not None]
+    return _loss(sum(known) / len(known)) if known else ""
+
+
+def _loss(loss: float) -> str:
+    digits = max(2, min(4, 1 - int(log10(loss)))) if loss > 0 else 2
+    return f"{loss:.{digits}f}"

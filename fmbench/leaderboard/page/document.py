@@ -1,0 +1,162 @@
+"""The document: everything the page says, put into its template."""
+
+import base64
+import hashlib
+import re
+from dataclasses import dataclass
+from importlib import resources
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from fmbench.data import LABELS
+from fmbench.leaderboard.board import Board
+from fmbench.leaderboard.evidence import Evidence
+from fmbench.leaderboard.page.confusion import Unread, confused_pairs, read_votes
+from fmbench.leaderboard.page.curves import CurvePlots, curve_plots
+from fmbench.leaderboard.page.dots import DotPlot, dot_plot
+from fmbench.leaderboard.page.gallery import Confusions, gallery, icon_uri
+from fmbench.leaderboard.page.matrices import Matrix, matrices
+from fmbench.leaderboard.page.provenance import Origin, origins
+from fmbench.leaderboard.page.scatter import Panel, panels
+from fmbench.leaderboard.page.subjects import Subject, devices_of, subjects_of
+from fmbench.leaderboard.page.table import Table, table
+from fmbench.leaderboard.page.text import breakable, count, inert, listing
+from fmbench.leaderboard.page.trials import Trials, trials
+from fmbench.leaderboard.page.verdict import Sentence, rules_in_words, verdict
+from fmbench.protocol import TRAINING_IMAGES
+
+RECORDS = "fmbench-records"
+_RECORDS = re.compile(rf'<meta name="{RECORDS}" content="([0-9a-f]+)">')
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A name and a value of the strip below the verdict."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """Everything a page says, ready for its template."""
+
+    board: Board
+    icon: str
+    rules: str
+    verdict: tuple[Sentence, ...]
+    facts: tuple[Fact, ...]
+    dots: DotPlot
+    table: Table
+    panels: tuple[Panel, ...]
+    curves: CurvePlots
+    trials: Trials
+    labels: tuple[str, ...]
+    confusions: tuple[Confusions, ...]
+    models_read: int
+    pictures: str
+    matrices: tuple[Matrix, ...]
+    unread: tuple[Unread, ...]
+    origins: tuple[Origin, ...]
+
+
+def render(board: Board, evidence: Evidence, images: NDArray[np.uint8] | None) -> str:
+    """The page of a board and the evidence it rests on, as HTML. The same input gives the same.
+
+    `images` are the test images, uint8 (n, 28, 28), or None when the data set is not at hand.
+    Labels or predictions that cannot be read are left out and said to be; nothing is raised.
+    """
+    subjects = subjects_of(board, evidence)
+    read, unread = read_votes(evidence, subjects)
+    # Votes are read only where the labels can be.
+    labels = evidence.labels if read else np.zeros(0, dtype=np.uint8)
+    fitting = images if images is not None and len(images) == len(labels) else None
+    page = Page(
+        board=board,
+        icon=icon_uri(),
+        rules=rules_in_words(evidence.protocol),
+        verdict=verdict(board, len(evidence.protocol.seeds), subjects),
+        facts=_facts(board, evidence, subjects),
+        dots=dot_plot(subjects),
+        table=table(subjects, len(evidence.protocol.seeds)),
+        panels=panels(subjects),
+        curves=curve_plots(subjects),
+        trials=trials(evidence.protocol, subjects),
+        labels=LABELS,
+        confusions=gallery(confused_pairs(read, labels), len(read), fitting),
+        models_read=len(read),
+        pictures=_about_pictures(images, fitting),
+        matrices=matrices(read, labels),
+        unread=unread,
+        origins=origins(evidence, subjects),
+    )
+    return _fill(page)
+
+
+def digest_in(html: str) -> str | None:
+    """The digest of the records that a page was made from, None when it names none."""
+    found = _RECORDS.search(html)
+    return found.group(1) if found else None
+
+
+def _facts(board: Board, evidence: Evidence, subjects: tuple[Subject, ...]) -> tuple[Fact, ...]:
+    protocol = evidence.protocol
+    complete = sum(subject.row.complete for subject in subjects)
+    models = count(len(subjects), "model")
+    images = protocol.final.train_images or TRAINING_IMAGES
+    tested = sorted({row.test_images for row in board.rows if row.test_images})
+    devices = devices_of(subjects)
+    return (
+        Fact("Protocol", f"{board.protocol}, {board.status}"),
+        Fact("Models", models if complete == len(subjects) else f"{models}, {complete} complete"),
+        Fact("Seeds", f"{len(protocol.seeds)} for each model"),
+        Fact("Trained on", f"{images:,} images, {count(protocol.final.epochs, 'epoch')}"),
+        Fact("Judged on", f"{listing([f'{size:,}' for size in tested]) or 'no'} test images"),
+        Fact("Device" if len(devices) < 2 else "Devices", "; ".join(devices) or "none"),
+    )
+
+
+def _about_pictures(images: NDArray[np.uint8] | None, fitting: NDArray[np.uint8] | None) -> str:
+    """Why pictures are left out, empty when they are not."""
+    if images is None:
+        return "Pictures are left out: the data set is not at hand. It is fetched by"
+    if fitting is None:
+        return "Pictures are left out: these are not the images the runs were judged on. See"
+    return ""
+
+
+def _fill(page: Page) -> str:
+    environment = Environment(
+        loader=PackageLoader(__package__ or "", "templates"),
+        autoescape=True,
+        finalize=inert,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["breakable"] = breakable
+    style, script = _asset("style.css"), _asset("page.js")
+    return environment.get_template("page.html.j2").render(
+        page=page,
+        records=RECORDS,
+        style=Markup(style),  # noqa: S704 - a file of this package
+        script=Markup(script),  # noqa: S704 - a file of this package
+        policy=(
+            "default-src 'none'; img-src data:; "
+            f"style-src {_source(style)}; script-src {_source(script)}; "
+            "base-uri 'none'; form-action 'none'"
+        ),
+    )
+
+
+def _asset(name: str) -> str:
+    return (resources.files(__package__ or "") / "templates" / name).read_text("utf-8")
+
+
+def _source(text: str) -> str:
+    """What a content security policy calls an inline style or script: its digest."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

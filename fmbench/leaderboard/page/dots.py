@@ -1,0 +1,160 @@
+"""The dot plot: each model's accuracy with what is uncertain about it, on one axis."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from fmbench.leaderboard.page import scales
+from fmbench.leaderboard.page.scales import Scale, Tick
+from fmbench.leaderboard.page.subjects import Subject
+from fmbench.leaderboard.page.text import percent, rank_set, span
+from fmbench.leaderboard.statistics import SEEDS_FOR_T
+
+REACH = 4.0  # times as far below the best as the median model is: all that lies further is an arrow
+
+
+@dataclass(frozen=True)
+class Interval:
+    """From where to where, in per cent of the axis."""
+
+    low: float
+    high: float
+
+    @property
+    def width(self) -> float:
+        """How wide it is, in per cent of the axis."""
+        return round(self.high - self.low, 3)
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A model on the axis. Places are in per cent of its length.
+
+    off:     whether the model lies left of the axis; then nothing else is drawn.
+    by_images, by_seeds: its intervals, None where there are none.
+    each:    every seed on its own.
+    said:    the same in words.
+    """
+
+    name: str
+    anchor: str
+    rank: str
+    accuracy: str
+    margin: str
+    complete: bool
+    off: bool
+    mean: float
+    by_images: Interval | None
+    by_seeds: Interval | None
+    each: tuple[float, ...]
+    said: str
+
+
+@dataclass(frozen=True)
+class DotPlot:
+    """All models that have an accuracy, in the board's order.
+
+    seeds:   what the lower lane shows, empty when no model has more than one seed.
+    ranks:   whether any model has a rank.
+    missing: how many models have no accuracy.
+    """
+
+    ticks: tuple[Tick, ...]
+    dots: tuple[Dot, ...]
+    seeds: str
+    ranks: bool
+    missing: int
+
+    @property
+    def any_off(self) -> bool:
+        """Whether a model lies left of the axis."""
+        return any(dot.off for dot in self.dots)
+
+
+def dot_plot(subjects: Sequence[Subject]) -> DotPlot:
+    """The dot plot of a board's subjects; without dots when none has an accuracy."""
+    scored = [subject for subject in subjects if subject.row.accuracy is not None]
+    missing = len(subjects) - len(scored)
+    if not scored:
+        return DotPlot((), (), seeds="", ranks=False, missing=missing)
+    accuracies = [subject.row.accuracy or 0.0 for subject in scored]
+    best, middle = max(accuracies), median(accuracies)
+    lowest = best - max(REACH * (best - middle), 0.01)
+    on = [
+        subject
+        for subject, accuracy in zip(scored, accuracies, strict=True)
+        if accuracy >= lowest - 1e-9
+    ]
+    scale, ticks = scales.shares(
+        [value for subject in on for value in _all_values(subject)], room=0.03
+    )
+    ends = scale.low - 1e-9
+    return DotPlot(
+        ticks=ticks,
+        dots=tuple(_dot(subject, scale, (subject.row.accuracy or 0) < ends) for subject in scored),
+        seeds=_about_seeds(max(subject.row.seeds for subject in scored)),
+        ranks=any(subject.row.rank_best for subject in scored),
+        missing=missing,
+    )
+
+
+def _all_values(subject: Subject) -> list[float]:
+    row = subject.row
+    bounds = (
+        *(row.accuracy_image_low, row.accuracy_image_high),
+        *(row.accuracy_seed_low, row.accuracy_seed_high),
+        *subject.entry.accuracies,
+    )
+    return [min(1.0, max(0.0, bound)) for bound in bounds if bound is not None]
+
+
+def _dot(subject: Subject, scale: Scale, off: bool) -> Dot:
+    row = subject.row
+    mean = row.accuracy or 0.0
+    return Dot(
+        name=subject.name,
+        anchor=subject.anchor,
+        rank=rank_set(row.rank_best, row.rank_worst),
+        accuracy=percent(mean),
+        margin="" if subject.margin is None else percent(subject.margin),
+        complete=row.complete,
+        off=off,
+        mean=_place(scale, mean),
+        by_images=_interval(scale, row.accuracy_image_low, row.accuracy_image_high),
+        by_seeds=_interval(scale, row.accuracy_seed_low, row.accuracy_seed_high),
+        each=tuple(_place(scale, accuracy) for accuracy in subject.entry.accuracies),
+        said=_in_words(subject),
+    )
+
+
+def _about_seeds(most: int) -> str:
+    if most < 2:
+        return ""
+    if most < SEEDS_FOR_T:
+        return "single seeds, in their range"
+    return "single seeds, in the 95 % interval of their mean"
+
+
+def _interval(scale: Scale, low: float | None, high: float | None) -> Interval | None:
+    if low is None or high is None:
+        return None
+    return Interval(_place(scale, low), _place(scale, high))
+
+
+def _place(scale: Scale, value: float) -> float:
+    return round(100 * scale.place(value), 3)
+
+
+def _in_words(subject: Subject) -> str:
+    row = subject.row
+    said = [f"accuracy {percent(row.accuracy or 0)} %"]
+    if row.accuracy_image_low is not None and row.accuracy_image_high is not None:
+        said.append(f"{span(row.accuracy_image_low, row.accuracy_image_high)} % for new images")
+    if row.accuracy_seed_low is not None and row.accuracy_seed_high is not None:
+        kind = "95 % interval over" if row.seeds >= SEEDS_FOR_T else "range of"
+        said.append(
+            f"{span(row.accuracy_seed_low, row.accuracy_seed_high)} % {kind} {row.seeds} seeds"
+        )
+    if not row.complete:
+        said.append(f"incomplete: {row.status}")
+    return "; ".join(said)

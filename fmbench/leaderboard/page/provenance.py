@@ -1,0 +1,137 @@
+"""Provenance: where each row comes from, run by run, and the command that makes it again."""
+
+import shlex
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from fmbench import protocol
+from fmbench.errors import FmbenchError
+from fmbench.leaderboard.evidence import Evidence
+from fmbench.leaderboard.page.subjects import Subject
+from fmbench.leaderboard.page.text import memory, percent
+from fmbench.protocol import Protocol
+from fmbench.records import Record
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A name and the values that the row's records give it, each once; `code` for digests."""
+
+    name: str
+    values: tuple[str, ...]
+    code: bool = False
+
+
+@dataclass(frozen=True)
+class RunLine:
+    """One run as a line: what it was, how it ended, and the record that says so."""
+
+    stage: str
+    seed: int
+    recipe: str
+    status: str
+    accuracy: str
+    message: str
+    record: str
+    created: str
+    key: str
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A row's provenance."""
+
+    name: str
+    anchor: str
+    status: str
+    command: str
+    facts: tuple[Fact, ...]
+    runs: tuple[RunLine, ...]
+
+
+def origins(evidence: Evidence, subjects: Sequence[Subject]) -> tuple[Origin, ...]:
+    """The provenance of each subject."""
+    ask = _how_to_ask(evidence.protocol)
+    offered = [subject.row.model for subject in subjects]
+    return tuple(
+        _origin(subject, ask, ambiguous=offered.count(subject.row.model) > 1)
+        for subject in subjects
+    )
+
+
+def _how_to_ask(of: Protocol) -> str:
+    """What `--protocol` takes: the name where it means these very rules, else the file kept."""
+    try:
+        if protocol.load(of.id).digest == of.digest:
+            return of.id
+    except FmbenchError:
+        pass
+    return f"protocol-{of.digest[:8]}.toml"
+
+
+def _origin(subject: Subject, ask: str, *, ambiguous: bool) -> Origin:
+    entry = subject.entry
+    model = f"{entry.plugin.distribution}:{entry.model}" if ambiguous else entry.model
+    return Origin(
+        name=subject.name,
+        anchor=subject.anchor,
+        status=subject.row.status,
+        command=f"fmbench run {shlex.quote(model)} --protocol {shlex.quote(ask)}",
+        facts=tuple(fact for fact in _facts(subject) if any(fact.values)),
+        runs=tuple(_line(record) for record in (*entry.finals, *entry.tunes)),
+    )
+
+
+def _facts(subject: Subject) -> Iterable[Fact]:
+    plugin = subject.entry.plugin
+    found = (*subject.entry.finals, *subject.entry.tunes)
+
+    def each(pick: Callable[[Record], str]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(pick(record) for record in found))
+
+    yield Fact("Distribution", (f"{plugin.distribution} {plugin.version}",))
+    yield Fact("Entry point", (plugin.entry,))
+    yield Fact("Source digest", (plugin.source,), code=True)
+    yield Fact("Dependencies", (_versions(plugin.dependencies),))
+    yield Fact("torch", each(lambda record: record.run.torch))
+    yield Fact("Recipe", (subject.recipe,))
+    yield Fact("Training semantics", each(lambda record: str(record.run.semantics)))
+    yield Fact("Device", each(lambda record: _device(record)))
+    yield Fact("Driver", each(lambda record: record.environment.device.driver))
+    yield Fact("CPU", each(lambda record: record.environment.cpu))
+    yield Fact("Cores, threads", each(lambda record: _cores(record)))
+    yield Fact("Memory", each(lambda record: memory(record.environment.memory)))
+    yield Fact("Operating system", each(lambda record: record.environment.os))
+    yield Fact("Python", each(lambda record: record.environment.python))
+    yield Fact("Libraries", each(lambda record: _versions(record.environment.libraries)))
+    yield Fact("fmbench", each(lambda record: record.environment.fmbench))
+    yield Fact("fmbench commit", each(lambda record: record.environment.commit), code=True)
+    yield Fact("Reproducibility", each(lambda record: record.reproducibility))
+
+
+def _device(record: Record) -> str:
+    device = record.environment.device
+    return f"{device.name} ({device.torch_name}), {memory(device.memory)}"
+
+
+def _cores(record: Record) -> str:
+    return f"{record.environment.cores}, {record.environment.threads}"
+
+
+def _versions(of: dict[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in sorted(of.items()))
+
+
+def _line(record: Record) -> RunLine:
+    accuracy = record.result.accuracy
+    return RunLine(
+        stage=record.run.stage,
+        seed=record.run.seed,
+        recipe=record.run.recipe,
+        status=record.result.status,
+        accuracy="" if accuracy is None else percent(accuracy),
+        message=record.result.message,
+        record=record.id,
+        created=record.created,
+        key=record.key,
+    )

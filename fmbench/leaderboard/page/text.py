@@ -1,0 +1,70 @@
+"""Words and numbers as the page shows them: inert, whatever they hold."""
+
+import re
+from collections.abc import Sequence
+
+from markupsafe import Markup, escape
+
+from fmbench.leaderboard import words
+from fmbench.leaderboard.words import UNITS, short
+
+GAP = "\N{NO-BREAK SPACE}"
+_PARTS = re.compile(r"(?<=[/_@=,-])(?=.)")
+
+
+def inert(value: object) -> object:
+    """A value as a template prints it: markup as it is, all else as text that only shows."""
+    return value if isinstance(value, Markup) else words.inert(str(value))
+
+
+def breakable(name: str) -> Markup:
+    """A name as markup that a line may break after their / _ - @ = and commas."""
+    return Markup("<wbr>").join(escape(inert(part)) for part in _PARTS.split(name))
+
+
+def percent(share: float, digits: int = 2) -> str:
+    """A share from 0 to 1 in per cent, without the sign."""
+    return f"{100 * share:.{digits}f}"
+
+
+def span(low: float, high: float) -> str:
+    """An interval of shares in per cent: `84.25–85.65`."""
+    return f"{percent(low)}–{percent(high)}"
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """A number with its noun: `1 model`, `12 models`."""
+    return f"{number:,}{GAP}{noun if number == 1 else plural or noun + 's'}"
+
+
+def times(number: int) -> str:
+    """How often: `once`, `twice`, `30 times`."""
+    return {1: "once", 2: "twice"}.get(number) or count(number, "time")
+
+
+def listing(names: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    if len(names) < 2:
+        return "".join(names)
+    return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def memory(number: float | None) -> str:
+    """Bytes with three significant digits: `1.09 GB`."""
+    said = short(number)
+    return said and (f"{said}B" if said[-1] in UNITS else f"{said} B")
+
+
+def rank_set(best: int | None, worst: int | None) -> str:
+    """The ranks a model may have: `1`, `1-3`, empty when it is not ranked."""
+    if best is None or worst is None:
+        return ""
+    return str(best) if best == worst else f"{best}-{worst}"
+
+
+def shortened(name: str, most: int) -> str:
+    """A name cut in the middle to at most that many characters, both ends kept."""
+    if len(name) <= most:
+        return name
+    tail = most // 2
+    return f"{name[: most - tail - 1]}…{name[-tail:]}"

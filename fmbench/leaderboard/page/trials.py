@@ -1,0 +1,81 @@
+"""Recipes tried: each model's validation accuracy under each recipe, the chosen one marked."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fmbench.leaderboard.page import scales
+from fmbench.leaderboard.page.scales import Tick
+from fmbench.leaderboard.page.subjects import Subject
+from fmbench.leaderboard.page.text import percent
+from fmbench.protocol import Protocol
+from fmbench.records import Record
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One recipe tried on one model: its place on the axis in per cent, None without a score."""
+
+    recipe: str
+    place: float | None
+    accuracy: str
+    status: str
+    chosen: bool
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A model and its trials, one for each recipe of the protocol; None where it was not tried."""
+
+    name: str
+    trials: tuple[Trial | None, ...]
+
+
+@dataclass(frozen=True)
+class Trials:
+    """All models with tune runs, by recipes in the protocol's order; the ends of the axis."""
+
+    recipes: tuple[str, ...]
+    rows: tuple[Tried, ...]
+    low: str
+    high: str
+    images: int
+
+
+def trials(protocol: Protocol, subjects: Sequence[Subject]) -> Trials:
+    """The tune runs of the subjects; without rows when there are none."""
+    tried = [subject for subject in subjects if subject.entry.tunes]
+    results = [record.result for subject in tried for record in subject.entry.tunes]
+    known = [result.accuracy for result in results if result.accuracy is not None]
+    scale, ticks = scales.shares(known) if known else (scales.Scale(0, 1), (Tick(0, "0"),))
+    recipes = tuple(recipe.name for recipe in protocol.recipes)
+    return Trials(
+        recipes=recipes,
+        rows=tuple(_tried(subject, recipes, scale) for subject in tried),
+        low=ticks[0].label,
+        high=ticks[-1].label,
+        images=max((result.images for result in results), default=0),
+    )
+
+
+def _tried(subject: Subject, recipes: Sequence[str], scale: scales.Scale) -> Tried:
+    by_recipe = {record.run.recipe: record for record in subject.entry.tunes}
+    return Tried(
+        subject.name,
+        tuple(
+            _trial(by_recipe[recipe], subject.recipe == recipe, scale)
+            if recipe in by_recipe
+            else None
+            for recipe in recipes
+        ),
+    )
+
+
+def _trial(record: Record, chosen: bool, scale: scales.Scale) -> Trial:
+    accuracy = record.result.accuracy
+    return Trial(
+        recipe=record.run.recipe,
+        place=None if accuracy is None else round(100 * scale.place(accuracy), 2),
+        accuracy="" if accuracy is None else percent(accuracy),
+        status=record.result.status,
+        chosen=chosen,
+    )

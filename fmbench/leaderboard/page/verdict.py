@@ -1,0 +1,183 @@
+"""The verdict: what a board says, in a few sentences for someone who has never seen it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fmbench.leaderboard.board import Board
+from fmbench.leaderboard.page.subjects import Subject
+from fmbench.leaderboard.page.text import GAP, count, listing, percent, times
+from fmbench.leaderboard.statistics import NEW_IMAGES, SEEDS_FOR_RANKS, SEEDS_FOR_T
+from fmbench.leaderboard.words import duration
+from fmbench.protocol import TRAINING_IMAGES, Protocol
+
+MOST_NAMES = 4
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """A piece of a sentence; names of models are set apart."""
+
+    text: str
+    is_name: bool = False
+
+
+Sentence = tuple[Phrase, ...]
+
+
+def rules_in_words(protocol: Protocol) -> str:
+    """What every model of a protocol went through, for someone new."""
+    images = protocol.final.train_images or TRAINING_IMAGES
+    return (
+        f"Every model here learned the same {images:,} pictures of clothing, "
+        f"each seen {times(protocol.final.epochs)}, under the same rules, and was then asked what "
+        "it sees on test pictures that no model learned from."
+    )
+
+
+def verdict(board: Board, seeds: int, subjects: Sequence[Subject]) -> tuple[Sentence, ...]:
+    """Which model is best, whether the second differs from it, and what each costs.
+
+    `seeds` is the number the protocol asks for; subjects are in the board's order.
+    """
+    if not subjects:
+        return (_said(f"No model has been run under {board.protocol} yet."),)
+    scored = [subject for subject in subjects if subject.row.accuracy is not None]
+    if not scored:
+        return (
+            _said(f"No accuracy yet: none of {count(len(subjects), 'model')} has a good run."),
+            _said("The table says what went wrong."),
+        )
+    ranked = [subject for subject in scored if subject.row.rank_best is not None]
+    leaders = ranked or [subject for subject in scored if subject.row.complete] or scored
+    sentences = _of_ranked(board, seeds, ranked) if ranked else _of_unranked(seeds, leaders)
+    higher = [one for one in scored if _accuracy(one) > _accuracy(leaders[0])]
+    if higher:
+        best = max(higher, key=_accuracy)
+        sentences.append(
+            _said(best, f" reached {_percent(best)}, but not with every seed, so it is not ranked.")
+        )
+    return (*sentences, _cost(leaders[:2], scored))
+
+
+def _of_ranked(board: Board, seeds: int, ranked: Sequence[Subject]) -> list[Sentence]:
+    first = ranked[0]
+    where = "new pictures" if board.target == NEW_IMAGES else "these test pictures"
+    says = f"names {_percent(first)} of {where} right"
+    if len(ranked) == 1:
+        return [_said(first, f" {says}. It is the only model ranked so far.")]
+    second = ranked[1]
+    gap = f"{percent(_accuracy(first) - _accuracy(second))}{GAP}percentage points"
+    # In the board's order only the first can be surely better than the second.
+    open_place = _open_first_place(ranked)
+    second_differs = (second.row.rank_best or 0) > 1
+    chance = f"chance explains{', as far as ' + str(seeds) + ' seeds tell' * _few(seeds)}"
+    if first.row.rank_worst == 1:
+        more = "" if len(ranked) == 2 else f", surely more than {count(len(ranked) - 1, 'other')}"
+        return [
+            _said(first, f" is best: it {says}{more}."),
+            _said(
+                "Second is ", second, f" with {_percent(second)}, {gap} less, more than {chance}."
+            ),
+        ]
+    if second_differs:
+        opening = f" has the highest mean accuracy: it {says}, surely more than the second, "
+        return [_said(first, opening, second, f" with {_percent(second)}."), *open_place]
+    opening = f" has the highest mean accuracy, {_percent(first)} on {where}, but the second, "
+    return [
+        _said(first, opening, second, f" with {_percent(second)}, does not differ beyond chance."),
+        *open_place,
+    ]
+
+
+def _open_first_place(ranked: Sequence[Subject]) -> list[Sentence]:
+    """Who else may be best, where the sentence before does not say it."""
+    able = [subject for subject in ranked if subject.row.rank_best == 1]
+    if able == list(ranked[:2]):
+        return []
+    if len(able) > MOST_NAMES:
+        return [_said(f"The runs leave open which of {len(able)} models is best.")]
+    return [_said("The runs leave open which is best of ", *_names(able), ".")]
+
+
+def _of_unranked(seeds: int, leaders: Sequence[Subject]) -> list[Sentence]:
+    first, rest = leaders[0], leaders[1:]
+    sentences = [_said(first, f" is the only model with a score so far, {_percent(first)}.")]
+    if rest:
+        opening = f" has the highest accuracy, {_with_margin(first)}, before "
+        sentences = [_said(first, opening, rest[0], f" with {_with_margin(rest[0])}.")]
+    if seeds < SEEDS_FOR_RANKS:
+        each = "one seed" if seeds == 1 else f"{seeds} seeds"
+        return [
+            *sentences,
+            _said(
+                f"Each model ran with {each} only, so nothing may be concluded about their order: "
+                "other seeds may reverse it."
+            ),
+        ]
+    return [
+        *sentences,
+        _said("No model has readable runs of all ", f"{seeds} seeds, so none is ranked."),
+    ]
+
+
+def _cost(leaders: Sequence[Subject], scored: Sequence[Subject]) -> Sentence:
+    devices = {device for subject in leaders for device, _ in subject.times}
+    if len(devices) != 1:
+        parts: list[Subject | str] = []
+        for subject in leaders:
+            each = [f"{duration(seconds)} on {device}" for device, seconds in subject.times]
+            parts += [" and " if parts else "", subject, f" trains in {listing(each)}"]
+        return _said(*parts, "; times on different devices do not compare.")
+    (device,) = devices
+    took = [(subject, _time(subject, device)) for subject in leaders]
+    parts = []
+    for subject, seconds in took:
+        parts += [" and " if parts else "", f"{duration(seconds)} for ", subject]
+    opening = ("Training takes ", *parts, f" on {device}")
+    quickest = min(
+        (subject for subject in scored if device in dict(subject.times)),
+        key=lambda subject: _time(subject, device),
+    )
+    if quickest in leaders:
+        return _said(*opening, ".")
+    spent = duration(_time(quickest, device))
+    return _said(
+        *opening, "; the quickest, ", quickest, f", takes {spent} and reaches {_percent(quickest)}."
+    )
+
+
+def _time(subject: Subject, device: str) -> float:
+    return dict(subject.times)[device]
+
+
+def _few(seeds: int) -> bool:
+    return seeds < SEEDS_FOR_T
+
+
+def _names(subjects: Sequence[Subject]) -> list[Subject | str]:
+    parts: list[Subject | str] = []
+    for number, subject in enumerate(subjects):
+        last = number == len(subjects) - 1
+        parts += ["" if not number else " and " if last else ", ", subject]
+    return parts
+
+
+def _said(*parts: Subject | str) -> Sentence:
+    return tuple(
+        Phrase(part.name, is_name=True) if isinstance(part, Subject) else Phrase(part)
+        for part in parts
+    )
+
+
+def _accuracy(subject: Subject) -> float:
+    return subject.row.accuracy or 0.0
+
+
+def _percent(subject: Subject) -> str:
+    return f"{percent(_accuracy(subject))}{GAP}%"
+
+
+def _with_margin(subject: Subject) -> str:
+    if subject.margin is None:
+        return _percent(subject)
+    return f"{percent(_accuracy(subject))}{GAP}±{GAP}{percent(subject.margin)}{GAP}%"

@@ -1,0 +1,61 @@
+"""The files computed from a store that lie beside its records, and whether they are fresh."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fmbench import data, files
+from fmbench.errors import DataError
+from fmbench.leaderboard import formats, page
+from fmbench.leaderboard.board import read_board
+from fmbench.leaderboard.evidence import Evidence
+from fmbench.protocol import Protocol
+
+MARKDOWN, CSV, PAGE = "leaderboard.md", "leaderboard.csv", "index.html"
+
+
+def write_board(evidence: Evidence) -> list[Path]:
+    """Write Markdown, CSV and page, with pictures when the test images are on this machine."""
+    board = read_board(evidence)
+    texts = {
+        MARKDOWN: formats.to_markdown(board),
+        CSV: formats.to_csv(board),
+        PAGE: page.render(board, evidence, images_at_hand(evidence.protocol)),
+    }
+    for name, text in texts.items():
+        files.write(evidence.folder / name, text.encode())
+    return [evidence.folder / name for name in texts]
+
+
+def stale(evidence: Evidence) -> list[Path]:
+    """Those of the files that are missing or not what the records say.
+
+    Markdown and CSV are compared byte by byte, with ranks computed anew; the page, whose bytes
+    also depend on the libraries that drew it, by the digest of the records it embeds.
+    """
+    board = read_board(evidence, cached=False)
+    found = {
+        MARKDOWN: _text(evidence.folder / MARKDOWN) == formats.to_markdown(board),
+        CSV: _text(evidence.folder / CSV) == formats.to_csv(board),
+        PAGE: page.digest_in(_text(evidence.folder / PAGE)) == board.records,
+    }
+    return [evidence.folder / name for name, fresh in found.items() if not fresh]
+
+
+def images_at_hand(protocol: Protocol) -> NDArray[np.uint8] | None:
+    """A protocol's test images, uint8 (n, 28, 28), when they are on this machine; never fetched."""
+    folder = data.present()
+    if folder is None:
+        return None
+    try:
+        return data.read(folder, data.FILES[2], protocol.data.sha256)
+    except DataError:
+        return None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode()
+    except (OSError, UnicodeDecodeError):
+        return ""

@@ -1,0 +1,91 @@
+"""Ranks of a board's models, computed once for the same records."""
+
+import contextlib
+import hashlib
+from collections.abc import Sequence
+
+import msgspec
+import platformdirs
+from msgspec import Struct
+
+from fmbench import files
+from fmbench.errors import FmbenchError, StoreError
+from fmbench.leaderboard.evidence import Entry, Evidence, digest_of
+from fmbench.leaderboard.statistics import SEEDS_FOR_RANKS, Sample, Target, compare
+
+VERSION = 1  # raised when the statistics change what they compute
+
+
+class Ranking(Struct, frozen=True, kw_only=True):
+    """Rank sets of entries, and what the board they stand on can tell apart.
+
+    ranks:        for each entry its best and worst rank; None for one that is not ranked.
+    smallest_gap: the smallest gap any pair could have shown; usual_gap: what half of all pairs
+                  need. Both are shares from 0 to 1.
+    unreadable:   why entries that have all their seeds are not ranked, a sentence each.
+    """
+
+    target: Target
+    ranks: tuple[tuple[int, int] | None, ...]
+    smallest_gap: float | None = None
+    usual_gap: float | None = None
+    unreadable: tuple[str, ...] = ()
+
+
+def rank(evidence: Evidence, target: Target, *, cached: bool = True) -> Ranking:
+    """Rank the entries that have a good run of every seed, when there are seeds enough.
+
+    A ranking is kept in the user's cache under the digest of the records it rests on; with
+    `cached` False it is computed from the predictions themselves.
+    """
+    seeds = len(evidence.protocol.seeds)
+    entries = evidence.entries
+    whole = [len(entry.ok) == seeds >= SEEDS_FOR_RANKS for entry in entries]
+    if not any(whole):
+        return Ranking(target=target, ranks=(None,) * len(entries))
+    kept = platformdirs.user_cache_path("fmbench") / f"ranks-{_digest(entries, target)}.json"
+    if cached and (known := files.read_json(kept, Ranking)):
+        return known
+    samples, unreadable = _samples(evidence, whole)
+    ranking = _ranking(samples, target, unreadable)
+    if not unreadable:
+        with contextlib.suppress(FmbenchError):  # a cache that cannot be written costs only time
+            files.write(files.make_folder(kept.parent) / kept.name, msgspec.json.encode(ranking))
+    return ranking
+
+
+def _digest(entries: Sequence[Entry], target: Target) -> str:
+    each = [digest_of(entry.finals) for entry in entries]
+    return hashlib.sha256("\n".join([str(VERSION), target, *each]).encode()).hexdigest()[:16]
+
+
+def _samples(
+    evidence: Evidence, whole: Sequence[bool]
+) -> tuple[list[Sample | None], tuple[str, ...]]:
+    samples: list[Sample | None] = []
+    unreadable = []
+    for entry, is_whole in zip(evidence.entries, whole, strict=True):
+        try:
+            samples.append(evidence.sample(entry) if is_whole else None)
+        except StoreError as error:
+            samples.append(None)
+            unreadable.append(f"{entry.model}, not ranked: {error.what} ({error.where})")
+    return samples, tuple(unreadable)
+
+
+def _ranking(
+    samples: Sequence[Sample | None], target: Target, unreadable: tuple[str, ...]
+) -> Ranking:
+    readable = [sample for sample in samples if sample is not None]
+    if not readable:
+        return Ranking(target=target, ranks=(None,) * len(samples), unreadable=unreadable)
+    comparison = compare(readable, target)
+    sets = iter(comparison.rank_sets())
+    gaps = comparison.visible_gaps() or (None, None)
+    return Ranking(
+        target=target,
+        ranks=tuple(None if sample is None else next(sets) for sample in samples),
+        smallest_gap=gaps[0],
+        usual_gap=gaps[1],
+        unreadable=unreadable,
+    )

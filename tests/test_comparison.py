@@ -1,0 +1,114 @@
+"""Two models compared: the difference, its interval, and the sentence that says what follows."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import simulated
+from fmbench.errors import UsageError
+from fmbench.leaderboard.comparison import Compared, compare_entries, find_entry
+from fmbench.leaderboard.evidence import Evidence
+from fmbench.leaderboard.statistics import Sample, compare
+
+
+def compared(folder: Path, models: dict[str, float], seeds: int = 5, **more: object) -> Compared:
+    """The first two of some simulated models compared."""
+    evidence = Evidence(simulated.write_store(folder, models, seeds=seeds, **more))  # type: ignore[arg-type]
+    first, second, *_ = models
+    return compare_entries(evidence, find_entry(evidence, first), find_entry(evidence, second))
+
+
+def test_a_true_difference_is_found_and_said(tmp_path: Path) -> None:
+    """Three points apart: the interval holds the truth but not zero, and the sentence says who."""
+    found = compared(tmp_path, {"low": 0.88, "high": 0.91})
+    assert found.low < -0.03 < found.high < 0
+    assert found.gap == pytest.approx(found.first.accuracy - found.second.accuracy)
+    assert "high is more accurate than low" in found.conclusion
+    assert found.mcnemar_p is None
+
+
+def test_equal_models_are_not_told_apart(tmp_path: Path) -> None:
+    """Models of the same accuracy: the interval holds zero and the sentence says so."""
+    found = compared(tmp_path, {"a": 0.90, "b": 0.90})
+    assert found.low < 0 < found.high
+    assert "cannot tell a and b apart" in found.conclusion
+
+
+def test_comparing_the_other_way_round_turns_every_sign(tmp_path: Path) -> None:
+    """B against A is A against B with the signs turned, and the same conclusion."""
+    evidence = Evidence(simulated.write_store(tmp_path, {"a": 0.88, "b": 0.91}, seeds=3))
+    a, b = find_entry(evidence, "a"), find_entry(evidence, "b")
+    one, other = compare_entries(evidence, a, b), compare_entries(evidence, b, a)
+    assert (one.gap, one.low, one.high) == pytest.approx((-other.gap, -other.high, -other.low))
+    assert [gap.gap for gap in one.classes] == pytest.approx([-gap.gap for gap in other.classes])
+    assert one.conclusion == other.conclusion
+    assert {d.image: d.lead for d in one.disagreements} == {
+        d.image: -d.lead for d in other.disagreements
+    }
+
+
+def test_single_runs_are_tagged_with_mcnemar(tmp_path: Path) -> None:
+    """Two single runs get McNemar's exact p, and the sentence says what one run cannot say."""
+    found = compared(tmp_path, {"a": 0.88, "b": 0.91}, seeds=1)
+    assert found.mcnemar_p is not None
+    assert found.mcnemar_p < 1e-6
+    assert found.conclusion.startswith("With one run of a model nothing is known")
+
+
+def test_class_gaps_add_up_to_the_gap(tmp_path: Path) -> None:
+    """Weighted by images, the gaps by class are the whole gap."""
+    found = compared(tmp_path, {"a": 0.88, "b": 0.91})
+    whole = sum(one.gap * one.images for one in found.classes) / found.images
+    assert whole == pytest.approx(found.gap)
+    assert sum(one.images for one in found.classes) == found.images == 10_000
+
+
+def test_intervals_by_class_hold_together(tmp_path: Path) -> None:
+    """Bonferroni: a class's interval is that of the class alone, 2.807/1.960 times as wide."""
+    evidence = Evidence(simulated.write_store(tmp_path, {"a": 0.88, "b": 0.91}, seeds=3))
+    a, b = (find_entry(evidence, name) for name in "ab")
+    shirts = evidence.labels == 6
+    hits = [evidence.predictions(one)[:, shirts] == 6 for one in (a, b)]
+    alone = compare([Sample.of(one) for one in hits]).half_widths[0, 1]
+    shown = compare_entries(evidence, a, b).classes[6]
+    assert (shown.high - shown.low) / 2 == pytest.approx(alone * 2.807034 / 1.959964, rel=1e-5)
+
+
+def test_disagreements_are_images_that_one_model_alone_usually_has_right(tmp_path: Path) -> None:
+    """Listed images are right for one usual class only, the clearest first, and none is missing."""
+    evidence = Evidence(simulated.write_store(tmp_path, {"a": 0.8, "b": 0.9}, seeds=3, images=200))
+    a, b = (find_entry(evidence, name) for name in "ab")
+    found = compare_entries(evidence, a, b)
+    for one in found.disagreements:
+        assert (one.first == one.label) != (one.second == one.label)
+        assert one.label == evidence.labels[one.image]
+    leads = [abs(one.lead) for one in found.disagreements]
+    assert leads == sorted(leads, reverse=True)
+    right = [np.asarray(evidence.predictions(one) == evidence.labels).sum(axis=0) for one in (a, b)]
+    clear = np.flatnonzero(np.abs(right[0] - right[1]) == 3)
+    assert set(clear) <= {one.image for one in found.disagreements}
+
+
+def test_pictures_show_either_models_commonest_mistakes(tmp_path: Path) -> None:
+    """Rows name who is right and what the other sees, and hold only such images."""
+    found = compared(tmp_path, {"a": 0.8, "b": 0.85}, seeds=3)
+    by_image = {one.image: one for one in found.disagreements}
+    rows = found.picture_rows()
+    assert len(rows) == 10
+    for row in rows:
+        ahead = 1 if row.name.startswith("a right") else -1
+        assert all(by_image[image].lead * ahead > 0 for image in row.images)
+
+
+def test_a_name_that_is_not_one_entry_is_told(tmp_path: Path) -> None:
+    """Unknown names get a suggestion; a model without a good run is refused."""
+    evidence = Evidence(
+        simulated.write_store(tmp_path, {"alpha": 0.8, "b": 0.9}, seeds=1, broken="b")
+    )
+    with pytest.raises(UsageError, match="no such model") as raised:
+        find_entry(evidence, "alpa")
+    assert "alpha" in raised.value.hint
+    with pytest.raises(UsageError, match="no good run"):
+        find_entry(evidence, "b")
+    assert find_entry(evidence, "plugin-a:alpha") is find_entry(evidence, "alpha")

@@ -1,0 +1,752 @@
+"""The page: what it says, that nothing on it can act, and how it behaves in a browser."""
+
+import base64
+import io
+import itertools
+import os
+import re
+import shutil
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
+
+import samples
+import simulated
+from fmbench.environment import Device
+from fmbench.leaderboard.board import Board, read_board
+from fmbench.leaderboard.evidence import Evidence
+from fmbench.leaderboard.page import digest_in, render
+from fmbench.leaderboard.page.confusion import ConfusedImage, ModelVotes, Pair, confused_pairs
+from fmbench.leaderboard.page.fronts import pareto_front
+from fmbench.leaderboard.page.gallery import png_uri
+from fmbench.leaderboard.page.labels import Box, place_labels
+from fmbench.leaderboard.page.scatter import panels
+from fmbench.leaderboard.page.subjects import subjects_of
+from fmbench.leaderboard.page.text import shortened
+from fmbench.leaderboard.page.verdict import verdict
+from fmbench.store import Store
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "{{ 7 * 7 }}{% raw %}",
+    "a\u202eb\u200dc\x1b[31md\x07",
+    "--></style></title><!--",
+    '<meta name="fmbench-records" content="dead">',
+)
+IMAGES = 400
+MODELS = {"m10": 0.95, "m9": 0.90, "Alpha/one_b": 0.85, "beta": 0.8, "gone": 0.75, "x" * 150: 0.7}
+VOID = {"meta", "link", "img", "input", "wbr", "br"}
+
+
+@dataclass
+class Element:
+    """An element as the page has it: its name, attributes and the text directly inside."""
+
+    name: str
+    attributes: dict[str, str]
+    parents: tuple[str, ...]
+    text: str = ""
+
+
+@dataclass
+class Parsed(HTMLParser):
+    """All elements and all text of a page."""
+
+    elements: list[Element] = field(default_factory=list)
+    open: list[Element] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Keep an element."""
+        parents = tuple(element.name for element in self.open)
+        element = Element(tag, {name: value or "" for name, value in attrs}, parents)
+        self.elements.append(element)
+        if tag not in VOID:
+            self.open.append(element)
+
+    def handle_endtag(self, tag: str) -> None:
+        """Close an element; each must close what was opened last."""
+        assert self.open.pop().name == tag
+
+    def handle_data(self, data: str) -> None:
+        """Keep text with all elements it lies in."""
+        for element in self.open:
+            element.text += data
+
+    def all(self, name: str) -> list[Element]:
+        """The elements of a name."""
+        return [element for element in self.elements if element.name == name]
+
+
+def parse(html: str) -> Parsed:
+    """A page as elements; fails when its tags are not nested as they should be."""
+    parser = Parsed()
+    parser.feed(html)
+    parser.close()
+    assert not parser.open
+    return parser
+
+
+def board_of(store: Store) -> tuple[Board, Evidence]:
+    """The board and the evidence of a store."""
+    evidence = Evidence(store)
+    return read_board(evidence, cached=False), evidence
+
+
+def page_of(store: Store, images: NDArray[np.uint8] | None = None) -> str:
+    """The page of a store."""
+    return render(*board_of(store), images)
+
+
+def pictures(count: int = IMAGES) -> NDArray[np.uint8]:
+    """Test images that are noise."""
+    return np.random.RandomState(1).randint(0, 256, (count, 28, 28)).astype(np.uint8)
+
+
+def small_store(folder: Path, models: dict[str, float], seeds: int = 3, **more: Any) -> Store:
+    """A store of models on few images."""
+    return simulated.write_store(folder, models, seeds=seeds, images=IMAGES, **more)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Six models of five seeds; one has lost a seed, one has a name as long as they may be."""
+    return small_store(tmp_path_factory.mktemp("store"), MODELS, seeds=5, broken="gone")
+
+
+@pytest.fixture(scope="module")
+def html(store: Store) -> str:
+    """Their page."""
+    return page_of(store, pictures())
+
+
+def spoilt_store(folder: Path, names: tuple[str, ...]) -> Store:
+    """A store in which all that a plugin or a machine chooses are these names, in turn."""
+    accuracies = {name: 0.9 - 0.1 * place for place, name in enumerate(names)}
+    store = small_store(folder, accuracies, seeds=3, broken=names[-1])
+    for number, old in enumerate(store.read().records):
+        name = names[number % len(names)]
+        device = Device(kind="cuda", name=name, memory=1, driver=name)
+        record = msgspec.structs.replace(
+            old,
+            id=f"{number:08x}",
+            created=f"2026-02-01T00:00:{number:02}Z{name}",
+            run=msgspec.structs.replace(
+                old.run,
+                plugin=msgspec.structs.replace(
+                    old.run.plugin, distribution=names[0], version=names[1], entry=names[2],
+                    dependencies={names[3]: names[4]},
+                ),
+            ),
+            result=msgspec.structs.replace(old.result, message=name),
+            environment=msgspec.structs.replace(
+                old.environment, device=device, cpu=name, os=name, python=name, commit=name,
+                libraries={name: name},
+            ),
+        )  # fmt: skip
+        record = msgspec.structs.replace(record, key=record.run.key)
+        good = record.result.status == "ok" and record.run.stage == "final"
+        store.add(record, store.predictions(old) if good else None)
+    return store
+
+
+# What it says
+
+
+def test_every_element_is_closed_and_every_id_is_its_own(html: str) -> None:
+    """Tags are nested, ids occur once, and links within the page lead somewhere."""
+    page = parse(html)
+    ids = [one.attributes["id"] for one in page.elements if "id" in one.attributes]
+    assert len(ids) == len(set(ids))
+    targets = [one.attributes["href"] for one in page.all("a")]
+    assert {target.removeprefix("#") for target in targets} <= set(ids)
+
+
+def test_tables_and_pictures_speak_to_those_who_do_not_see(html: str) -> None:
+    """Tables have captions and scopes, figures captions, drawings titles and descriptions."""
+    page = parse(html)
+    assert len(page.all("caption")) == len(page.all("table")) > 10
+    assert len(page.all("figcaption")) == len(page.all("figure")) > 4
+    assert all("scope" in heading.attributes for heading in page.all("th"))
+    ids = {one.attributes.get("id") for one in page.elements}
+    for drawing in page.all("svg"):
+        if drawing.attributes.get("aria-hidden") == "true":
+            continue
+        assert drawing.attributes["role"] == "img"
+        assert drawing.attributes["aria-labelledby"] in ids
+        assert drawing.attributes["aria-describedby"] in ids
+    assert all(
+        re.fullmatch(r"test image \d+, .+, taken for .+ by \d of 6 models", image.attributes["alt"])
+        for image in page.all("img")
+    )
+    assert page.all("img")
+
+
+def test_it_loads_nothing(html: str) -> None:
+    """No address of anything outside the file, and a policy that would forbid it."""
+    page = parse(html)
+    assert "http:" not in html and "https:" not in html and "url(" not in html
+    assert "@import" not in html
+    for element in page.elements:
+        for name in ("src", "href", "action", "data", "srcset", "poster"):
+            assert element.attributes.get(name, "#").startswith(("#", "data:image/png;base64,"))
+    (policy,) = [
+        one.attributes["content"] for one in page.all("meta") if "http-equiv" in one.attributes
+    ]
+    assert policy.startswith("default-src 'none'; img-src data:; style-src 'sha256-")
+    assert "unsafe" not in policy
+    assert not any("style" in one.attributes for one in page.elements)
+
+
+def test_the_same_evidence_gives_the_same_page(store: Store, html: str) -> None:
+    """Nothing on the page comes from a clock or from chance."""
+    assert page_of(store, pictures()) == html
+
+
+def test_the_records_digest_is_read_back(store: Store, html: str) -> None:
+    """A page tells which records it was made from; another text tells none."""
+    assert digest_in(html) == board_of(store)[0].records
+    assert digest_in("<p>") is None
+
+
+def test_every_row_has_its_numbers_and_its_provenance(store: Store, html: str) -> None:
+    """The table has a row a model with its accuracy; each has the command that makes it again."""
+    board, evidence = board_of(store)
+    page = parse(html)
+    rows = [row.text for row in page.all("tr") if row.parents[-2:] == ("table", "tbody")]
+    for row in board.rows:
+        assert row.accuracy is not None and row.accuracy_image_high is not None
+        assert row.accuracy_image_low is not None
+        margin = (row.accuracy_image_high - row.accuracy_image_low) / 2
+        said = f"{100 * row.accuracy:.2f} ± {100 * margin:.2f}"
+        assert any(row.model in text and said in text for text in rows)
+    commands = [one.text for one in page.all("code") if one.attributes.get("class") == "command"]
+    file = f"protocol-{board.digest[:8]}.toml"
+    assert commands == [f"fmbench run {row.model} --protocol {file}" for row in board.rows]
+    for entry in evidence.entries:
+        for record in (*entry.finals, *entry.tunes):
+            assert record.key in html and record.id in html
+
+
+def test_an_incomplete_row_is_marked_in_words(html: str) -> None:
+    """A model that lacks a seed is named incomplete in the dot plot and in the table."""
+    marked = [
+        one for one in parse(html).elements if "incomplete" in one.attributes.get("class", "")
+    ]
+    assert {one.name for one in marked} == {"li", "tr", "g"}
+    assert all("incomplete" in one.text for one in marked)
+    assert "4 of 5 seeds: 1 diverged" in html
+
+
+def test_a_confusion_matrix_counts_every_image_once_a_seed(store: Store, html: str) -> None:
+    """The rows of a matrix add up to the images of their class times the seeds."""
+    page = parse(html)
+    cells = [
+        int(cell.text)
+        for cell in page.all("td")
+        if re.fullmatch("[rw][0-5]", cell.attributes.get("class", ""))
+    ]
+    totals = np.array(cells).reshape(6, 10, 10).sum(axis=2)
+    seeds = np.array([5, 5, 5, 5, 5, 4])
+    assert (totals == np.outer(seeds, np.bincount(Evidence(store).labels))).all()
+
+
+def test_without_images_the_page_says_how_to_get_them(store: Store) -> None:
+    """Pictures are left out, the pairs stay, and the command that fetches them is named."""
+    html = page_of(store)
+    assert "<img" not in html
+    assert "<code>fmbench data</code>" in html
+    assert re.search(r"image \d+, \d of 6", html)
+
+
+def test_images_of_another_set_are_not_shown(store: Store) -> None:
+    """As many images as labels, or none: a wrong picture would be a false claim."""
+    assert "<img" not in page_of(store, pictures(IMAGES - 1))
+
+
+def test_missing_predictions_cost_one_matrix_and_are_named(tmp_path: Path) -> None:
+    """A model whose predictions cannot be read is named; the others keep their matrices."""
+    store = small_store(tmp_path, {"whole": 0.9, "robbed": 0.8})
+    for path in store.records.glob("robbed-*.npy"):
+        path.unlink()
+    page = parse(page_of(store))
+    (problem,) = [one for one in page.all("p") if one.attributes.get("class") == "problem"]
+    assert "robbed" in problem.text and "whole" not in problem.text
+    matrices = [one for one in page.all("table") if one.attributes.get("class") == "matrix"]
+    assert len(matrices) == 1
+
+
+def test_missing_labels_leave_the_rest_of_the_page(tmp_path: Path) -> None:
+    """Without test labels there is no confusion to show; table and plots stay."""
+    store = small_store(tmp_path, {"a": 0.9, "b": 0.8}, seeds=1)
+    (store.folder / "t10k-labels-idx1-ubyte").unlink()
+    page = parse(page_of(store, pictures()))
+    assert "There are no predictions to show" in page.elements[0].text
+    assert len([row for row in page.all("tr") if row.parents[-1] == "tbody"]) > 2
+
+
+def test_a_board_without_rows_has_a_page(tmp_path: Path) -> None:
+    """Nothing run is said so, in words and without an empty table."""
+    labels = np.arange(IMAGES, dtype=np.uint8) % 10
+    evidence = Evidence(Store(tmp_path, "tiny-v1"), simulated.rules(3, labels, tmp_path))
+    html = render(read_board(evidence, cached=False), evidence, None)
+    assert "No model has been run under tiny-v1 yet" in html
+    assert "<table" not in html
+
+
+def test_a_board_of_failures_has_a_page(tmp_path: Path) -> None:
+    """Models that only failed are rows, with what their runs said."""
+    labels = np.arange(IMAGES, dtype=np.uint8) % 10
+    protocol = simulated.rules(3, labels, tmp_path)
+    store = Store(tmp_path, protocol.id)
+    store.make()
+    for model in ("a", "b"):
+        run = samples.run(model=model, protocol=protocol.id, protocol_digest=protocol.digest)
+        record = samples.record(run, status="crashed", id=model * 8)
+        result = msgspec.structs.replace(record.result, message="out of luck")
+        store.add(msgspec.structs.replace(record, result=result))
+    evidence = Evidence(store, protocol)
+    html = render(read_board(evidence, cached=False), evidence, pictures())
+    assert "none of 2\N{NO-BREAK SPACE}models has a good run" in html
+    assert html.count("out of luck") == 2
+    assert "0 of 3 seeds: 1 crashed" in html
+
+
+def test_a_board_of_incomplete_rows_has_a_page(tmp_path: Path) -> None:
+    """Where no row is complete there is no front to draw, and still a page."""
+    store = simulated.write_store(tmp_path, {"a": 0.9}, seeds=2, broken="a")
+    html = page_of(store)
+    assert "1 of 2 seeds" in html
+
+
+def test_one_model_alone_has_a_page(tmp_path: Path) -> None:
+    """A board of one model claims no comparison."""
+    html = page_of(small_store(tmp_path, {"alone": 0.9}))
+    assert "It is the only model ranked so far" in html
+
+
+def test_fifty_models_fit(tmp_path: Path) -> None:
+    """Names in the scatter plots thin out; every model keeps its mark and its row."""
+    named = {f"family/model_{number:02}": 0.8 + 0.003 * number for number in range(50)}
+    store = simulated.write_store(tmp_path, named, seeds=1, images=100)
+    html = page_of(store)
+    assert len(parse(html).all("g")) == 100
+    assert "found no room" in html
+    assert len(html) < 1_000_000
+
+
+def test_a_full_leaderboard_is_a_small_file(tmp_path: Path) -> None:
+    """Twelve models of five seeds with pictures stay far below 1.5 MB."""
+    named = {f"model-{number}": 0.8 + 0.01 * number for number in range(12)}
+    html = page_of(small_store(tmp_path, named, seeds=5), pictures())
+    assert len(html.encode()) < 500_000
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_with_too_few_seeds_no_order_is_claimed(tmp_path: Path, seeds: int) -> None:
+    """A board without ranks says that nothing may be concluded about order."""
+    html = page_of(small_store(tmp_path, {"a": 0.9, "b": 0.5}, seeds=seeds))
+    assert "nothing may be concluded about their order" in html
+    assert "is best" not in html
+
+
+@pytest.mark.parametrize(
+    ("ranks", "says", "never"),
+    [
+        ([(1, 1), (2, 3), (2, 3)], "first is best", "differ"),
+        ([(1, 2), (1, 2), (3, 3)], "does not differ beyond chance", "is best"),
+        ([(1, 3), (1, 3), (1, 3)], "which is best of first, second and third", "first is best"),
+        ([(1, 2), (2, 3), (1, 3)], "surely more than the second, second", "first is best"),
+    ],
+)
+def test_the_verdict_says_no_more_than_the_rank_sets(
+    tmp_path: Path, ranks: list[tuple[int, int]], says: str, never: str
+) -> None:
+    """Only a first that is surely above all is best; a second within chance is said to be so."""
+    named = {"first": 0.95, "second": 0.9, "third": 0.85}
+    board, evidence = board_of(small_store(tmp_path, named, seeds=5))
+    rows = [
+        replace(row, rank_best=best, rank_worst=worst)
+        for row, (best, worst) in zip(board.rows, ranks, strict=True)
+    ]
+    board = replace(board, rows=tuple(rows))
+    sentences = verdict(board, 5, subjects_of(board, evidence))
+    said = " ".join("".join(phrase.text for phrase in sentence) for sentence in sentences)
+    assert says in said
+    assert never not in said
+    assert "Training takes" in said
+
+
+def test_times_are_compared_only_on_one_device(tmp_path: Path) -> None:
+    """Each device has a plot and a front of its own, and the verdict compares no times across."""
+    store = small_store(tmp_path, {"slow": 0.95, "quick": 0.9, "worse": 0.6}, seeds=1)
+    for record in store.read().records:
+        if record.run.model != "slow":
+            device = Device(kind="cuda", name="A GPU", memory=1)
+            environment = msgspec.structs.replace(record.environment, device=device)
+            path = store.path(record, ".json")
+            path.write_bytes(
+                msgspec.json.encode(msgspec.structs.replace(record, environment=environment))
+            )
+    board, evidence = board_of(store)
+    subjects = subjects_of(board, evidence)
+    found = panels(subjects)
+    assert [panel.title for panel in found] == [
+        "Training time on A CPU, 2 threads",
+        "Training time on A GPU",
+        "Parameters",
+    ]
+    assert [[mark.name for mark in panel.marks if mark.on_front] for panel in found[:2]] == [
+        ["slow"],
+        ["quick"],
+    ]
+    assert "times on different devices do not compare" in render(board, evidence, None)
+
+
+# Nothing on it can act
+
+
+def test_hostile_words_add_no_element_and_no_attribute(tmp_path: Path) -> None:
+    """Whatever plugins and machines call themselves, the page has the elements it would have."""
+    harmless = tuple(chr(ord("a") + n) * len(name) for n, name in enumerate(HOSTILE))
+    shapes = []
+    for folder, names in (("hostile", HOSTILE), ("harmless", harmless)):
+        page = parse(page_of(spoilt_store(tmp_path / folder, names), pictures()))
+        shapes.append(
+            [(one.name, sorted(one.attributes)) for one in page.elements if one.name != "wbr"]
+        )
+    assert shapes[0] == shapes[1]
+
+
+def test_hostile_words_are_shown_as_they_are(tmp_path: Path) -> None:
+    """They can be read; what moves the cursor or changes direction is U+FFFD, as on a terminal."""
+    store = spoilt_store(tmp_path, HOSTILE)
+    html = page_of(store, pictures())
+    allowed = {"\n", "\t"}
+    unsafe = {one for one in html if unicodedata.category(one) in ("Cc", "Cf")} - allowed
+    assert not unsafe
+    text = parse(html).elements[0].text
+    for name in HOSTILE:
+        shown = "".join(
+            "\ufffd" if unicodedata.category(one) in ("Cc", "Cf") else one for one in name
+        )
+        assert text.count(shown) > 5
+    assert digest_in(html) == board_of(store)[0].records
+
+
+# The parts it is made of
+
+
+def dominated(one: tuple[float, float], others: list[tuple[float, float]]) -> bool:
+    """Whether another point is at least as good at both and better at one."""
+    return any(other != one and other[0] <= one[0] and other[1] >= one[1] for other in others)
+
+
+def test_the_front_of_known_points() -> None:
+    """Cheapest first; a point as costly as a better one, or as good as a cheaper one, is off it."""
+    points = [(3.0, 0.9), (1.0, 0.5), (2.0, 0.8), (2.0, 0.7), (4.0, 0.9), (1.0, 0.5)]
+    assert pareto_front(points) == (1, 5, 2, 0)
+    assert pareto_front([]) == ()
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), max_size=12))
+def test_the_front_is_exactly_what_nothing_dominates(points: list[tuple[int, int]]) -> None:
+    """A point is on the front when and only when no other dominates it."""
+    front = pareto_front([(float(cost), float(accuracy)) for cost, accuracy in points])
+    assert set(front) == {
+        place for place, one in enumerate(points) if not dominated(one, list(points))
+    }
+    costs = [points[place][0] for place in front]
+    assert costs == sorted(costs)
+
+
+@given(st.lists(st.tuples(st.integers(1, 20), st.floats(0, 300), st.floats(0, 200)), max_size=12))
+def test_labels_cover_neither_each_other_nor_a_point(items: list[tuple[int, float, float]]) -> None:
+    """Placed labels stay inside, apart from each other and off every point."""
+    size = 10.0
+    inside = Box(0, 0, 300, 200)
+    texts = ["x" * length for length, _, _ in items]
+    points = [(x, y) for _, x, y in items]
+    boxes = []
+    for text, label in zip(
+        texts, place_labels(texts, points, size=size, inside=inside), strict=True
+    ):
+        if label is None:
+            continue
+        width = len(text) * size * 0.6
+        left = label.x - {"start": 0.0, "middle": width / 2, "end": width}[label.anchor]
+        boxes.append(Box(left, label.y - 0.7 * size, left + width, label.y + 0.2 * size))
+    for place, box in enumerate(boxes):
+        assert box.within(inside)
+        assert not any(box.overlaps(other) for other in boxes[:place])
+        assert not any(box.overlaps(Box(x - 3, y - 3, x + 3, y + 3)) for x, y in points)
+
+
+def test_the_most_confused_pairs_of_a_small_case() -> None:
+    """Models count alike however many runs they have; images that fool most models come first."""
+    labels = np.array([0, 0, 0, 0, 1, 1], dtype=np.uint8)
+    single = np.zeros((6, 10), dtype=np.int64)
+    single[np.arange(6), [6, 6, 0, 0, 1, 1]] = 1  # images 0 and 1 taken for a Shirt
+    four = np.zeros((6, 10), dtype=np.int64)
+    four[:, 0] = [4, 1, 2, 4, 0, 4]
+    four[:, 1] = [0, 0, 0, 0, 4, 0]
+    four[:, 6] = [0, 3, 2, 0, 0, 0]  # image 1 in three runs of four, image 2 in two: no majority
+    found = confused_pairs([ModelVotes("a", single, 1), ModelVotes("b", four, 4)], labels)
+    assert found == (
+        Pair(0, 6, (2 / 4 + 5 / 16) / 2, (ConfusedImage(1, 2), ConfusedImage(0, 1))),
+        Pair(1, 0, (0 + 4 / 8) / 2, (ConfusedImage(5, 1),)),
+    )
+
+
+def test_a_picture_keeps_its_pixels() -> None:
+    """What a data: URI holds is the image it was made from."""
+    image = pictures(1)[0]
+    content = base64.b64decode(png_uri(image).removeprefix("data:image/png;base64,"))
+    assert (np.asarray(Image.open(io.BytesIO(content))) == image).all()
+
+
+@given(st.text(max_size=60), st.integers(3, 40))
+def test_a_shortened_name_is_short(words: str, most: int) -> None:
+    """At most as many characters as asked for, and untouched when it fits."""
+    short = shortened(words, most)
+    assert len(short) <= most
+    assert short == words or len(words) > most
+
+
+# In a browser
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """The system's Chromium. Without one tests are skipped, but fail where CI runs them."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    path = next((found for name in names if (found := shutil.which(name))), None)
+    if path is None:
+        if os.environ.get("CI"):
+            pytest.fail(f"none of {', '.join(names)} is installed")
+        pytest.skip(f"none of {', '.join(names)} is installed")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def address(html: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Where the page lies."""
+    path = tmp_path_factory.mktemp("page") / "index.html"
+    path.write_text(html, "utf-8")
+    return path.as_uri()
+
+
+@pytest.fixture
+def page(browser: Browser, address: str) -> Iterator[Page]:
+    """The page, open at 1280 pixels; complaints and requests of the browser fail the test."""
+    with browser.new_context(viewport=WIDE) as context:
+        page = context.new_page()
+        complaints: list[str] = []
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: complaints.append(request.url))
+        page.goto(address)
+        yield page
+        page.wait_for_load_state("networkidle")
+        assert [one for one in complaints if not one.startswith("data:image/png")] == [address]
+
+
+WIDE: ViewportSize = {"width": 1280, "height": 900}
+NARROW: ViewportSize = {"width": 390, "height": 844}
+Scheme = Literal["light", "dark"]
+
+
+def shown(page: Page) -> list[str]:
+    """The names of the models in the table, from top to bottom, that can be seen."""
+    return [
+        row.locator("th .name").inner_text()
+        for row in page.locator("#board tbody tr").all()
+        if row.is_visible()
+    ]
+
+
+def values(page: Page, column: int) -> list[str]:
+    """What the rows of a column sort by, from top to bottom."""
+    found: list[str] = page.evaluate(
+        "column => [...document.querySelectorAll('#board tbody tr')]"
+        ".map(row => row.cells[column].dataset.value)",
+        column,
+    )
+    return found
+
+
+def in_order(found: list[str], kind: str | None, direction: str | None) -> bool:
+    """Whether values are sorted, the absent ones last."""
+    known = [value for value in found if value]
+    keys: list[Any] = [float(one) if kind == "number" else one.lower() for one in known]
+    pairs = itertools.pairwise(keys)
+    ordered = all(a <= b if direction == "ascending" else a >= b for a, b in pairs)
+    return ordered and found[len(known) :] == [""] * (len(found) - len(known))
+
+
+def test_every_column_sorts_both_ways(page: Page) -> None:
+    """A heading's button sorts by its column, turns the order when pressed again, and says so."""
+    headings = page.locator("#board thead th").all()
+    assert len(headings) == 17
+    for column, heading in enumerate(headings):
+        directions = []
+        for _ in range(2):
+            heading.get_by_role("button").click()
+            direction = heading.get_attribute("aria-sort")
+            kind = heading.get_attribute("data-kind")
+            found = [one.replace("m9", "m09") for one in values(page, column)]
+            assert in_order(found, kind, direction), (column, direction, found)
+            assert page.locator("[aria-sort]").count() == 1
+            directions.append(direction)
+        assert sorted(map(str, directions)) == ["ascending", "descending"]
+    page.get_by_role("button", name="Model").click()
+    assert shown(page)[:5] == ["Alpha/one_b", "beta", "gone", "m9", "m10"]
+    page.get_by_role("button", name="Back to the board’s order").click()
+    assert shown(page) == ["m10", "m9", "Alpha/one_b", "beta", "x" * 150, "gone"]
+    assert page.locator("[aria-sort]").count() == 0
+
+
+def test_an_absent_value_is_last_both_ways(page: Page) -> None:
+    """A row without a value stands below all others, whichever way they are sorted."""
+    page.evaluate(
+        "document.querySelectorAll('#board tbody td.accuracy')"
+        ".forEach((cell, place) => { if (place < 2) cell.dataset.value = ''; })"
+    )
+    for first in ("Alpha/one_b", "x" * 150):
+        page.get_by_role("button", name="Accuracy").click()
+        assert shown(page)[0] == first
+        assert shown(page)[-2:] == ["m10", "m9"]
+
+
+def test_the_filter_hides_rows_and_tells_how_many_are_left(page: Page) -> None:
+    """All words typed must occur in a row; a live region tells the count."""
+    status = page.get_by_role("status")
+    assert status.inner_text() == "6 models"
+    search = page.get_by_label("Filter")
+    search.fill("PLUGIN-A m1")
+    assert shown(page) == ["m10"]
+    assert status.inner_text() == "1 of 6 models"
+    search.fill("no such model")
+    assert shown(page) == []
+    assert status.inner_text() == "0 of 6 models"
+    page.get_by_role("button", name="Log-loss").click()
+    assert status.inner_text() == "0 of 6 models, by log-loss, ascending"
+    search.fill("")
+    assert len(shown(page)) == 6
+
+
+def test_the_keyboard_alone_sorts(page: Page) -> None:
+    """Tab leads from the filter over the table to its headings, and Enter sorts."""
+    page.get_by_label("Filter").focus()
+    for _ in range(5):
+        page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent").startswith("Accuracy")
+    outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert outline == "solid"
+    page.keyboard.press("Enter")
+    assert page.locator("th.accuracy").get_attribute("aria-sort") == "descending"
+
+
+def test_a_link_opens_the_provenance_it_leads_to(page: Page) -> None:
+    """A model's name in the table leads to where its row comes from, and that is then open."""
+    page.locator("#board a").first.click()
+    assert page.locator("#about-1").is_visible()
+
+
+CONTRASTS = """() => {
+  const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const paint = (...colours) => {
+    canvas.clearRect(0, 0, 1, 1);
+    colours.forEach((colour) => { canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1); });
+    return [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3);
+  };
+  const luminance = (colour) => {
+    const [r, g, b] = colour.map((one) => {
+      const c = one / 255;
+      return c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const backs = (element) => element
+    ? [...backs(element.parentElement), getComputedStyle(element).backgroundColor] : [];
+  const faint = [];
+  document.querySelectorAll("details").forEach((one) => { one.open = true; });
+  for (const element of document.querySelectorAll("body *")) {
+    const own = [...element.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
+    if (!own || element.closest("script, title, desc, [hidden]")) continue;
+    const style = getComputedStyle(element);
+    const behind = backs(element);
+    const ink = element.closest("svg") ? style.fill : style.color;
+    const [a, b] = [luminance(paint(...behind, ink)), luminance(paint(...behind))];
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (ratio < 4.5) faint.push([element.className.toString(), element.textContent, ratio]);
+  }
+  return faint;
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["1280", "390"])
+def test_it_fits_its_window_and_can_be_read(
+    browser: Browser, address: str, size: ViewportSize, scheme: Scheme
+) -> None:
+    """Nothing sticks out of the window, and all words stand out 4.5 to 1, all details open."""
+    with browser.new_context(viewport=size, color_scheme=scheme) as context:
+        page = context.new_page()
+        page.goto(address)
+        assert page.evaluate(CONTRASTS) == []
+        assert page.evaluate("document.documentElement.scrollWidth") == size["width"]
+        back = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert back == ("rgb(253, 253, 251)" if scheme == "light" else "rgb(20, 22, 26)")
+
+
+def test_it_is_whole_without_javascript(browser: Browser, address: str) -> None:
+    """All rows can be seen, and no control that could do nothing."""
+    with browser.new_context(viewport=WIDE, java_script_enabled=False) as context:
+        page = context.new_page()
+        page.goto(address)
+        assert len(shown(page)) == 6
+        assert not page.get_by_label("Filter").is_visible()
+        assert page.locator("button:visible").count() == 0
+
+
+def test_motion_stops_for_those_who_ask(browser: Browser, address: str) -> None:
+    """Who prefers reduced motion is not scrolled smoothly."""
+    with browser.new_context(reduced_motion="reduce") as context:
+        page = context.new_page()
+        page.goto(address)
+        assert page.evaluate("getComputedStyle(document.documentElement).scrollBehavior") == "auto"
+
+
+def test_hostile_words_do_nothing_in_a_browser(browser: Browser, tmp_path: Path) -> None:
+    """A page full of hostile words opens without a dialog, a request or a complaint."""
+    path = tmp_path / "hostile.html"
+    path.write_text(page_of(spoilt_store(tmp_path / "store", HOSTILE), pictures()), "utf-8")
+    with browser.new_context(viewport=NARROW) as context:
+        page = context.new_page()
+        heard: list[str] = []
+        page.on("dialog", lambda dialog: heard.append(dialog.message))
+        page.on("console", lambda message: heard.append(message.text))
+        page.on("pageerror", lambda error: heard.append(str(error)))
+        page.on("request", lambda request: heard.append(request.url))
+        page.goto(path.as_uri(), wait_until="networkidle")
+        assert [one for one in heard if not one.startswith("data:image/png")] == [path.as_uri()]
+        assert page.evaluate("document.documentElement.scrollWidth") == NARROW["width"]
