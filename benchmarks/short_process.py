@@ -1,0 +1,73 @@
+"""The two processes whose memory memory.py compares; each leaves an outcome in a job's folder.
+
+`python short_process.py worker|bare FOLDER STEPS PARENT`
+"""
+
+import sys
+from pathlib import Path
+
+import torch
+from torch.nn import functional
+
+from fmbench.contract import InputSpec
+from fmbench.discovery.child import load_model
+from fmbench.execution import worker
+from fmbench.execution.job import Job, JobFolder, Outcome
+from fmbench.records import Cost
+from fmbench.training import devices, loop
+
+
+def work(folder: str, steps: int, parent: str) -> None:
+    """Be fmbench's worker, with labels for no more images than these steps take.
+
+    All images are resident; the loop draws from as many as have labels.
+    """
+
+    class Shortened(worker.Contestant):
+        def __init__(self, job: Job, device: torch.device) -> None:
+            super().__init__(job, device)
+            self.labels = self.labels[: steps * job.protocol.training.batch_size].clone()
+
+    worker.Contestant = Shortened  # type: ignore[misc]
+    worker.main(folder, parent)
+
+
+def train_barely(folder: str, steps: int) -> None:
+    """Train on one batch and look at one of evaluation's, as the job in the folder says."""
+    job = JobFolder(Path(folder))
+    asked = job.read_job()
+    rules = asked.protocol.devices[asked.device.kind]
+    training = asked.protocol.training
+    device = devices.prepare(asked.device.torch_name, rules, asked.threads)
+    offer = load_model(asked.plugin, asked.model)
+    memory_format = devices.memory_format(rules)
+    network = offer.build(InputSpec(size=offer.size))
+    network.to(device, memory_format=memory_format)  # type: ignore[call-overload]
+    optimizer = loop.make_optimizer(network, asked.protocol.recipes[0])
+
+    def batch(count: int) -> torch.Tensor:
+        images = torch.zeros(count, 1, offer.size, offer.size, device=device)
+        return images.contiguous(memory_format=memory_format)
+
+    images, evaluated = batch(training.batch_size), batch(training.evaluation_batch_size)
+    labels = torch.zeros(training.batch_size, dtype=torch.int64, device=device)
+    network.train()
+    for _ in range(steps * asked.protocol.final.epochs):
+        with devices.autocast(device, rules):
+            loss = functional.cross_entropy(network(images), labels)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    network.eval()
+    with torch.inference_mode(), devices.autocast(device, rules):
+        for _ in range(2):
+            network(evaluated)
+    job.write_outcome(0, Outcome(status="ok", cost=Cost(peak_memory=devices.peak_memory(device))))
+
+
+if __name__ == "__main__":
+    kind, path, count, pid = sys.argv[1:]
+    if kind == "worker":
+        work(path, int(count), pid)
+    else:
+        train_barely(path, int(count))
