@@ -1,9 +1,10 @@
 """How fmbench puts files on disk: whole or not at all, and never over an existing record."""
 
+import hashlib
 import io
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from tokenize import TokenError
 from typing import Any, TypeVar
@@ -18,6 +19,7 @@ from fmbench.errors import StoreError
 NPY_HEADER_BYTES = 10_000
 TEMPORARY = ".tmp"
 T = TypeVar("T")
+Buffer = bytes | memoryview
 
 
 def write_new(path: Path, content: bytes) -> None:
@@ -25,7 +27,7 @@ def write_new(path: Path, content: bytes) -> None:
 
     Raises `FileExistsError` when it exists and `StoreError` when the folder cannot be written.
     """
-    _place(path, content, os.link)
+    _place(path, [content], os.link)
 
 
 def write(path: Path, content: bytes) -> None:
@@ -33,7 +35,26 @@ def write(path: Path, content: bytes) -> None:
 
     Raises `StoreError` when the folder cannot be written.
     """
-    _place(path, content, os.replace)
+    _place(path, [content], os.replace)
+
+
+def write_stream(path: Path, parts: Iterable[Buffer]) -> str:
+    """Place or replace a file as `write` does, part by part; returns the SHA-256 of its content."""
+    digest = hashlib.sha256()
+
+    def noted() -> Iterator[Buffer]:
+        for part in parts:
+            digest.update(part)
+            yield part
+
+    _place(path, noted(), os.replace)
+    return digest.hexdigest()
+
+
+def digest_of_file(path: Path) -> str:
+    """The SHA-256 of a file's content, read piece by piece; raises `OSError`."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def make_folder(path: Path) -> Path:
@@ -111,10 +132,10 @@ def read_npy(path: Path, dtype: type[np.generic], shape: tuple[int, ...]) -> NDA
     return np.frombuffer(data, dtype).reshape(shape)
 
 
-def _place(path: Path, content: bytes, move: Callable[[Path, Path], None]) -> None:
+def _place(path: Path, parts: Iterable[Buffer], move: Callable[[Path, Path], None]) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
     try:
-        _write_through(temporary, content)
+        _write_through(temporary, parts)
         move(temporary, path)
         _sync_folder(path.parent)
     except FileExistsError:
@@ -125,12 +146,13 @@ def _place(path: Path, content: bytes, move: Callable[[Path, Path], None]) -> No
         temporary.unlink(missing_ok=True)
 
 
-def _write_through(path: Path, content: bytes) -> None:
+def _write_through(path: Path, parts: Iterable[Buffer]) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
     try:
-        left = memoryview(content)
-        while left:
-            left = left[os.write(descriptor, left) :]
+        for part in parts:
+            left = memoryview(part)
+            while left:
+                left = left[os.write(descriptor, left) :]
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

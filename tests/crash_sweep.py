@@ -106,6 +106,7 @@ def work(store: Store, setting: Setting, dataset: Dataset, models: int) -> None:
     """What `fmbench run` does, without a process of its own for training."""
     store.make()
     store.keep_protocol(setting.protocol.digest, "kept")
+    store.keep_labels(dataset.test_labels)
     clear_leftovers(store, done_records(store.read().records))
     judge = Judge(dataset, setting.protocol)
     Runner(setting=setting, store=store, judge=judge, engine=LightEngine()).run(MODELS[:models])

@@ -1,12 +1,23 @@
 """Engines: what a worker's end is taken to mean, told apart by its guard."""
 
 import signal
+from pathlib import Path
 
 import pytest
 
+import samples
+from conftest import TinyData
+from fmbench import data, protocol
+from fmbench.discovery import ListedModel
+from fmbench.environment import Device
+from fmbench.errors import UsageError
 from fmbench.execution import guard
-from fmbench.execution.engines import outcome_of
+from fmbench.execution.engines import LocalEngine, outcome_of
 from fmbench.execution.job import Ending
+from fmbench.execution.judge import Judge
+from fmbench.execution.plan import make_setting
+from fmbench.execution.runner import Runner
+from fmbench.store import Store
 
 
 @pytest.mark.parametrize(
@@ -34,3 +45,25 @@ def test_the_kernels_count_is_read(tmp_path, monkeypatch: pytest.MonkeyPatch) ->
     assert guard._out_of_memory_kills() == 0
     (tmp_path / "vmstat").write_text("nr_free_pages 5\noom_kill 3\n")
     assert guard._out_of_memory_kills() == 3
+
+
+def test_a_device_that_torch_cannot_use_is_told_and_makes_no_row(
+    tiny: TinyData, tmp_path: Path
+) -> None:
+    """A device only the driver sees ends the command with a hint; no model is blamed for it."""
+    cuda = ("[devices.cpu]", '[devices.cuda]\nprecision = "float32"\n\n[devices.cpu]')
+    rules = protocol.load(str(tiny.variant(tmp_path / "cuda.toml", cuda)))
+    store = Store(tmp_path / "results", rules.id)
+    store.make()
+    runner = Runner(
+        setting=make_setting(rules, Device(kind="cuda", name="Absent", memory=1, index=63)),
+        store=store,
+        judge=Judge(data.load(tiny.folder, rules.data.sha256), rules),
+        engine=LocalEngine(),
+    )
+    model = ListedModel(name="m", summary="", size=28, source="", plugin=samples.PLUGIN)
+    with pytest.raises(UsageError, match="cannot use cuda:63") as raised:
+        runner.run([model])
+    assert "--device cpu" in raised.value.hint
+    assert store.read().records == ()
+    assert list(store.jobs.iterdir()) == []

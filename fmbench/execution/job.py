@@ -2,6 +2,7 @@
 
 job.json         what to do, written by the runner
 environment.json where it is done, written by the worker
+refusal.json     why it cannot be done on this machine at all, written by the worker
 events.jsonl     what happens, appended by the worker
 ended.json       how the worker ended, written by its guard
 log.txt          what the plugin printed, drained by the engine
@@ -80,6 +81,13 @@ class Outcome(Struct, frozen=True, kw_only=True):
     spent: Spent = Spent()
 
 
+class Refusal(Struct, frozen=True, kw_only=True):
+    """Why a worker cannot do any job like this here, before any plugin's code has run."""
+
+    what: str
+    hint: str
+
+
 class JobFolder:
     """The paths in a job's folder, and how its files are read and written."""
 
@@ -89,6 +97,7 @@ class JobFolder:
         self.ending = path / "ended.json"
         self.environment = path / "environment.json"
         self._job = path / "job.json"
+        self._refusal = path / "refusal.json"
         self._events = path / "events.jsonl"
 
     def write_job(self, job: Job) -> None:
@@ -99,6 +108,14 @@ class JobFolder:
     def read_job(self) -> Job:
         """What to do."""
         return msgspec.json.decode(self._job.read_bytes(), type=Job)
+
+    def refuse(self, what: str, hint: str) -> None:
+        """Say that this job cannot be done on this machine."""
+        files.write(self._refusal, msgspec.json.encode(Refusal(what=what, hint=hint)))
+
+    def read_refusal(self) -> Refusal | None:
+        """Why the job cannot be done here, if so."""
+        return files.read_json(self._refusal, Refusal)
 
     def append(self, event: Event) -> None:
         """Tell an event. The file is reopened each time: a plugin may close every descriptor."""

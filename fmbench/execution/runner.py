@@ -15,6 +15,7 @@ import pluggy
 from fmbench import files, hookspecs
 from fmbench.discovery import ListedModel
 from fmbench.environment import Environment, describe
+from fmbench.errors import UsageError
 from fmbench.execution.claims import Claims
 from fmbench.execution.engines import Engine
 from fmbench.execution.job import Job, JobFolder, Outcome, Spent
@@ -124,6 +125,12 @@ class Runner:
                     case Progress():
                         self._tell.fmbench_epoch_end(progress=happening)
                     case Ended():
+                        if refusal := folder.read_refusal():
+                            raise UsageError(
+                                refusal.what,
+                                where=self._setting.device.torch_name,
+                                hint=refusal.hint,
+                            )
                         self._count(happening.outcome.spent, time.perf_counter() - looked)
                         made.append(self._record(folder, happening))
                         owing.pop(0)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from fmbench import environment, files, processes
 from fmbench.contract import InputSpec, Model
 from fmbench.discovery.child import load_model
-from fmbench.errors import PluginError
+from fmbench.errors import PluginError, UsageError
 from fmbench.execution.job import Event, Inputs, Job, JobFolder, Outcome, Spent
 from fmbench.records import Cost, Run
 from fmbench.training import cost, devices, loop
@@ -36,7 +36,11 @@ def main(path: str, guard: str) -> None:
         folder.environment,
         msgspec.json.encode(environment.describe(job.device, job.threads)),
     )
-    device = devices.prepare(job.device.torch_name, rules, job.threads)
+    try:
+        device = devices.prepare(job.device.torch_name, rules, job.threads)
+    except UsageError as error:
+        folder.refuse(error.what, error.hint)
+        sys.exit(error.exit_code)
     contestant = Contestant(job, device)
     for number in range(len(job.runs)):
         folder.append(Event(kind="start", run=number))

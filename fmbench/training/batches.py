@@ -33,8 +33,9 @@ class Images:
         self.memory_format = memory_format
         self.scale = 1 / (255 * rules.deviation)
         self.black = -rules.mean / rules.deviation
-        margin = augmentation.shift
-        self.pixels = functional.pad(pixels.to(device), (margin,) * 4)
+        self.pixels = pixels.to(device)
+        if margin := augmentation.shift:
+            self.pixels = functional.pad(self.pixels, (margin,) * 4)
         self._span = torch.arange(RAW_SIZE, device=device)
 
     def __len__(self) -> int:
@@ -45,7 +46,7 @@ class Images:
 
         Augmented with draws from the device's global generator.
         """
-        pixels = self._augmented(index) if self._augments else self.pixels[index]
+        pixels = self._augmented(index) if self._augments else self.pixels.index_select(0, index)
         images = pixels.float().mul_(self.scale).add_(self.black).unsqueeze(1)
         return self._adapted(images).contiguous(memory_format=self.memory_format)
 
@@ -54,15 +55,19 @@ class Images:
         return bool(self.augmentation.shift or self.augmentation.flip)
 
     def _augmented(self, index: Tensor) -> Tensor:
-        """Gather shifted and flipped pixels in one indexing step."""
-        count, device = len(index), index.device
+        """Gather the shifted rows of pixels, then within them the shifted and flipped columns."""
+        count, side, device = len(index), self.pixels.shape[-1], index.device
         offsets = torch.randint(0, 2 * self.augmentation.shift + 1, (2, count, 1), device=device)
         rows, columns = offsets + self._span
         if self.augmentation.flip:
             flipped = torch.randint(0, 2, (count, 1), device=device).bool()
             mirrored = offsets[1] + self._span.flip(0)
             columns = torch.where(flipped, mirrored, columns)
-        return self.pixels[index[:, None, None], rows[:, :, None], columns[:, None, :]]
+        rows += index[:, None] * side
+        shifted = self.pixels.view(-1, side).index_select(0, rows.view(-1))
+        return shifted.view(count, RAW_SIZE, side).gather(
+            2, columns[:, None, :].expand(count, RAW_SIZE, RAW_SIZE)
+        )
 
     def _adapted(self, images: Tensor) -> Tensor:
         if self.size == RAW_SIZE:

@@ -1,6 +1,7 @@
 """Checkpoints of a run under way: tensors in safetensors, the rest in JSON, nothing pickled."""
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -63,7 +64,8 @@ class Checkpoints:
     ) -> None:
         """Keep the state after the epochs of `curve`; its JSON file comes last, the mark of commit.
 
-        A model that keeps state outside its state dict gets none: it could not go on to the bit.
+        A model that keeps state outside its state dict, or in a dtype that safetensors cannot hold,
+        gets none: it could not go on to the bit.
         """
         if hidden_state(self._fresh, model):
             return
@@ -71,12 +73,15 @@ class Checkpoints:
         for number, state in enumerate(_states(optimizer)):
             for name, value in state.items():
                 if isinstance(value, Tensor):
-                    tensors[f"optimizer.{number}.{name}"] = _copied(value)
-        content = safetensors.torch.save(tensors)
+                    tensors[f"optimizer.{number}.{name}"] = value
+        if not all(value.dtype in _TYPES for value in tensors.values()):
+            return
+        epoch = len(curve)
+        files.make_folder(self.folder)
         saved = Saved(
             curve=tuple(curve),
             seconds=seconds,
-            sha256=hashlib.sha256(content).hexdigest(),
+            sha256=files.write_stream(self._tensors(epoch), _safetensors(tensors)),
             aliases=aliases,
             groups=[
                 {name: value for name, value in group.items() if name != "params"}
@@ -84,9 +89,6 @@ class Checkpoints:
             ],
             schedule=schedule.state_dict(),
         )
-        epoch = len(curve)
-        files.make_folder(self.folder)
-        files.write(self._tensors(epoch), content)
         files.write(self._json(epoch), msgspec.json.encode(saved))
         for old in self._epochs()[:-KEPT]:
             self._json(old).unlink()
@@ -129,10 +131,9 @@ class Checkpoints:
 
     def _read(self, epoch: int) -> tuple[Saved, dict[str, Tensor]]:
         saved = msgspec.json.decode(self._json(epoch).read_bytes(), type=Saved)
-        content = self._tensors(epoch).read_bytes()
-        if hashlib.sha256(content).hexdigest() != saved.sha256:
+        if files.digest_of_file(self._tensors(epoch)) != saved.sha256:
             raise ValueError("the tensors are not those the checkpoint was made with")
-        return saved, safetensors.torch.load(content)
+        return saved, safetensors.torch.load_file(self._tensors(epoch))
 
     def _epochs(self) -> list[int]:
         names = (path.stem.removeprefix("epoch-") for path in self.folder.glob("epoch-*.json"))
@@ -191,7 +192,7 @@ def _attributes(module: nn.Module) -> dict[str, str]:
 
 
 def _unshared(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Contiguous tensors under `model.`, and which names share the tensor of another name."""
+    """Tensors under `model.`, and which names share the tensor of another name."""
     tensors: dict[str, Tensor] = {}
     aliases: dict[str, str] = {}
     first: dict[tuple[int, torch.Size, tuple[int, ...]], str] = {}
@@ -201,13 +202,37 @@ def _unshared(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, st
             aliases[name] = first[place]
         else:
             first[place] = name
-            tensors[f"model.{name}"] = _copied(value)
+            tensors[f"model.{name}"] = value
     return tensors, aliases
 
 
-def _copied(value: Tensor) -> Tensor:
-    """A contiguous copy that shares memory with nothing: what safetensors can write."""
-    return value.detach().clone(memory_format=torch.contiguous_format)
+_TYPES = {
+    torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16",
+    torch.int64: "I64", torch.int32: "I32", torch.int16: "I16", torch.int8: "I8",
+    torch.uint8: "U8", torch.bool: "BOOL", torch.complex64: "C64",
+}  # fmt: skip
+
+
+def _safetensors(tensors: dict[str, Tensor]) -> Iterator[bytes | memoryview]:
+    """The bytes of a safetensors file, tensor by tensor: the library would hold all of them twice.
+
+    The length of a header, the header in JSON, and the values in C order
+    (https://github.com/huggingface/safetensors, "Format").
+    """
+    header, end = {}, 0
+    for name, value in tensors.items():
+        begin, end = end, end + value.numel() * value.element_size()
+        header[name] = {
+            "dtype": _TYPES[value.dtype],
+            "shape": list(value.shape),
+            "data_offsets": [begin, end],
+        }
+    text = msgspec.json.encode(header)
+    text += b" " * (-len(text) % 8)
+    yield len(text).to_bytes(8, "little") + text
+    for value in tensors.values():
+        flat = value.detach().cpu().contiguous().view(-1)
+        yield flat.view(torch.uint8).numpy().data
 
 
 def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:

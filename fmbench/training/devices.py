@@ -20,11 +20,13 @@ def prepare(name: str, rules: DeviceRules, threads: int) -> torch.device:
     Raises `UsageError` when this torch cannot use the device.
     """
     device = torch.device(name)
-    if device.type == "cuda" and not torch.cuda.is_available():
+    try:
+        torch.ones(1, device=device).add_(1)
+    except (AssertionError, RuntimeError) as error:
         raise UsageError(
-            f"torch {torch.__version__} cannot use {name}",
-            hint="install a CUDA build of torch, or use --device cpu",
-        )
+            f"torch {torch.__version__} cannot use {name}: {str(error).partition(chr(10))[0]}",
+            hint="install a build of torch for this device, or use --device cpu",
+        ) from error
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(rules.deterministic, warn_only=True)
     deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
