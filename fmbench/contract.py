@@ -83,6 +83,8 @@ class Family:
              sentence for people when there is no such member.
     listed:  full names of the members that `fmbench models` shows and `fmbench run --all` runs.
              Resolving one of these must not import anything heavy.
+    members: called when a person asks for all members; returns their full names. None for a family
+             that has no list of them.
 
     Raises `PluginError` when a field breaks these rules.
     """
@@ -90,6 +92,7 @@ class Family:
     prefix: str
     resolve: Callable[[str], Model]
     listed: Sequence[str] = ()
+    members: Callable[[], Sequence[str]] | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.prefix, str) or not FAMILY_PREFIX.fullmatch(self.prefix):
@@ -98,6 +101,8 @@ class Family:
             )
         if not callable(self.resolve):
             raise PluginError(f"the resolve function of {self.prefix} cannot be called")
+        if self.members is not None and not callable(self.members):
+            raise PluginError(f"the members function of {self.prefix} cannot be called")
         for name in self.listed:
             if not isinstance(name, str) or not name.startswith(self.prefix):
                 raise PluginError(

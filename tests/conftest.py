@@ -129,7 +129,13 @@ def site(tmp_path: Path) -> Path:
 
 
 def install_into(
-    site: Path, name: str, code: str, *, version: str = "1.0", entry: str = ""
+    site: Path,
+    name: str,
+    code: str,
+    *,
+    version: str = "1.0",
+    entry: str = "",
+    group: str = "fmbench",
 ) -> None:
     """Install a distribution into `site`: a module and the real metadata an installer writes."""
     module = name.replace("-", "_")
@@ -137,7 +143,7 @@ def install_into(
     info = site / f"{module}-{version}.dist-info"
     info.mkdir(exist_ok=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-    (info / "entry_points.txt").write_text(f"[fmbench]\n{name} = {entry or module}\n")
+    (info / "entry_points.txt").write_text(f"[{group}]\n{name} = {entry or module}\n")
     (info / "RECORD").write_text(f"{module}.py,,\n{info.name}/METADATA,,\n{info.name}/RECORD,,\n")
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from conftest import Fmbench, Install
 from fmbench import discovery
-from fmbench.discovery import child, entries, listing
-from fmbench.errors import PluginError
+from fmbench.discovery import child, choice, entries, listing
+from fmbench.errors import NothingSelectedError, PluginError
 from fmbench.execution import selection
 from plugins_of_all_kinds import GOOD, HEADER, offering
 
@@ -138,13 +138,73 @@ def test_a_plugin_is_loaded_for_training_by_its_provenance(found: Path, install:
 def test_plugins_can_be_left_out(
     found: Path, install: Install, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A distribution named in FMBENCH_DISABLE_PLUGINS is not even looked at."""
+    """A distribution that `no:` names in FMBENCH_PLUGINS is not even looked at."""
     install("plugin-a", GOOD)
     install("bad-one", "import nothing_of_this_name")
-    monkeypatch.setenv("FMBENCH_DISABLE_PLUGINS", "Bad_One, plugin-x")
+    monkeypatch.setenv("FMBENCH_PLUGINS", "no:Bad_One, no:plugin-x")
     catalogue = discovery.catalogue()
     assert [model.name for model in catalogue.models] == ["good"]
     assert catalogue.problems == ()
+
+
+@pytest.mark.parametrize(
+    ("words", "autoload", "taken"),
+    [
+        ("", "", True),
+        ("", "0", True),
+        ("", "1", False),
+        ("plugin-a", "1", True),
+        ("PLUGIN_A", "1", True),
+        ("no:plugin-a", "", False),
+        ("no:plugin-a,plugin-a", "", True),
+        ("plugin-a,no:plugin.a", "1", False),
+        ("no:other,third", "", True),
+    ],
+)
+def test_words_choose_and_the_last_counts(
+    monkeypatch: pytest.MonkeyPatch, words: str, autoload: str, taken: bool
+) -> None:
+    """Names and no: names, in any spelling, decide who takes part; autoload decides the rest."""
+    monkeypatch.setenv("FMBENCH_PLUGINS", words)
+    monkeypatch.setenv("FMBENCH_DISABLE_PLUGIN_AUTOLOAD", autoload)
+    assert choice.takes_part("plugin-a") is taken
+
+
+ZOO = (
+    HEADER
+    + """
+def resolve(name):
+    if name == "zoo/bear":
+        raise LookupError("the bear is asleep")
+    return fmbench.Model(name, linear)
+
+@fmbench.hookimpl
+def fmbench_models():
+    return [fmbench.Family("zoo/", resolve, listed=["zoo/ant"], members=MEMBERS)]
+
+def MEMBERS():
+    return ["zoo/ant", "zoo/bear", "zoo/cat"]
+"""
+)
+
+
+def test_all_members_of_a_family_are_listed_on_request(found: Path, install: Install) -> None:
+    """Only listed members are in the catalogue; a pattern of the family has all, and why not."""
+    install("plugin-a", ZOO)
+    catalogue = discovery.catalogue()
+    assert [model.name for model in catalogue.models] == ["zoo/ant"]
+    asked = selection.members_matching(catalogue, ["zoo/*"])
+    assert [model.name for model in asked.models] == ["zoo/ant", "zoo/cat"]
+    assert [problem.what for problem in asked.problems] == ["the bear is asleep"]
+    with pytest.raises(NothingSelectedError, match="zoo/d"):
+        selection.members_matching(catalogue, ["zoo/d*"])
+
+
+def test_a_family_without_a_list_offers_its_listed_members(found: Path, install: Install) -> None:
+    """A family need not know all its members."""
+    install("plugin-a", ZOO.replace(", members=MEMBERS", ""))
+    asked = selection.members_matching(discovery.catalogue(), ["zoo/*"])
+    assert [model.name for model in asked.models] == ["zoo/ant"]
 
 
 def test_models_lists_good_and_bad(fmbench: Fmbench, install: Install) -> None:

@@ -20,15 +20,22 @@ FLOORS = (
     ("execution.worker", "execution.guard", "execution.engines"),
     ("execution.judge", "execution.plan", "execution.claims"),
     ("execution.scratch",),
-    ("execution.watch", "execution.estimate", "execution.selection", "execution.timings"),
+    (
+        "execution.watch",
+        "execution.estimate",
+        "execution.selection",
+        "execution.timings",
+        "execution.observers",
+    ),
     ("execution.runner",),
     ("execution.session",),
+    ("testing",),
     ("console",),
     ("cli",),
 )
 FLOOR = {name: number for number, floor in enumerate(FLOORS) for name in floor}
 HEAVY = {
-    "torch": ("training", "execution.worker"),
+    "torch": ("training", "execution.worker", "testing"),
     "pandas": ("leaderboard",),
     "rich": ("console",),
     "typer": ("cli",),

@@ -30,6 +30,14 @@ DataOption = Annotated[
 StoredOption = Annotated[
     str | None, typer.Option("--protocol", metavar="NAME", help="Which, when there are several.")
 ]
+PluginsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-p",
+        metavar="NAME|no:NAME",
+        help="Load an observer, or a plugin that is left out; with no: leave one out. Repeatable.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

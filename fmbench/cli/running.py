@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fmbench.cli.app import DataOption, ProtocolOption, ResultsOption
+from fmbench.cli.app import DataOption, PluginsOption, ProtocolOption, ResultsOption
 from fmbench.errors import ExitCode, NothingSelectedError
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def run(
     checkpoint_every: Annotated[
         float, typer.Option(metavar="SECONDS", min=0, help="The least time between checkpoints.")
     ] = 60.0,
+    plugins: PluginsOption = None,
     retry_failed: Annotated[bool, typer.Option(help="Make failed runs again.")] = False,
     dry_run: Annotated[bool, typer.Option(help="Say what would be run and how long.")] = False,
     show_timings: Annotated[
@@ -48,9 +49,13 @@ def run(
       fmbench run softmax 'timm/*' --protocol lite-v1
       fmbench run timm/resnet34 --dry-run
       fmbench run fmbench-vgg:vgg11 --protocol my-protocol.toml --results /tmp/mine
+      fmbench run --all -p tensorboard -p no:fmbench-vgg
     """
     from fmbench import data, environment
     from fmbench.console import live, stream, tables
+    from fmbench.discovery import choice
+    from fmbench.discovery.observers import named_observers
+    from fmbench.execution.observers import Observers
     from fmbench.execution.session import plan_session
     from fmbench.execution.timings import Part, Timings
     from fmbench.leaderboard.words import duration
@@ -59,6 +64,8 @@ def run(
         raise NothingSelectedError("no model is named", hint="fmbench run --all, or name some")
     timings = Timings()
     with timings.during(Part.DISCOVERY):
+        choice.add(plugins or [])
+        guests = named_observers()
         session = plan_session(
             [*(["*"] if every else []), *(models or [])],
             protocol_name=protocol,
@@ -88,7 +95,7 @@ def run(
             with live.LiveProgress(session.count, estimate) as progress:
                 session.run(
                     dataset,
-                    [estimate, progress],
+                    Observers(own=[estimate, progress], guests=guests, say=stream.say),
                     timeout=timeout,
                     checkpoint_seconds=checkpoint_every,
                     timings=timings,

@@ -5,26 +5,38 @@ from typing import Annotated
 
 import typer
 
-from fmbench.cli.app import DataOption, JsonOption, builtins_of, print_json, writing
+from fmbench.cli.app import DataOption, JsonOption, PluginsOption, builtins_of, print_json, writing
 
 
-def models(json: JsonOption = False) -> None:
+def models(
+    patterns: Annotated[
+        list[str] | None, typer.Argument(metavar="[PATTERN...]", help="Also of families.")
+    ] = None,
+    plugins: PluginsOption = None,
+    json: JsonOption = False,
+) -> None:
     """List installed models, families, and what is wrong with broken plugins.
 
     \b
     Examples:
       fmbench models
-      fmbench models --json
+      fmbench models 'timm/*'           every member of a family, not only the listed ones
+      fmbench models -p no:fmbench-vgg --json
     """
     from fmbench import discovery
     from fmbench.console import stream, tables
+    from fmbench.discovery import choice
+    from fmbench.execution.selection import members_matching
 
+    choice.add(plugins or [])
     catalogue = discovery.catalogue()
+    if patterns:
+        catalogue = members_matching(catalogue, patterns)
     if json:
         print_json(catalogue)
         return
     tables.print_catalogue(catalogue)
-    if not catalogue.models:
+    if not catalogue.models and not patterns:
         stream.say("no plugin offers a model\n\nhint: pip install plugins/fmbench-softmax")
 
 

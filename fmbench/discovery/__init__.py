@@ -6,7 +6,8 @@ from fmbench.discovery.listing import (
     ListedModel,
     Problem,
     catalogue,
+    members,
     resolve,
 )
 
-__all__ = ["Catalogue", "ListedFamily", "ListedModel", "Problem", "catalogue", "resolve"]
+__all__ = ["Catalogue", "ListedFamily", "ListedModel", "Problem", "catalogue", "members", "resolve"]

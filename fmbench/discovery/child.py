@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from collections import Counter
 from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
@@ -13,7 +14,13 @@ import pluggy
 from fmbench import files, hookspecs, processes
 from fmbench.contract import CONTRACT, Family, Model
 from fmbench.discovery.entries import GROUP, Entry, dependencies, entry_of, source_digest
-from fmbench.discovery.listing import Catalogue, ListedFamily, ListedModel, Problem
+from fmbench.discovery.listing import (
+    ALL_MEMBERS,
+    Catalogue,
+    ListedFamily,
+    ListedModel,
+    Problem,
+)
 from fmbench.errors import FmbenchError, PluginError
 from fmbench.records import Plugin
 
@@ -49,6 +56,11 @@ def _answer(found: Iterable[Entry], member: str) -> Catalogue:
             own_families = [offer for offer in offers if isinstance(offer, Family)]
             own_models = [offer for offer in offers if isinstance(offer, Model)]
             for family in own_families:
+                if member == f"{family.prefix}{ALL_MEMBERS}":
+                    found_members, refused = _members(entry, family)
+                    own_models += found_members
+                    problems += refused
+                    continue
                 asked = [member] if member.startswith(family.prefix) else family.listed
                 own_models += [_member(family, name) for name in asked]
             _check_names([model.name for model in own_models])
@@ -124,9 +136,20 @@ def _member(family: Family, name: str) -> Model:
     return model
 
 
+def _members(entry: Entry, family: Family) -> tuple[list[Model], list[Problem]]:
+    """All members of a family, and why those that cannot be had cannot."""
+    found, refused = [], []
+    for name in family.members() if family.members else family.listed:
+        try:
+            found.append(_member(family, name))
+        except Exception as error:
+            refused.append(_problem(entry, error))
+    return found, refused
+
+
 def _check_names(names: list[str]) -> None:
-    for name in names:
-        if names.count(name) > 1:
+    for name, count in Counter(names).items():
+        if count > 1:
             raise PluginError(f"it offers two models named {name}")
 
 

@@ -1,18 +1,17 @@
 """The entry points of installed plugins, and the files and versions behind each."""
 
 import hashlib
-import os
 import re
 from importlib import metadata, util
 from pathlib import Path
 
 from msgspec import Struct
 
+from fmbench.discovery import choice
 from fmbench.environment import DISTRIBUTION, version
 from fmbench.records import Plugin
 
 GROUP = "fmbench"
-DISABLE = "FMBENCH_DISABLE_PLUGINS"
 
 
 class Entry(Struct, frozen=True, order=True):
@@ -35,22 +34,30 @@ class Entry(Struct, frozen=True, order=True):
 def entries() -> list[Entry]:
     """The entry points of the group in this environment, sorted.
 
-    Of a distribution that lies on the path twice the first counts, as it does for `import`.
-    Distributions named in the variable FMBENCH_DISABLE_PLUGINS, with commas between, are left out.
+    Those that `choice` leaves out are not even looked at.
     """
-    found: set[Entry] = set()
-    seen = {_normal(name.strip()) for name in os.environ.get(DISABLE, "").split(",")}
+    return sorted(
+        entry
+        for name, of_one in installed_distributions().items()
+        if choice.takes_part(name)
+        for entry in of_one
+    )
+
+
+def installed_distributions() -> dict[str, set[Entry]]:
+    """The installed plugins of models by their normal names, whether or not they take part.
+
+    Of a distribution that lies on the path twice the first counts, as it does for `import`.
+    """
+    found: dict[str, set[Entry]] = {}
     for distribution in metadata.distributions():
         points = [point for point in distribution.entry_points if point.group == GROUP]
-        if not points:
-            continue
-        name = _normal(distribution.name)
-        if name not in seen:
-            found |= {
+        name = choice.normal(distribution.name) if points else ""
+        if points and name not in found:
+            found[name] = {
                 Entry(name, distribution.version, point.name, point.value) for point in points
             }
-        seen.add(name)
-    return sorted(found)
+    return found
 
 
 def entry_of(plugin: Plugin) -> Entry | None:
@@ -97,9 +104,5 @@ def dependencies(entry: Entry) -> dict[str, str]:
     """Installed versions of what a distribution declares, extras and the core left out."""
     declared = metadata.distribution(entry.distribution).requires or []
     required = (line for line in declared if "extra ==" not in line)
-    named = {_normal(re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0]) for line in required}
+    named = {choice.normal(re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0]) for line in required}
     return {name: version(name) for name in sorted(named - {DISTRIBUTION})}
-
-
-def _normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()

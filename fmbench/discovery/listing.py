@@ -24,6 +24,7 @@ from fmbench.errors import FmbenchError, PluginError
 from fmbench.records import Plugin
 
 CHILD_SECONDS = 60
+ALL_MEMBERS = "*"
 _NO_ANSWER = "gave no answer when it was imported"
 
 
@@ -92,6 +93,12 @@ def resolve(name: str, family: ListedFamily) -> ListedModel:
         where=family.plugin.distribution,
         hint=problem.hint if problem else "",
     )
+
+
+def members(family: ListedFamily) -> Catalogue:
+    """All members of a family, asked for in a child; problems say why some cannot be had."""
+    entry = entry_of(family.plugin)
+    return _run_child([entry], f"{family.prefix}{ALL_MEMBERS}") if entry else Catalogue()
 
 
 def _gave_no_answer(answer: Catalogue) -> bool:

@@ -10,9 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
-import pluggy
 
-from fmbench import files, hookspecs
+from fmbench import files
 from fmbench.discovery import ListedModel
 from fmbench.environment import Environment, describe
 from fmbench.errors import UsageError
@@ -20,6 +19,7 @@ from fmbench.execution.claims import Claims
 from fmbench.execution.engines import Engine
 from fmbench.execution.job import Job, JobFolder, Outcome, Spent
 from fmbench.execution.judge import Judge
+from fmbench.execution.observers import Observers
 from fmbench.execution.plan import Setting, done_records, owed
 from fmbench.execution.scratch import scratch
 from fmbench.execution.timings import Part, Timings
@@ -45,7 +45,7 @@ class Runner:
         store: Store,
         judge: Judge,
         engine: Engine,
-        observers: Sequence[object] = (),
+        observers: Observers | None = None,
         timeout: float = math.inf,
         checkpoint_seconds: float = 60.0,
         retry_failed: bool = False,
@@ -61,11 +61,7 @@ class Runner:
         self._done = done_records(store.read().records, retry_failed=retry_failed)
         self._claims = Claims(store.claims)
         self._scratch: Path  # while it runs
-        manager = pluggy.PluginManager(hookspecs.PROJECT)
-        manager.add_hookspecs(hookspecs.ObserverHooks)
-        for observer in observers:
-            manager.register(observer)
-        self._tell = manager.hook
+        self._tell = observers or Observers()
 
     def run(self, models: Sequence[ListedModel]) -> list[Record]:
         """Make every run these models owe and return the new records, failures included.
@@ -121,9 +117,9 @@ class Runner:
                         if happening == runs[0]:
                             self._timings.add(Part.WORKER, time.perf_counter() - looked)
                             looked = time.perf_counter()
-                        self._tell.fmbench_run_start(run=happening)
+                        self._tell.run_start(happening)
                     case Progress():
-                        self._tell.fmbench_epoch_end(progress=happening)
+                        self._tell.epoch_end(happening)
                     case Ended():
                         if refusal := folder.read_refusal():
                             raise UsageError(
@@ -198,7 +194,7 @@ class Runner:
         if record.done:
             self._done[record.key] = record
             shutil.rmtree(self._store.checkpoints / record.key, ignore_errors=True)
-        self._tell.fmbench_run_end(record=record)
+        self._tell.run_end(record)
         return record
 
     def _environment(self, folder: JobFolder) -> Environment:

@@ -27,6 +27,31 @@ def select(catalogue: Catalogue, requests: Sequence[str]) -> list[ListedModel]:
     return list(chosen.values())
 
 
+def members_matching(catalogue: Catalogue, patterns: Sequence[str]) -> Catalogue:
+    """The models that fit a pattern, among them all members of families a pattern begins with.
+
+    Raises `NothingSelectedError` when none fits.
+    """
+    models = {(one.plugin.distribution, one.name): one for one in catalogue.models}
+    problems = list(catalogue.problems)
+    for family in catalogue.families:
+        if any(pattern.startswith(family.prefix) for pattern in patterns):
+            answer = discovery.members(family)
+            models |= {(one.plugin.distribution, one.name): one for one in answer.models}
+            problems += answer.problems
+    found = [
+        one
+        for one in models.values()
+        if any(fnmatchcase(one.name, pattern) for pattern in patterns)
+    ]
+    if not found:
+        raise NothingSelectedError(
+            f"no model matches {' or '.join(patterns)}",
+            hint="`fmbench models` lists what is installed",
+        )
+    return Catalogue(models=tuple(found), problems=tuple(problems))
+
+
 def _matches(catalogue: Catalogue, request: str) -> list[ListedModel]:
     distribution, _, name = request.rpartition(":")
     offered = [

@@ -11,6 +11,7 @@ from fmbench.environment import Device
 from fmbench.execution.engines import LocalEngine
 from fmbench.execution.estimate import Estimate
 from fmbench.execution.judge import Judge
+from fmbench.execution.observers import Observers
 from fmbench.execution.plan import Owed, Setting, done_records, make_setting, owed
 from fmbench.execution.runner import Runner
 from fmbench.execution.scratch import clear_leftovers
@@ -57,7 +58,7 @@ class Session:
     def run(
         self,
         dataset: Dataset,
-        observers: Sequence[object],
+        observers: Observers,
         *,
         timeout: float,
         checkpoint_seconds: float,

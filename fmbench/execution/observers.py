@@ -1,0 +1,73 @@
+"""Telling observers what happens; one that fails is dropped, and costs nobody a run."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+import pluggy
+
+from fmbench import hookspecs
+from fmbench.errors import PluginError
+from fmbench.records import Progress, Record, Run
+
+
+def manager_of(name: str, observer: object) -> pluggy.PluginManager:
+    """An observer alone, held to the hook specifications.
+
+    Raises `PluginError` when it implements none of the hooks, or one that does not exist.
+    """
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs.ObserverHooks)
+    try:
+        manager.register(observer, name=name)
+        manager.check_pending()
+    except pluggy.PluginValidationError as error:
+        raise PluginError(str(error).strip(), where=name) from error
+    if not manager.get_hookcallers(observer):
+        raise PluginError(
+            "the observer implements no hook",
+            where=name,
+            hint="write @fmbench.hookimpl above def fmbench_run_end(record)",
+        )
+    return manager
+
+
+@dataclass
+class Observers:
+    """Those who are told.
+
+    own:    parts of fmbench; their faults are ours and are raised.
+    guests: installed observers by name; the first fault of one is said, and it is told no more.
+    """
+
+    own: Iterable[object] = ()
+    guests: Mapping[str, object] = field(default_factory=dict)
+    say: Callable[[str], None] = lambda _: None
+
+    def __post_init__(self) -> None:
+        self._own = [manager_of(type(one).__name__, one) for one in self.own]
+        self._guests = {name: manager_of(name, one) for name, one in self.guests.items()}
+
+    def run_start(self, run: Run) -> None:
+        """A worker has begun a run."""
+        self._tell("fmbench_run_start", run=run)
+
+    def epoch_end(self, progress: Progress) -> None:
+        """A run has come further."""
+        self._tell("fmbench_epoch_end", progress=progress)
+
+    def run_end(self, record: Record) -> None:
+        """A record is safely stored."""
+        self._tell("fmbench_run_end", record=record)
+
+    def _tell(self, hook: str, **what: object) -> None:
+        for manager in self._own:
+            getattr(manager.hook, hook)(**what)
+        for name, manager in tuple(self._guests.items()):
+            try:
+                getattr(manager.hook, hook)(**what)
+            except Exception as error:
+                del self._guests[name]
+                self.say(
+                    f"the observer {name} failed at {hook} and is told no more: "
+                    f"{type(error).__name__}: {error}"
+                )

@@ -1,0 +1,123 @@
+"""Observers: loaded by name, told what happens, and dropped when they fail."""
+
+from pathlib import Path
+
+import pytest
+
+import samples
+from conftest import Fmbench, Install, TinyData
+from fmbench.errors import ExitCode, PluginError
+from fmbench.execution.observers import Observers
+from fmbench.hookspecs import hookimpl
+from plugins_of_all_kinds import GOOD
+
+WATCHING = """
+import fmbench, pathlib
+
+def note(line):
+    with pathlib.Path("seen.txt").open("a") as file:
+        file.write(line + "\\n")
+
+@fmbench.hookimpl
+def fmbench_run_start(run):
+    note(f"start {run.model} {run.seed}")
+
+@fmbench.hookimpl
+def fmbench_epoch_end(progress):
+    note(f"epoch {progress.epoch} of {progress.epochs}")
+
+@fmbench.hookimpl
+def fmbench_run_end(record):
+    note(f"end {record.result.status}")
+    FAULT
+"""
+
+
+class Failing:
+    """An observer that fails at its first record."""
+
+    def __init__(self) -> None:
+        self.told = 0
+
+    @hookimpl
+    def fmbench_run_end(self) -> None:
+        """Count and fail."""
+        self.told += 1
+        raise RuntimeError("on purpose")
+
+
+def test_a_guest_that_fails_is_said_and_told_no_more() -> None:
+    """The first fault of an installed observer is said once; the run goes on without it."""
+    said: list[str] = []
+    guest = Failing()
+    observers = Observers(guests={"g": guest}, say=said.append)
+    for _ in range(3):
+        observers.run_end(samples.record())
+    assert guest.told == 1
+    assert said == [
+        "the observer g failed at fmbench_run_end and is told no more: RuntimeError: on purpose"
+    ]
+
+
+def test_our_own_faults_are_raised() -> None:
+    """A fault of fmbench's own observers is not swallowed."""
+    with pytest.raises(RuntimeError, match="on purpose"):
+        Observers(own=[Failing()]).run_end(samples.record())
+
+
+def test_what_implements_no_hook_is_no_observer() -> None:
+    """An object without hooks, or with a misspelt one, is refused with its name."""
+
+    class Misspelt:
+        @hookimpl
+        def fmbench_run_finish(self) -> None:
+            """No such hook."""
+
+    for observer in (object(), Misspelt()):
+        with pytest.raises(PluginError) as raised:
+            Observers(guests={"odd": observer})
+        assert raised.value.where == "odd"
+
+
+@pytest.mark.parametrize("fault", ["pass", "raise RuntimeError('on purpose')"])
+def test_an_installed_observer_sees_runs_when_it_is_named(
+    fmbench: Fmbench, install: Install, tiny: TinyData, tmp_path: Path, fault: str
+) -> None:
+    """-p NAME loads it, without it nothing is loaded; its fault costs no run and no exit code."""
+    install("plugin-a", GOOD)
+    install("watching", WATCHING.replace("FAULT", fault), group="fmbench.observers")
+    asked = ("run", "good", "--protocol", tiny.protocol, "--data-dir", tiny.folder)
+    assert fmbench(*asked, "--results", "without").returncode == 0
+    assert not (tmp_path / "seen.txt").exists()
+    ran = fmbench(*asked, "-p", "watching")
+    assert ran.returncode == 0, ran.stderr
+    seen = (tmp_path / "seen.txt").read_text()
+    assert seen.startswith("start good 1\n")
+    assert "epoch 2 of 2\n" in seen
+    assert "end ok\n" in seen
+    assert ("told no more" in ran.stderr) is (fault != "pass")
+
+
+def test_an_unknown_or_broken_observer_is_told_before_anything_runs(
+    fmbench: Fmbench, install: Install, tiny: TinyData, tmp_path: Path
+) -> None:
+    """A name nobody has, and an observer that cannot be imported, end with 2 and a hint."""
+    install("plugin-a", GOOD)
+    install("broken", "import nothing_of_this_name", group="fmbench.observers")
+    asked = ("run", "good", "--protocol", tiny.protocol, "--data-dir", tiny.folder)
+    for name, said in (("nobody", "no plugin is called"), ("broken", "nothing_of_this_name")):
+        ran = fmbench(*asked, "-p", name)
+        assert ran.returncode == ExitCode.USAGE
+        assert said in ran.stderr
+        assert "hint:" in ran.stderr
+    assert not list((tmp_path / "results").glob("*/records/*"))
+
+
+def test_a_plugin_is_left_out_of_one_command(fmbench: Fmbench, install: Install) -> None:
+    """-p no:NAME hides a distribution's models; without autoload only the named ones are there."""
+    install("plugin-a", GOOD)
+    assert "good" in fmbench("models").stdout
+    assert "good" not in fmbench("models", "-p", "no:plugin-a").stdout
+    alone = fmbench("models", "-p", "plugin-a", FMBENCH_DISABLE_PLUGIN_AUTOLOAD="1").stdout
+    assert "good" in alone
+    assert "softmax" not in alone
