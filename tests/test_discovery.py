@@ -195,7 +195,8 @@ def test_all_members_of_a_family_are_listed_on_request(found: Path, install: Ins
     assert [model.name for model in catalogue.models] == ["zoo/ant"]
     asked = selection.members_matching(catalogue, ["zoo/*"])
     assert [model.name for model in asked.models] == ["zoo/ant", "zoo/cat"]
-    assert [problem.what for problem in asked.problems] == ["the bear is asleep"]
+    assert [problem.what for problem in asked.problems] == ["zoo/bear: the bear is asleep"]
+    assert selection.members_matching(catalogue, ["zoo/c*"]).problems == ()
     with pytest.raises(NothingSelectedError, match="zoo/d"):
         selection.members_matching(catalogue, ["zoo/d*"])
 

@@ -143,7 +143,8 @@ def _members(entry: Entry, family: Family) -> tuple[list[Model], list[Problem]]:
         try:
             found.append(_member(family, name))
         except Exception as error:
-            refused.append(_problem(entry, error))
+            problem = _problem(entry, error)
+            refused.append(msgspec.structs.replace(problem, what=f"{name}: {problem.what}"))
     return found, refused
 
 

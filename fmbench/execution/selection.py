@@ -38,18 +38,20 @@ def members_matching(catalogue: Catalogue, patterns: Sequence[str]) -> Catalogue
         if any(pattern.startswith(family.prefix) for pattern in patterns):
             answer = discovery.members(family)
             models |= {(one.plugin.distribution, one.name): one for one in answer.models}
-            problems += answer.problems
-    found = [
-        one
-        for one in models.values()
-        if any(fnmatchcase(one.name, pattern) for pattern in patterns)
-    ]
+            problems += [
+                one for one in answer.problems if _fits(one.what.partition(": ")[0], patterns)
+            ]
+    found = [one for one in models.values() if _fits(one.name, patterns)]
     if not found:
         raise NothingSelectedError(
             f"no model matches {' or '.join(patterns)}",
             hint="`fmbench models` lists what is installed",
         )
     return Catalogue(models=tuple(found), problems=tuple(problems))
+
+
+def _fits(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _matches(catalogue: Catalogue, request: str) -> list[ListedModel]:

@@ -1,0 +1,49 @@
+"""Building one of timm's networks, for images of a given size, from random weights."""
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import fmbench
+from fmbench_timm.inputs import IMG_SIZE, PLAIN, POOLED, RESIZABLE
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def build(architecture: str, way: str, spec: fmbench.InputSpec) -> "nn.Module":
+    """Return timm's `architecture`, freshly initialised, for images of `spec`.
+
+    way: `PLAIN` as timm builds it, `IMG_SIZE` told the size of the image, `POOLED` with the mean
+    over all positions and a linear layer after it. Raises what timm raises when the architecture
+    cannot be built so.
+    """
+    import timm  # inside: it imports torch, and listing models must not
+
+    create = partial(timm.create_model, architecture, pretrained=False, in_chans=spec.channels)
+    if way == PLAIN:
+        return create(num_classes=spec.classes)
+    if way == IMG_SIZE:
+        return create(num_classes=spec.classes, img_size=spec.size)
+    if way == POOLED:
+        from fmbench_timm.pooled import Pooled
+
+        return Pooled(create(), spec)
+    raise ValueError(f"{way!r} is no way to build a network")
+
+
+def build_at(architecture: str, known: str, spec: fmbench.InputSpec) -> "nn.Module":
+    """Return `architecture` for a size that somebody asked for, in the first way that runs at it.
+
+    known: the way that it is built at its usual size, tried first. Raises `ValueError` with the
+    reason when no way runs.
+    """
+    from fmbench_timm.probing import probe
+
+    ways = (known, *(way for way in RESIZABLE if way != known)) if known in RESIZABLE else (known,)
+    reasons = []
+    for way in ways:
+        outcome = probe(architecture, way, spec)
+        if not outcome.reason:
+            return build(architecture, way, spec)
+        reasons.append(outcome.reason)
+    raise ValueError(f"{architecture} does not run at {spec.size} pixels: {reasons[0]}")
