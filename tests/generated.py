@@ -6,9 +6,11 @@
 import sys
 from pathlib import Path
 
+import manual
 from fmbench.leaderboard.evidence import Evidence
 from fmbench.leaderboard.published import MARKDOWN, write_board
 from fmbench.store import Store, protocols_in
+from fmbench.testing.manual import page as page_of_checks
 
 ROOT = Path(__file__).parents[1]
 PUBLISHED = ROOT / "results" / "published"
@@ -26,8 +28,19 @@ def readme() -> str:
     return f"{before}{BEGIN}\n{table}\n{END}{after}"
 
 
+def pages() -> dict[Path, str]:
+    """README.md and the reference pages, as they should be."""
+    return {
+        README: readme(),
+        ROOT / "docs" / "commands.md": manual.commands(),
+        ROOT / "docs" / "hooks.md": manual.hooks(),
+        ROOT / "docs" / "checks.md": page_of_checks(),
+    }
+
+
 if __name__ == "__main__":
     if "--write" in sys.argv:
         for name in protocols_in(PUBLISHED):
             write_board(Evidence(Store(PUBLISHED, name)))
-        README.write_text(readme(), "utf-8")
+        for path, text in pages().items():
+            path.write_text(text, "utf-8")

@@ -18,7 +18,7 @@ from fmbench.errors import ExitCode
 from fmbench.store import Store
 from plugins_of_all_kinds import GOOD, offering
 
-COMMANDS = ("run", "leaderboard", "compare", "models", "protocols", "data", "show")
+COMMANDS = ("run", "leaderboard", "compare", "new", "check", "models", "protocols", "data", "show")
 
 
 def test_help_lists_every_command_with_examples_and_exit_codes(fmbench: Fmbench) -> None:
@@ -316,3 +316,28 @@ def test_hostile_names_are_inert_in_every_format(fmbench: Fmbench, tmp_path: Pat
         assert "<script>alert" not in text or form in ("terminal", "csv")
     rows = list(csv.DictReader(io.StringIO(fmbench("leaderboard", "--format", "csv").stdout)))
     assert rows[0]["version"].startswith("'=1+1")
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("fmbench lea", "leaderboard"),
+        ("fmbench run oth", "other"),
+        ("fmbench run good --protocol li", "lite-v1"),
+        ("fmbench protocols qu", "quick-v1"),
+        ("fmbench compare --results kept --protocol tiny-v1 n", "n"),
+        ("fmbench show --results kept --protocol t", "tiny-v1"),
+        ("fmbench show --results nowhere --protocol t", ""),
+    ],
+)
+def test_the_shell_completes_commands_models_protocols_and_rows(
+    fmbench: Fmbench, bad_inputs: None, install: Install, words: str, offered: str
+) -> None:
+    """Completion offers what there is, and nothing where there is nothing."""
+    install("plugin-b", offering("other=linear"))
+    asked = {
+        "_FMBENCH_COMPLETE": "complete_bash",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split()) - 1),
+    }
+    assert fmbench(**asked).stdout.split() == offered.split()

@@ -5,11 +5,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+from msgspec.structs import astuple
+
 import generated
-from conftest import Fmbench, TinyData
+from conftest import Fmbench, Install, TinyData
 from fmbench import protocol
+from fmbench.data import FASHION_MNIST
 from fmbench.errors import ExitCode
 from fmbench.store import Store
+from plugins_of_all_kinds import offering
 
 ROOT = generated.ROOT
 README = generated.README.read_text("utf-8")
@@ -28,10 +32,11 @@ def block(language: str) -> str:
 
 
 def test_generated_files_are_fresh(fmbench: Fmbench) -> None:
-    """Published boards and README's table are what the records say; `tox -e docs` writes them."""
+    """Boards, README's table and the reference pages are what records and code say."""
     checked = fmbench("leaderboard", "--results", generated.PUBLISHED, "--check")
     assert checked.returncode == 0, checked.stderr
-    assert generated.readme() == README
+    for path, text in generated.pages().items():
+        assert path.read_text("utf-8") == text, path
 
 
 def test_the_published_board_of_quick_v1_is_whole() -> None:
@@ -108,3 +113,25 @@ def test_the_layout_in_the_readme_is_the_layout() -> None:
     layout = README[README.index("## Layout") :]
     for folder in re.findall(r"^([a-z]+)/ ", layout, re.MULTILINE):
         assert (ROOT / folder).is_dir()
+
+
+def test_the_protocol_in_the_page_makes_a_ranked_board(
+    fmbench: Fmbench, install: Install, tiny: TinyData, tmp_path: Path
+) -> None:
+    """docs/protocols.md's file is one, and with it models are tuned, trained and ranked."""
+    match = re.search(r"```toml\n(.*?)```", (ROOT / "docs/protocols.md").read_text(), re.DOTALL)
+    assert match
+    page = protocol.parse(match[1], "docs/protocols.md")
+    assert page.data.sha256 == FASHION_MNIST
+    small = protocol.load(str(tiny.protocol)).data.sha256
+    text = match[1].replace("5_000", "60").replace("2_000", "200").replace("6_000", "240")
+    text = text.replace("batch_size = 64", "batch_size = 8")
+    for old, new in zip(astuple(FASHION_MNIST), astuple(small), strict=True):
+        text = text.replace(old, new)
+    (tmp_path / "mine.toml").write_text(text)
+    install("plugin-a", offering("one=linear", "two=linear"))
+    asked = ("run", "one", "two", "--protocol", "mine.toml", "--data-dir", tiny.folder)
+    ran = fmbench(*asked)
+    assert ran.returncode == 0, ran.stderr
+    shown = fmbench("leaderboard", "--protocol", "mine-v1", "--format", "csv").stdout
+    assert shown.count("1,2,") == 2

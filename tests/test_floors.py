@@ -15,7 +15,7 @@ FLOORS = (
     ("records", "data"),
     ("hookspecs", "scoring", "store"),
     ("__init__",),
-    ("discovery", "training", "leaderboard"),
+    ("discovery", "training", "leaderboard", "scaffold"),
     ("execution.job",),
     ("execution.worker", "execution.guard", "execution.engines"),
     ("execution.judge", "execution.plan", "execution.claims"),

@@ -4,7 +4,7 @@ import signal
 import sys
 import traceback
 
-from fmbench.cli import boards, running, sources
+from fmbench.cli import boards, checking, plugins, running, sources
 from fmbench.cli.app import app
 from fmbench.errors import ExitCode, FmbenchError
 
@@ -14,6 +14,8 @@ for command in (
     boards.compare,
     boards.show,
     sources.models,
+    plugins.new,
+    checking.check,
     sources.protocols,
     sources.data,
 ):

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from fmbench.cli import completion
 from fmbench.errors import UsageError
 
 app = typer.Typer(
@@ -20,7 +21,12 @@ app = typer.Typer(
 
 ResultsOption = Annotated[Path, typer.Option(help="Folder that records are kept in.")]
 ProtocolOption = Annotated[
-    str, typer.Option(metavar="NAME|FILE", help="A protocol's name, or one's own .toml file.")
+    str,
+    typer.Option(
+        metavar="NAME|FILE",
+        help="A protocol's name, or one's own .toml file.",
+        autocompletion=completion.protocols,
+    ),
 ]
 DataOption = Annotated[
     Path | None, typer.Option(help="Folder of the four files; otherwise they are found.")
@@ -28,7 +34,13 @@ DataOption = Annotated[
 
 
 StoredOption = Annotated[
-    str | None, typer.Option("--protocol", metavar="NAME", help="Which, when there are several.")
+    str | None,
+    typer.Option(
+        "--protocol",
+        metavar="NAME",
+        help="Which, when there are several.",
+        autocompletion=completion.stored,
+    ),
 ]
 PluginsOption = Annotated[
     list[str] | None,

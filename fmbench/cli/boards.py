@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fmbench.cli import completion
 from fmbench.cli.app import (
     DataOption,
     JsonOption,
@@ -121,8 +122,15 @@ def leaderboard(
 
 
 def compare(
-    first: Annotated[str, typer.Argument(metavar="A", help="A model, or DISTRIBUTION:MODEL.")],
-    second: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
+    first: Annotated[
+        str,
+        typer.Argument(
+            metavar="A", help="A model, or DISTRIBUTION:MODEL.", autocompletion=completion.rows
+        ),
+    ],
+    second: Annotated[
+        str, typer.Argument(metavar="B", help="Another one.", autocompletion=completion.rows)
+    ],
     protocol: StoredOption = None,
     results: ResultsOption = Path("results"),
     picture: Annotated[

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fmbench.cli import completion
 from fmbench.cli.app import DataOption, PluginsOption, ProtocolOption, ResultsOption
 from fmbench.errors import ExitCode, NothingSelectedError
 
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
 
 def run(
     models: Annotated[
-        list[str] | None, typer.Argument(metavar="[MODEL...]", help="Names or patterns.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[MODEL...]", help="Names or patterns.", autocompletion=completion.models
+        ),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Every listed model.")] = False,
     protocol: ProtocolOption = "auto",

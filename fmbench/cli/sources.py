@@ -5,12 +5,16 @@ from typing import Annotated
 
 import typer
 
+from fmbench.cli import completion
 from fmbench.cli.app import DataOption, JsonOption, PluginsOption, builtins_of, print_json, writing
 
 
 def models(
     patterns: Annotated[
-        list[str] | None, typer.Argument(metavar="[PATTERN...]", help="Also of families.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[PATTERN...]", help="Also of families.", autocompletion=completion.models
+        ),
     ] = None,
     plugins: PluginsOption = None,
     json: JsonOption = False,
@@ -41,7 +45,9 @@ def models(
 
 
 def protocols(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME|FILE]")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME|FILE]", autocompletion=completion.protocols)
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """List the built-in protocols, or print what one fixes and leaves free.

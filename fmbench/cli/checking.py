@@ -1,0 +1,52 @@
+"""The command that holds plugins to the contract."""
+
+from typing import Annotated
+
+import typer
+
+from fmbench.cli import completion
+from fmbench.cli.app import JsonOption, PluginsOption, ProtocolOption, print_json
+from fmbench.errors import ExitCode
+
+
+def check(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME...]",
+            help="Models, patterns or distributions; else all.",
+            autocompletion=completion.models,
+        ),
+    ] = None,
+    protocol: ProtocolOption = "quick-v1",
+    timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", min=1, help="The longest one model may take.")
+    ] = 600.0,
+    plugins: PluginsOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Check installed plugins against the contract, each model in a process of its own.
+
+    \b
+    Examples:
+      fmbench check
+      fmbench check vgg11 timm/resnet34 --protocol lite-v1
+      fmbench check my-plugin --json
+    """
+    from fmbench import discovery
+    from fmbench import protocol as protocols
+    from fmbench.console.checks import print_reports
+    from fmbench.discovery import choice
+    from fmbench.testing.report import failed
+    from fmbench.testing.running import check_models
+
+    choice.add(plugins or [])
+    rules = protocols.load(protocol)
+    reports = check_models(discovery.catalogue(), names or [], rules, timeout=timeout)
+    if json:
+        found = list(reports)
+        print_json(found)
+    else:
+        found = print_reports(reports)
+    if failed(found):
+        raise typer.Exit(ExitCode.RUN_FAILED)

@@ -1,0 +1,48 @@
+"""What the shell offers to complete: models, protocols and rows. Never slow, never an error."""
+
+from pathlib import Path
+
+import typer
+
+
+def models(incomplete: str) -> list[str]:
+    """Installed models and family prefixes that begin so."""
+    try:
+        from fmbench import discovery
+
+        catalogue = discovery.catalogue()
+    except Exception:  # a shell that completes has nobody to tell
+        return []
+    names = [model.name for model in catalogue.models]
+    names += [family.prefix for family in catalogue.families]
+    return sorted(name for name in set(names) if name.startswith(incomplete))
+
+
+def protocols(incomplete: str) -> list[str]:
+    """Built-in protocols that begin so."""
+    from fmbench import protocol
+
+    return [name for name in protocol.names() if name.startswith(incomplete)]
+
+
+def stored(context: typer.Context, incomplete: str) -> list[str]:
+    """Protocols that the results folder of the command line has records of."""
+    from fmbench.store import protocols_in
+
+    results = Path(context.params.get("results") or "results")
+    return [name for name in protocols_in(results) if name.startswith(incomplete)]
+
+
+def rows(context: typer.Context, incomplete: str) -> list[str]:
+    """Models with records in the results folder of the command line."""
+    from fmbench.store import Store, protocols_in
+
+    results = Path(context.params.get("results") or "results")
+    wanted = context.params.get("protocol")
+    names = {
+        record.run.model
+        for name in protocols_in(results)
+        if wanted in (None, name)
+        for record in Store(results, name).read().records
+    }
+    return sorted(name for name in names if name.startswith(incomplete))

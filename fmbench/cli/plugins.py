@@ -1,0 +1,30 @@
+"""The commands for those who write plugins."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def new(
+    name: Annotated[str, typer.Argument(help="The distribution's name, such as my-cnn.")],
+    folder: Annotated[
+        Path | None, typer.Option(help="Where to write it; ./NAME by default.")
+    ] = None,
+) -> None:
+    """Write a new plugin: a distribution with a model, its test, a README and a CI example.
+
+    \b
+    Examples:
+      fmbench new my-cnn
+      fmbench new my-cnn --folder ~/plugins/my-cnn
+    """
+    from fmbench.console import stream
+    from fmbench.scaffold import names_of, write_plugin
+
+    written = write_plugin(name, folder)
+    for path in written:
+        stream.say(f"wrote {path}")
+    model, place = names_of(name).model, written[0].parent
+    where = place if place.is_absolute() else f"./{place}"  # pip takes a bare word for an index's
+    stream.tell(f"pip install {where}\nfmbench check {model}\nfmbench run {model}")

@@ -1,0 +1,311 @@
+"""A model that is being checked: the networks it builds, and what is found out by running them."""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import psutil
+import torch
+from torch import Tensor, nn
+
+from fmbench.contract import InputSpec, Model
+from fmbench.protocol import DeviceRules, Protocol
+from fmbench.testing import networks
+from fmbench.testing.estimate import Estimate, estimate
+from fmbench.testing.facts import Facts, Fault, MissingFactError, SkipError, fact
+from fmbench.testing.importing import Imported, import_alone
+from fmbench.testing.networks import Trial, checked
+from fmbench.testing.surroundings import Surroundings, random_streams
+from fmbench.testing.watch import Watch
+from fmbench.training import devices
+from fmbench.training.batches import Images
+from fmbench.training.checkpoints import attributes
+
+SEED, SECOND_SEED, THIRD_SEED = 1, 2, 3
+BATCH = 8
+PIXELS_SEED = 7
+
+
+@dataclass
+class Built:
+    """A network as `build` returned it, with what it was like when it was fresh."""
+
+    network: nn.Module
+    attributes: dict[str, dict[str, str]]
+    streams: dict[str, str]
+
+
+class Subject(Facts):
+    """Everything that laws ask about a model, each found out once, by the model's own code.
+
+    load:   imports the plugin and returns the model.
+    value:  what an entry point names, to import it alone; empty when there is none.
+    memory: bytes that this machine has.
+
+    Each network is built and run as a worker would, on the CPU, in float32, with synthetic images.
+    Facts that need the same network share it: of a large one two are held, and a third is trained.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        load: Callable[[], Model],
+        protocol: Protocol,
+        *,
+        value: str = "",
+        memory: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.name = name
+        self.protocol = protocol
+        self.memory = memory or psutil.virtual_memory().total
+        self._load = load
+        self._value = value
+        self._rules = protocol.devices.get("cpu", DeviceRules(precision="float32"))
+        self._scratch = tempfile.TemporaryDirectory(prefix="fmbench-", ignore_cleanup_errors=True)
+        self.folder = Path(self._scratch.name)
+        self.watch = Watch(self.folder)
+        self.changes: list[str] = []
+        self.flips: list[str] = []
+
+    def release(self) -> None:
+        """Give back memory and the folder; facts can be found out again, files cannot be kept."""
+        self.drop()
+        self._scratch.cleanup()
+
+    @fact("discovery")
+    def model(self) -> Model:
+        """The model, as its plugin offers it when it is imported here."""
+        with self._watched("import"):
+            return self._load()
+
+    @fact("light-import")
+    def imported(self) -> Imported:
+        """What importing the plugin alone leaves behind."""
+        if not self._value:
+            raise SkipError("it does not come from an entry point")
+        return import_alone(self._value, self.folder)
+
+    @fact("builds")
+    def fresh(self) -> Built:
+        """A network from the first seed, which is never trained."""
+        return self._build(SEED)
+
+    @fact("builds")
+    def twin(self) -> tuple[Built, str]:
+        """A second network from the first seed, and where it differed from the first."""
+        twin = self._build(SEED)
+        return twin, networks.difference(self.fresh.network, twin.network)
+
+    @fact("builds")
+    def stranger(self) -> tuple[Built, bool]:
+        """A network from the second seed, and whether its parameters were those of the first."""
+        stranger = self._build(SECOND_SEED)
+        return stranger, networks.same_parameters(self.fresh.network, stranger.network)
+
+    @fact("output")
+    def logits(self) -> Tensor:
+        """What a fresh network answers in evaluation mode: floats (BATCH, classes), finite."""
+        return checked(self._answer(self.fresh.network, range(BATCH)), BATCH)
+
+    @fact("output")
+    def training_logits(self) -> Tensor:
+        """What a fresh network answers in training mode, with the graph behind it."""
+        network = self.twin[0].network.train()
+        before = networks.modes(network)
+        self._seed(SEED, "training")
+        with self._watched("training"):
+            output = network(self._images(range(BATCH)))
+        self._note_flips("training", before, network)
+        return checked(output, BATCH)
+
+    @fact("batch-of-one")
+    def single(self) -> Tensor:
+        """What a fresh network answers to a single image."""
+        _ = self.logits
+        return checked(self._answer(self.fresh.network, range(1)), 1)
+
+    @fact("gradients")
+    def gradients(self) -> bool:
+        """That the loss has a finite gradient."""
+        networks.check_gradients(self.twin[0].network, self.training_logits, self._labels)
+        return True
+
+    @fact("learns")
+    def trial(self) -> Trial:
+        """What twenty steps make of the twin, which stays trained."""
+        _ = self.gradients
+        return self._train(self.twin[0], SEED)
+
+    @fact("learns")
+    def second_trial(self) -> Trial:
+        """What twenty steps make of a network from the second seed."""
+        _ = self.trial
+        trial = self._train(self.stranger[0], SECOND_SEED)
+        self.stranger[0].network = nn.Module()  # it may be large, and has served
+        return trial
+
+    @fact("learns")
+    def third_trial(self) -> Trial:
+        """What twenty steps make of a network from the third seed."""
+        _ = self.trial
+        return self._train(self._build(THIRD_SEED), THIRD_SEED)
+
+    @fact("eval-deterministic")
+    def settled(self) -> Tensor:
+        """What the trained twin answers in evaluation mode, twice the same."""
+        _ = self.logits, self.trial
+        first, second = (self._answer(self.twin[0].network, range(BATCH)) for _ in range(2))
+        if not torch.equal(first, second):
+            raise Fault(
+                f"the same images got other logits, {networks.distance(first, second):.2g} apart",
+                hint="pass training=self.training to functional.dropout, or use nn.Dropout",
+            )
+        return first
+
+    @fact("batch-mates")
+    def influence(self) -> float:
+        """How far logits move when the other images of a batch are others, or none."""
+        half = BATCH // 2
+        others = [*range(half), *range(BATCH, BATCH + half)]
+        network = self.twin[0].network
+        return max(
+            networks.distance(self.settled[:half], self._answer(network, index)[:half])
+            for index in (others, range(half))
+        )
+
+    @fact("globals-untouched")
+    def reseeded(self) -> list[str]:
+        """Random streams that stand at the same place whatever seed they started from."""
+        moments = {
+            "build": (self.fresh.streams, self.stranger[0].streams),
+            "training": (self.trial.streams, self.second_trial.streams),
+            "evaluation": (self._streams_after(SEED), self._streams_after(SECOND_SEED)),
+        }
+        return [
+            f"{moment} seeds {library}"
+            for moment, (first, second) in moments.items()
+            for library in first
+            if first[library] == second[library]
+        ]
+
+    @fact("safetensors")
+    def saved(self) -> bool:
+        """That a checkpoint of the trained twin, read into the fresh network, gives the twin."""
+        _ = self.trial
+        fresh = self.fresh.network
+        self.drop("fresh")  # it will be fresh no more
+        return networks.pass_on(self.twin[0].network, fresh, self.folder / "checkpoint")
+
+    @fact("cost")
+    def estimate(self) -> Estimate:
+        """What a run under the protocol is expected to cost here."""
+        _ = self.single, self.trial
+        if "cpu" not in self.protocol.devices:
+            raise SkipError(f"{self.protocol.id} does not say how to train on a CPU")
+        with self._watched("training"):
+            return estimate(
+                self.twin[0].network,
+                lambda count: self._images([number % BATCH for number in range(count)]),
+                self.protocol,
+            )
+
+    def run_through(self) -> MissingFactError | None:
+        """Import, build, evaluate and train, as far as that goes; what stops it, if anything."""
+        try:
+            _ = self.logits, self.single, self.second_trial, self.settled
+        except MissingFactError as missing:
+            return missing
+        return None
+
+    @property
+    def _labels(self) -> Tensor:
+        return torch.arange(BATCH) % 10
+
+    def _build(self, seed: int) -> Built:
+        """Build a network as a worker does; raises `Fault` when it is not a module."""
+        model = self.model
+        self._seed(seed, "build")
+        with self._watched("build"):
+            network = model.build(InputSpec(size=model.size))
+            streams = random_streams()
+        if not isinstance(network, nn.Module):
+            raise Fault(
+                f"build returned a {type(network).__name__}, not an nn.Module",
+                hint="return the network itself",
+            )
+        layout = devices.memory_format(self._rules)
+        network.to(memory_format=layout)
+        return Built(network, attributes(network), streams)
+
+    def _answer(self, network: nn.Module, index: Sequence[int]) -> Tensor:
+        """The network's output for these images in evaluation mode; anything, if it is wrong."""
+        network.eval()
+        before = networks.modes(network)
+        with torch.inference_mode(), self._watched("evaluation"):
+            output: Tensor = network(self._images(index))
+        self._note_flips("evaluation", before, network)
+        return output
+
+    def _train(self, built: Built, seed: int) -> Trial:
+        network = built.network.train()
+        before = networks.modes(network)
+        trial = networks.train_on_one_batch(
+            network,
+            lambda: self._images(range(BATCH)),
+            self._labels,
+            attributes=built.attributes,
+            seed=lambda: self._seed(seed, "training"),
+            watched=lambda: self._watched("training"),
+        )
+        self._note_flips("training", before, network)
+        return trial
+
+    def _streams_after(self, seed: int) -> dict[str, str]:
+        self._seed(seed, "evaluation")
+        self._answer(self.twin[0].network, range(BATCH))
+        return random_streams()
+
+    def _images(self, index: Sequence[int]) -> Tensor:
+        """Synthetic images, normalised and laid out as the protocol says."""
+        pixels = np.random.RandomState(PIXELS_SEED).randint(0, 256, (2 * BATCH, 28, 28))
+        images = Images(
+            torch.from_numpy(pixels.astype(np.uint8)),
+            size=self.model.size,
+            rules=self.protocol.data,
+            device=torch.device("cpu"),
+            memory_format=devices.memory_format(self._rules),
+        )
+        return images.batch(torch.tensor(index))
+
+    def _seed(self, seed: int, moment: str) -> None:
+        devices.seed_everything(self.protocol.id, seed, moment)
+
+    def _note_flips(self, moment: str, before: dict[str, bool], network: nn.Module) -> None:
+        after = networks.modes(network)
+        flipped = [name for name in before if after.get(name, before[name]) != before[name]]
+        self.flips += [f"{name} in {moment}" for name in flipped]
+
+    @contextmanager
+    def _watched(self, moment: str) -> Iterator[None]:
+        """Let a plugin's code run in the subject's own folder; note and undo what it changes."""
+        outside = Surroundings()
+        default_folder = tempfile.tempdir
+        os.chdir(self.folder)
+        os.environ["TMPDIR"] = tempfile.tempdir = str(self.folder)
+        inside = Surroundings()
+        try:
+            with self.watch.on(moment):
+                yield
+        finally:
+            self.changes += [
+                f"{moment} changes {what}"
+                for what in inside.changes_since()
+                if f"{moment} changes {what}" not in self.changes
+            ]
+            tempfile.tempdir = default_folder
+            outside.restore()

@@ -1,0 +1,114 @@
+"""Wheels as strangers install them: the core, the plugins and a plugin from outside, in a venv."""
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+import venv
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import fmbench
+from conftest import TinyData
+from fmbench.scaffold import write_plugin
+
+ROOT = Path(__file__).parents[1]
+OURS = ("fmbench", "fashion_mnist_bench", "_fmbench", "__editable__", "_editable", "my_")
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def lend(site: Path) -> None:
+    """Let a venv use what is installed here, but for anything of fmbench's."""
+    lent = site / "lent"
+    lent.mkdir()
+    for key in ("purelib", "platlib"):
+        for path in Path(sysconfig.get_path(key)).iterdir():
+            if not path.name.startswith(OURS) and not (lent / path.name).exists():
+                (lent / path.name).symlink_to(path)
+    (site / "lent.pth").write_text(f"{lent}\n")
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Wheels of the core, the three plugins and a new plugin."""
+    folder = tmp_path_factory.mktemp("wheels")
+    mine = folder / "source" / "my-cnn"
+    write_plugin("my-cnn", mine)
+    sources = [ROOT, *sorted((ROOT / "plugins").glob("*/")), mine]
+    subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation",
+         "--wheel-dir", folder, *sources],
+        check=True,
+    )  # fmt: skip
+    return folder
+
+
+@pytest.fixture
+def clean(tmp_path: Path) -> tuple[Callable[..., None], Run]:
+    """A clean environment: how to install wheels into it, and how to run its `fmbench`."""
+    folder = tmp_path / "venv"
+    venv.create(folder, with_pip=False)
+    python = folder / "bin" / "python"
+    (site,) = folder.glob("lib/python*/site-packages")
+    lend(site)
+    environment = {
+        **{key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
+        "XDG_CACHE_HOME": str(tmp_path / "cache"), "COLUMNS": "200", "NO_COLOR": "1",
+    }  # fmt: skip
+
+    def install(*paths: Path) -> None:
+        subprocess.run(
+            [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-index",
+             "--no-deps", *paths],
+            check=True,
+        )  # fmt: skip
+
+    def run(*arguments: object) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [folder / "bin" / "fmbench", *map(str, arguments)],
+            capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=200,
+        )  # fmt: skip
+
+    return install, run
+
+
+def test_wheels_work_in_a_clean_environment(
+    wheels: Path, clean: tuple[Callable[..., None], Run], tiny: TinyData
+) -> None:
+    """The core alone says how to go on; with plugins, a stranger's among them, rows are made."""
+    install, run = clean
+    install(*wheels.glob("fashion_mnist_bench-*.whl"))
+    alone = run("models")
+    assert alone.returncode == 0
+    assert "hint: pip install" in alone.stderr
+    install(*wheels.glob("fmbench_*.whl"), *wheels.glob("my_cnn-*.whl"))
+    listed = json.loads(run("models", "--json").stdout)
+    assert listed["problems"] == []
+    names = {model["name"] for model in listed["models"]}
+    assert {"softmax", "vgg11", "vgg11-bn", "timm/resnet18", "my-cnn"} <= names
+    checked = run("check", "softmax", "my-cnn")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    ran = run("run", "softmax", "my-cnn", "--protocol", tiny.protocol, "--data-dir", tiny.folder)
+    assert ran.returncode == 0, ran.stderr
+    assert "my-cnn 0.1.0" in ran.stdout
+    published = run("leaderboard", "--results", "results", "--check")
+    assert published.returncode == 0, published.stderr
+
+
+def test_the_tested_package_is_not_the_lent_one(
+    wheels: Path, clean: tuple[Callable[..., None], Run], tmp_path: Path
+) -> None:
+    """What the clean environment imports is its own wheel, not this checkout."""
+    install, _ = clean
+    install(*wheels.glob("fashion_mnist_bench-*.whl"))
+    code = "import fmbench; print(fmbench.__file__)"
+    where = subprocess.run(
+        [tmp_path / "venv" / "bin" / "python", "-P", "-c", code],
+        capture_output=True, text=True, check=True,
+        env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
+    ).stdout  # fmt: skip
+    assert str(tmp_path) in where
+    assert where.strip() != fmbench.__file__

@@ -1,0 +1,406 @@
+"""Models that are wrong in one way each, and the check that has to catch and name it; good ones."""
+
+import os
+import random
+import socket
+import sqlite3
+import urllib.request
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from fmbench.contract import InputSpec
+
+Build = Callable[[InputSpec], Any]
+ADDRESS = ("192.0.2.1", 80)  # reserved for documentation: nobody is there
+
+
+class Linear(nn.Module):
+    """Softmax regression; what others go wrong from."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(784, 10)
+
+    def forward(self, batch: Tensor) -> Any:
+        """Apply the layer."""
+        return self.layer(batch.flatten(1))
+
+
+def forward(change: Callable[[Linear, Tensor], Any]) -> Build:
+    """Build a linear model whose forward pass is another one."""
+
+    class Changed(Linear):
+        def forward(self, batch: Tensor) -> Any:
+            return change(self, batch)
+
+    return lambda _: Changed()
+
+
+def after(change: Callable[[Linear], Any]) -> Build:
+    """Build a linear model, and do something after it has drawn its parameters."""
+
+    def build(spec: InputSpec) -> nn.Module:
+        model = Linear()
+        change(model)
+        return model
+
+    return build
+
+
+def before_answering(act: Callable[[], Any]) -> Build:
+    """Build a linear model that does something in each forward pass."""
+
+    def answer(model: Linear, batch: Tensor) -> Tensor:
+        act()
+        return plain(model, batch)
+
+    return forward(answer)
+
+
+def plain(model: Linear, batch: Tensor) -> Tensor:
+    """Return the linear model's own logits."""
+    logits: Tensor = Linear.forward(model, batch)
+    return logits
+
+
+def fail(spec: InputSpec) -> nn.Module:
+    """Raise."""
+    raise ValueError("there is no such layer")
+
+
+def lazy(spec: InputSpec) -> nn.Module:
+    """Return layers that take their size from the first batch."""
+    return nn.Sequential(nn.Flatten(), nn.LazyLinear(spec.classes))
+
+
+def leave(spec: InputSpec) -> nn.Module:
+    """Exit."""
+    raise SystemExit(3)
+
+
+def from_numpy(model: Linear) -> None:
+    """Draw parameters from a generator that no seed reaches."""
+    drawn = np.random.default_rng().normal(size=(10, 784)).astype(np.float32)
+    model.layer.weight.data = torch.from_numpy(drawn) / 100
+
+
+def from_own_generator(seed: int | None) -> Callable[[Linear], None]:
+    """Draw parameters from a generator of the model's own."""
+
+    def change(model: Linear) -> None:
+        generator = torch.Generator()
+        if seed is None:
+            generator.seed()
+        else:
+            generator.manual_seed(seed)
+        nn.init.normal_(model.layer.weight, 0, 0.01, generator=generator)
+        nn.init.zeros_(model.layer.bias)
+
+    return change
+
+
+def zeros(model: Linear) -> None:
+    """Begin at zero."""
+    nn.init.zeros_(model.layer.weight)
+    nn.init.zeros_(model.layer.bias)
+
+
+def pair_in_training(model: Linear, batch: Tensor) -> Any:
+    """Answer with an auxiliary output in training."""
+    logits = plain(model, batch)
+    return (logits, logits) if model.training else logits
+
+
+class NoParameters(nn.Module):
+    """Ten sums of pixels."""
+
+    def forward(self, batch: Tensor) -> Tensor:
+        """Add up pixels."""
+        return batch.flatten(1)[:, :780].unflatten(1, (10, 78)).sum(2)
+
+
+class Reversed(torch.autograd.Function):
+    """The identity, whose gradient points the wrong way."""
+
+    @staticmethod
+    def forward(_: Any, values: Tensor) -> Tensor:
+        """Leave values alone."""
+        return values.clone()
+
+    @staticmethod
+    def backward(_: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        """Turn the gradient around."""
+        return -gradient
+
+
+def without_gradient_at_zero(model: Linear, batch: Tensor) -> Tensor:
+    """Take a root where it has no slope."""
+    return plain(model, batch) + (model.layer.bias * 0).sqrt()
+
+
+class Explosive(Linear):
+    """A model that a small step of training blows up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        nn.init.zeros_(self.layer.bias)
+
+    def forward(self, batch: Tensor) -> Any:
+        """Add what grows beyond all bounds."""
+        return super().forward(batch) + (1e6 * self.layer.bias).exp()
+
+
+class Unused(Linear):
+    """A layer that nothing goes through."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spare = nn.Linear(3, 3)
+
+
+class Counting(Linear):
+    """A schedule in an attribute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen = 0
+
+    def forward(self, batch: Tensor) -> Any:
+        """Count batches."""
+        if self.training:
+            self.seen += 1
+        return super().forward(batch)
+
+
+class Forgetful(Linear):
+    """A moving average that is not persistent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("average", torch.zeros(784), persistent=False)
+
+    def forward(self, batch: Tensor) -> Any:
+        """Keep the average of what was seen in training."""
+        if self.training:
+            self.average = batch.detach().flatten(1).mean(0)
+        return super().forward(batch)
+
+
+class ExtraState(Linear):
+    """A state dict that holds more than tensors."""
+
+    def get_extra_state(self) -> object:
+        """Return what no tensor file can hold."""
+        return {"version": 1}
+
+    def set_extra_state(self, state: object) -> None:
+        """Take it back."""
+
+
+class Incomplete(Linear):
+    """A state dict that leaves out what loading asks for."""
+
+    def state_dict(self, *arguments: Any, **named: Any) -> Any:
+        """Leave out the bias."""
+        return {
+            name: value
+            for name, value in super().state_dict(*arguments, **named).items()
+            if "bias" not in name
+        }
+
+
+class Deaf(Linear):
+    """A model that ignores what is loaded into it."""
+
+    def load_state_dict(self, *arguments: Any, **named: Any) -> Any:
+        """Do nothing."""
+
+
+def connect(*_: object) -> None:
+    """Try to reach a server, and do without."""
+    with suppress(OSError), socket.socket() as server:
+        server.connect(ADDRESS)
+
+
+def download(*_: object) -> None:
+    """Try to fetch weights, and do without."""
+    with suppress(OSError):
+        urllib.request.urlopen("http://weights.invalid/model")
+
+
+def home(name: str = "traces") -> Path:
+    """Return a path in the home folder, that of a test."""
+    return Path.home() / name
+
+
+def remove(*_: object) -> None:
+    """Remove a file of the user's."""
+    home("precious").unlink(missing_ok=True)
+
+
+def store(*_: object) -> None:
+    """Put a row into a data base in the home folder."""
+    with suppress(sqlite3.Error):
+        sqlite3.connect(home()).close()
+
+
+def set_variable(*_: object) -> None:
+    """Change the environment."""
+    os.environ["OMP_DYNAMIC"] = "TRUE"
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """A build function, the check its model fails, and a part of what that says."""
+
+    breaks: str
+    says: str
+    build: Build
+
+
+WRONG = {
+    "lazy": Wrong("builds", "uninitialized parameter", lazy),
+    "no module": Wrong("builds", "a function, not an nn.Module", lambda _: fail),
+    "build raises": Wrong("builds", "ValueError: there is no such layer (wrong_models.py", fail),
+    "build exits": Wrong("builds", "SystemExit: 3", leave),
+    "drawn by numpy": Wrong("same-seed", "layer.weight differs", after(from_numpy)),
+    "entropy": Wrong("same-seed", "layer.weight differs", after(from_own_generator(None))),
+    "always the same": Wrong("other-seeds", "two seeds gave", after(from_own_generator(0))),
+    "zeros": Wrong("other-seeds", "two seeds gave", after(zeros)),
+    "nine classes": Wrong("output", "(8, 9)", forward(lambda m, x: plain(m, x)[:, :9])),
+    "one vector": Wrong("output", "(10,)", forward(lambda m, x: plain(m, x).mean(0))),
+    "classes": Wrong("output", "torch.int64", forward(lambda m, x: plain(m, x).long())),
+    "not a tensor": Wrong("output", "a list", forward(lambda m, x: [plain(m, x)])),
+    "auxiliary": Wrong("output", "a tuple, not a tensor", forward(pair_in_training)),
+    "infinite": Wrong("output", "not finite", forward(lambda m, x: plain(m, x) / 0)),
+    "forward raises": Wrong("output", "RuntimeError", forward(lambda m, x: plain(m, x[:, :, 1:]))),
+    "squeezed": Wrong("batch-of-one", "(10,)", forward(lambda m, x: plain(m, x).squeeze())),
+    "detached": Wrong("gradients", "do not depend", forward(lambda m, x: plain(m, x).detach())),
+    "no parameters": Wrong("gradients", "no trainable", lambda _: NoParameters()),
+    "no slope": Wrong("gradients", "layer.bias is not finite", forward(without_gradient_at_zero)),
+    "uphill": Wrong("learns", "the loss goes", forward(lambda m, x: Reversed.apply(plain(m, x)))),
+    "explosive": Wrong("learns", "the loss is nan", lambda _: Explosive()),
+    "unused": Wrong("unused-parameters", "spare.weight, spare.bias", lambda _: Unused()),
+    "always training": Wrong("mode-kept", "layer in evaluation", forward(
+        lambda m, x: plain(m.train(), x)
+    )),
+    "always evaluating": Wrong("mode-kept", "the model in training", forward(
+        lambda m, x: plain(m.eval(), x)
+    )),
+    "dropout": Wrong("eval-deterministic", "other logits", forward(
+        lambda m, x: functional.dropout(plain(m, x))
+    )),
+    "noise": Wrong("eval-deterministic", "other logits", forward(
+        lambda m, x: plain(m, x + torch.randn_like(x) / 100)
+    )),
+    "batch statistics": Wrong("batch-mates", "move by", forward(
+        lambda m, x: plain(m, x - x.mean(0))
+    )),
+    "seeds torch": Wrong("globals-untouched", "build changes the seed of torch", after(
+        lambda _: torch.manual_seed(0)
+    )),
+    "seeds torch in forward": Wrong("globals-untouched", "training changes the seed of torch",
+        before_answering(lambda: torch.manual_seed(0))),
+    "seeds numpy": Wrong("globals-untouched", "build seeds numpy", after(
+        lambda _: np.random.seed(0)
+    )),
+    "seeds numpy in forward": Wrong("globals-untouched", "evaluation seeds numpy",
+        before_answering(lambda: np.random.seed(0))),
+    "seeds random": Wrong("globals-untouched", "build seeds random", after(
+        lambda _: random.seed(0)
+    )),
+    "double precision": Wrong("globals-untouched", "default dtype", after(
+        lambda _: torch.set_default_dtype(torch.float64)
+    )),
+    "threads": Wrong("globals-untouched", "number of threads", after(
+        lambda _: torch.set_num_threads(torch.get_num_threads() + 1)
+    )),
+    "no gradients": Wrong("globals-untouched", "gradient mode", after(
+        lambda _: torch.set_grad_enabled(False)
+    )),
+    "deterministic": Wrong("globals-untouched", "deterministic mode", after(
+        lambda _: torch.use_deterministic_algorithms(True)
+    )),
+    "default device": Wrong("globals-untouched", "default device", after(
+        lambda _: torch.set_default_device("meta")
+    )),
+    "elsewhere": Wrong("globals-untouched", "working directory", after(lambda _: os.chdir("/"))),
+    "elsewhere in forward": Wrong("globals-untouched", "training changes the working directory",
+        before_answering(lambda: os.chdir("/"))),
+    "environment": Wrong("globals-untouched", "variable OMP_DYNAMIC", after(set_variable)),
+    "connects": Wrong("no-network", "build connects to 192.0.2.1 port 80", after(connect)),
+    "downloads": Wrong("no-network", "looks up weights.invalid", before_answering(download)),
+    "needs the network": Wrong("no-network", "build looks up 192.0.2.1", after(
+        lambda _: socket.create_connection(ADDRESS)
+    )),
+    "writes": Wrong("no-writes", "build writes", after(lambda _: home().write_text("x"))),
+    "saves itself": Wrong("no-writes", "build writes", after(
+        lambda m: torch.save(m.state_dict(), home())
+    )),
+    "makes a folder": Wrong("no-writes", "evaluation makes", before_answering(
+        lambda: home().mkdir(exist_ok=True)
+    )),
+    "removes": Wrong("no-writes", "build removes", after(remove)),
+    "keeps a data base": Wrong("no-writes", "build opens", after(store)),
+    "counts": Wrong("resumable", "seen of the model", lambda _: Counting()),
+    "forgets": Wrong("resumable", "average of the model", lambda _: Forgetful()),
+    "extra state": Wrong("safetensors", "_extra_state in its state dict", lambda _: ExtraState()),
+    "incomplete": Wrong("safetensors", "layer.bias", lambda _: Incomplete()),
+    "deaf": Wrong("safetensors", "is not what it was", lambda _: Deaf()),
+}  # fmt: skip
+"""By what is wrong; each breaks its law and no other."""
+
+
+class Tied(nn.Module):
+    """Two layers that share one weight, and a buffer that lies in it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(784, 16)
+        self.square = nn.Linear(16, 16)
+        self.again = nn.Linear(16, 16)
+        self.again.weight = self.square.weight
+        self.back = nn.Parameter(self.square.weight.detach().t())
+        self.register_buffer("view", self.square.weight.detach()[:1])
+        self.last = nn.Linear(16, 10)
+
+    def forward(self, batch: Tensor) -> Tensor:
+        """Apply the layers and the transposed weight."""
+        hidden = self.square(self.first(batch.flatten(1)).relu()).relu()
+        logits: Tensor = self.last(self.again(hidden).relu() @ self.back)
+        return logits
+
+
+def convolutional(spec: InputSpec) -> nn.Module:
+    """Batch norm, dropout, and weights of rank 4."""
+    return nn.Sequential(
+        nn.Conv2d(1, 8, 3, stride=2), nn.BatchNorm2d(8), nn.ReLU(),
+        nn.Conv2d(8, 8, 3, stride=2), nn.ReLU(),
+        nn.Flatten(), nn.Dropout(0.3), nn.Linear(8 * 6 * 6, spec.classes),
+    )  # fmt: skip
+
+
+def considerate(spec: InputSpec) -> nn.Module:
+    """Draw something under a seed of its own, and put everything back; write where it may."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        torch.rand(3)
+    Path("cache").write_text("x")
+    home().parent.mkdir(exist_ok=True)
+    return Linear()
+
+
+GOOD: dict[str, Build] = {
+    "linear": lambda _: Linear(),
+    "tied": lambda _: Tied(),
+    "convolutional": convolutional,
+    "considerate": considerate,
+}
