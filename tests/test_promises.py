@@ -44,6 +44,7 @@ def long_protocol(tiny: TinyData, tmp_path: Path) -> Path:
     return tiny.variant(tmp_path / "long.toml", LONG)
 
 
+@pytest.mark.long
 def test_random_kills_lose_nothing_that_was_finished(
     environment: dict[str, str],
     fmbench: Fmbench,
@@ -73,6 +74,7 @@ def test_random_kills_lose_nothing_that_was_finished(
     assert results(tmp_path / "killed") == expected
 
 
+@pytest.mark.long
 def test_four_runners_share_the_work(
     environment: dict[str, str], install: Install, tiny: TinyData, tmp_path: Path
 ) -> None:

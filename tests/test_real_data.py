@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+import tutorial
 from conftest import Fmbench
 from fmbench import data, discovery
 from fmbench.store import Store
@@ -49,6 +50,7 @@ def test_data_prints_where_it_is_and_draws_it(
     assert (tmp_path / "classes.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.long
 def test_every_installed_model_runs_end_to_end(
     fmbench: Fmbench, folder: Path, tmp_path: Path
 ) -> None:
@@ -82,3 +84,12 @@ def test_softmax_reaches_what_the_literature_says(
     (record,) = Store(tmp_path / "results", "softmax-full-v1").read().records
     assert record.result.accuracy is not None
     assert 0.843 <= record.result.accuracy < 0.87
+
+
+def test_following_the_tutorial_to_the_letter_gives_a_row(tmp_path: Path) -> None:
+    """plugins/README.md's commands print what it says, numbers and devices aside."""
+    text = tutorial.PAGE.read_text("utf-8")
+    for said, found in tutorial.follow(text, tmp_path):
+        assert tutorial.masked(found) == tutorial.masked(said)
+    code = (tmp_path / "my-cnn" / "my_cnn.py").read_text("utf-8")
+    assert f"```python\n{code}```" in text

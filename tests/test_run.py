@@ -228,6 +228,7 @@ def test_the_same_run_made_twice_gives_the_same_bits(
     }
 
 
+@pytest.mark.long
 def test_the_zoo_costs_nobody_else_anything(
     fmbench: Fmbench, install: Install, good: None, tiny: TinyData, tmp_path: Path
 ) -> None:
