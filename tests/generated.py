@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import manual
+from fmbench.leaderboard.board import read_board
 from fmbench.leaderboard.evidence import Evidence
 from fmbench.leaderboard.published import MARKDOWN, write_board
 from fmbench.store import Store, protocols_in
@@ -41,6 +42,7 @@ def pages() -> dict[Path, str]:
 if __name__ == "__main__":
     if "--write" in sys.argv:
         for name in protocols_in(PUBLISHED):
-            write_board(Evidence(Store(PUBLISHED, name)))
+            evidence = Evidence(Store(PUBLISHED, name))
+            write_board(evidence, read_board(evidence))
         for path, text in pages().items():
             path.write_text(text, "utf-8")

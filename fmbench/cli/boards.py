@@ -90,7 +90,8 @@ def leaderboard(
             if check:
                 check_board(store)
             else:
-                for path in write_board(Evidence(store)):
+                evidence = Evidence(store)
+                for path in write_board(evidence, read_board(evidence)):
                     stream.say(f"wrote {path}")
         return
     evidence = Evidence(store_of(results, protocol))

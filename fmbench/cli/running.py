@@ -124,6 +124,7 @@ def print_and_write_board(store: "Store", protocol: "Protocol") -> None:
     from fmbench.leaderboard.published import write_board
 
     evidence = Evidence(store, protocol)
-    tables.print_board(read_board(evidence), columns.choose())
-    paths = write_board(evidence)
+    board = read_board(evidence)
+    tables.print_board(board, columns.choose())
+    paths = write_board(evidence, board)
     stream.say(f"the page: {paths[-1]}")

@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 
 from fmbench.errors import NothingSelectedError, UsageError
 from fmbench.leaderboard.board import Board, Row
-from fmbench.leaderboard.words import duration, percent, short
+from fmbench.leaderboard.words import duration, memory, percent, rank_set, short
 
 Cell = Callable[[Row], str]
 
@@ -31,12 +31,6 @@ class Column:
         """What a row is sorted by."""
         found: float | str | None = getattr(row, self.fields[0])
         return found
-
-
-def _rank(row: Row) -> str:
-    if row.rank_best is None:
-        return ""
-    return f"{row.rank_best}" + (f"-{row.rank_worst}" if row.rank_worst != row.rank_best else "")
 
 
 def _accuracy(row: Row) -> str:
@@ -65,7 +59,10 @@ def _fixed(field: str, digits: int) -> Cell:
 
 
 COLUMNS = (
-    Column("rank", "rank", ("rank_best", "rank_worst"), _rank),
+    Column(
+        "rank", "rank", ("rank_best", "rank_worst"),
+        lambda row: rank_set(row.rank_best, row.rank_worst),
+    ),
     Column("model", "model", ("model",), lambda row: row.model),
     Column(
         "plugin", "plugin", ("distribution", "version"),
@@ -98,7 +95,7 @@ COLUMNS = (
     ),
     Column(
         "memory", "peak memory", ("peak_memory",),
-        lambda row: f"{short(row.peak_memory)}B" if row.peak_memory else "", wide=True,
+        lambda row: memory(row.peak_memory), wide=True,
     ),
     Column("recipe", "recipe", ("recipe",), lambda row: row.recipe, wide=True),
     Column("status", "status", ("status",), lambda row: row.status),

@@ -8,16 +8,15 @@ from numpy.typing import NDArray
 from fmbench import data, files
 from fmbench.errors import DataError
 from fmbench.leaderboard import formats, page
-from fmbench.leaderboard.board import read_board
+from fmbench.leaderboard.board import Board, read_board
 from fmbench.leaderboard.evidence import Evidence
 from fmbench.protocol import Protocol
 
 MARKDOWN, CSV, PAGE = "leaderboard.md", "leaderboard.csv", "index.html"
 
 
-def write_board(evidence: Evidence) -> list[Path]:
+def write_board(evidence: Evidence, board: Board) -> list[Path]:
     """Write Markdown, CSV and page, with pictures when the test images are on this machine."""
-    board = read_board(evidence)
     texts = {
         MARKDOWN: formats.to_markdown(board),
         CSV: formats.to_csv(board),

@@ -46,9 +46,22 @@ def inert(words: str) -> str:
     )
 
 
-def percent(share: float | None) -> str:
-    """A share from 0 to 1 in per cent with two decimals, without a sign of its own."""
-    return "" if share is None else f"{100 * share:.2f}"
+def percent(share: float | None, digits: int = 2) -> str:
+    """A share from 0 to 1 in per cent, without the sign."""
+    return "" if share is None else f"{100 * share:.{digits}f}"
+
+
+def memory(number: float | None) -> str:
+    """Bytes with three significant digits: `1.09 GB`."""
+    said = short(number)
+    return said and (f"{said}B" if said[-1] in UNITS else f"{said} B")
+
+
+def rank_set(best: int | None, worst: int | None) -> str:
+    """The ranks a model may have: `1`, `1-3`, empty when it is not ranked."""
+    if best is None or worst is None:
+        return ""
+    return str(best) if best == worst else f"{best}-{worst}"
 
 
 def points(share: float) -> str:

@@ -8,7 +8,7 @@ from fmbench import protocol
 from fmbench.errors import FmbenchError
 from fmbench.leaderboard.evidence import Evidence
 from fmbench.leaderboard.page.subjects import Subject
-from fmbench.leaderboard.page.text import memory, percent
+from fmbench.leaderboard.words import memory, percent
 from fmbench.protocol import Protocol
 from fmbench.records import Record
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fmbench.leaderboard.page.subjects import Subject
-from fmbench.leaderboard.page.text import memory, percent, rank_set, span
+from fmbench.leaderboard.page.text import span
 from fmbench.leaderboard.statistics import SEEDS_FOR_T
-from fmbench.leaderboard.words import duration, short
+from fmbench.leaderboard.words import duration, memory, percent, rank_set, short
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from markupsafe import Markup, escape
 
 from fmbench.leaderboard import words
-from fmbench.leaderboard.words import UNITS, short
+from fmbench.leaderboard.words import percent
 
 GAP = "\N{NO-BREAK SPACE}"
 _PARTS = re.compile(r"(?<=[/_@=,-])(?=.)")
@@ -20,11 +20,6 @@ def inert(value: object) -> object:
 def breakable(name: str) -> Markup:
     """A name as markup that a line may break after their / _ - @ = and commas."""
     return Markup("<wbr>").join(escape(inert(part)) for part in _PARTS.split(name))
-
-
-def percent(share: float, digits: int = 2) -> str:
-    """A share from 0 to 1 in per cent, without the sign."""
-    return f"{100 * share:.{digits}f}"
 
 
 def span(low: float, high: float) -> str:
@@ -47,19 +42,6 @@ def listing(names: Sequence[str]) -> str:
     if len(names) < 2:
         return "".join(names)
     return f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def memory(number: float | None) -> str:
-    """Bytes with three significant digits: `1.09 GB`."""
-    said = short(number)
-    return said and (f"{said}B" if said[-1] in UNITS else f"{said} B")
-
-
-def rank_set(best: int | None, worst: int | None) -> str:
-    """The ranks a model may have: `1`, `1-3`, empty when it is not ranked."""
-    if best is None or worst is None:
-        return ""
-    return str(best) if best == worst else f"{best}-{worst}"
 
 
 def shortened(name: str, most: int) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fmbench.leaderboard.page import scales
 from fmbench.leaderboard.page.scales import Tick
 from fmbench.leaderboard.page.subjects import Subject
-from fmbench.leaderboard.page.text import percent
+from fmbench.leaderboard.words import percent
 from fmbench.protocol import Protocol
 from fmbench.records import Record
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from fmbench.leaderboard.board import Board
 from fmbench.leaderboard.page.subjects import Subject
-from fmbench.leaderboard.page.text import GAP, count, listing, percent, times
+from fmbench.leaderboard.page.text import GAP, count, listing, times
 from fmbench.leaderboard.statistics import NEW_IMAGES, SEEDS_FOR_RANKS, SEEDS_FOR_T
-from fmbench.leaderboard.words import duration
+from fmbench.leaderboard.words import duration, percent
 from fmbench.protocol import TRAINING_IMAGES, Protocol
 
 MOST_NAMES = 4
