@@ -22,7 +22,6 @@ Seed32 = Annotated[int, Meta(ge=0, lt=2**32)]
 Slug = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,31}\Z")]
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
-TUNE_SEED = 0
 TRAINING_IMAGES, TEST_IMAGES = 60_000, 10_000
 
 
@@ -57,6 +56,20 @@ class Stage(_Table, frozen=True, kw_only=True):
 
     epochs: Count
     train_images: Count | None = None
+
+
+class Tuning(Stage, frozen=True, kw_only=True, omit_defaults=True):
+    """The stage that tries recipes, judged on validation images.
+
+    seeds:      each recipe is tried with each of them; their mean decides.
+    each_epoch: whether validation accuracy is measured after each epoch, outside the clock.
+    fit_images: training images, drawn by class, that are classified as well once training has
+                ended, as they are: how far a model fits what it was trained on.
+    """
+
+    seeds: tuple[Seed32, ...] = (0,)
+    each_epoch: bool = False
+    fit_images: Natural = 0
 
 
 class TrainingRules(_Table, frozen=True, kw_only=True):
@@ -114,7 +127,7 @@ class Protocol(_Table, frozen=True, kw_only=True):
     training: TrainingRules
     devices: dict[DeviceKind, DeviceRules]
     augmentations: dict[Slug, Augmentation] = {}
-    tune: Stage | None = None
+    tune: Tuning | None = None
     final: Stage
     recipes: tuple[Recipe, ...]
 
@@ -122,8 +135,9 @@ class Protocol(_Table, frozen=True, kw_only=True):
         names = [recipe.name for recipe in self.recipes]
         if not names or len(set(names)) < len(names):
             raise ValueError("recipes need at least one entry and names that differ")
-        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
-            raise ValueError("seeds need at least one entry and none twice")
+        for seeds in (self.seeds, self.tune.seeds if self.tune else (0,)):
+            if not seeds or len(set(seeds)) < len(seeds):
+                raise ValueError("seeds need at least one entry and none twice")
         if len(names) > 1 and (self.tune is None or not self.data.validation_images):
             raise ValueError("several recipes need a [tune] table and data.validation_images")
         for recipe in self.recipes:
@@ -150,9 +164,9 @@ class Protocol(_Table, frozen=True, kw_only=True):
         return hashlib.sha256(msgspec.json.encode(rules, order="sorted")).hexdigest()
 
     @property
-    def tunes(self) -> bool:
-        """Whether recipes are tried on validation images before the final runs."""
-        return len(self.recipes) > 1
+    def tuning(self) -> Tuning | None:
+        """How recipes are tried before the final runs; None when there is but one."""
+        return self.tune if len(self.recipes) > 1 else None
 
     def stage(self, name: StageName) -> Stage:
         """The budget of a stage; without a [tune] table both are the final one."""

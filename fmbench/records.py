@@ -72,6 +72,8 @@ class Result(_Part, frozen=True, kw_only=True):
     """What is deterministic about a run: two runs are equal when these are.
 
     curve: mean training loss of each epoch, null where it was not finite.
+    validation_curve: images right after each epoch, where the protocol asks for it.
+    fit_correct: images right of `fit_images` images the run was trained on, likewise.
     The scores are over `images` images of the test set (final) or of the validation split (tune);
     they are null unless the status is ok.
     """
@@ -84,6 +86,9 @@ class Result(_Part, frozen=True, kw_only=True):
     calibration_error: float | None = None
     curve: tuple[float | None, ...] = ()
     logits_sha256: str = ""
+    validation_curve: tuple[int, ...] = ()
+    fit_images: int = 0
+    fit_correct: int | None = None
 
     def __post_init__(self) -> None:
         scores = (self.correct, self.log_loss, self.calibration_error)

@@ -203,7 +203,7 @@ def test_a_short_protocol_can_be_read_back(name: str, tmp_path: Path) -> None:
         whole, recipe=whole.recipes[-1].name, images=640, epochs=2, seeds=2
     )
     assert protocol.load(str(short_protocol.write(short, tmp_path / "p.toml"))) == short
-    assert (short.seeds, short.final.epochs, short.tunes) == ((1, 2), 2, False)
+    assert (short.seeds, short.final.epochs, short.tuning) == ((1, 2), 2, None)
 
 
 def test_speed_prints_what_its_json_says(

@@ -80,6 +80,37 @@ def test_finals_wait_for_every_recipe_and_use_the_best(tuned: Setting) -> None:
     assert {run.recipe for run in owed(MODEL, tuned, done).next} == {"adamw"}
 
 
+def test_recipes_are_chosen_by_their_mean_over_the_tune_seeds(
+    tiny: TinyData, tmp_path: Path
+) -> None:
+    """Each recipe is tried with each tune seed, and one that failed once is not chosen."""
+    seeded = RECIPES.replace("epochs = 1", "epochs = 1\nseeds = [0, 7]")
+    path = tiny.variant(tmp_path / "seeded.toml", ("[[recipes]]", seeded))
+    setting = make_setting(protocol.load(str(path)), CPU)
+    runs = owed(MODEL, setting, {}).tune
+    assert [(run.recipe, run.seed) for run in runs] == [
+        ("other", 0), ("other", 7), ("adamw", 0), ("adamw", 7),
+    ]  # fmt: skip
+    lucky_once = [
+        samples.record(run, correct=correct)
+        for run, correct in zip(runs, (90, 50, 71, 71), strict=True)
+    ]
+    assert best_recipe(lucky_once) == "adamw"
+    failed_once = [*lucky_once[:3], samples.record(runs[3], status="diverged")]
+    assert best_recipe(failed_once) == "other"
+
+
+def test_tuning_alone_owes_no_final_run(setting: Setting, tuned: Setting) -> None:
+    """With only the tune runs wanted nothing follows them; with one recipe that is an error."""
+    only = make_setting(tuned.protocol, CPU, tune_only=True)
+    plan = owed(MODEL, only, {})
+    assert (len(plan.tune), plan.count) == (2, 2)
+    after = owed(MODEL, only, records_of(plan.tune))
+    assert (after.next, after.count, after.recipe) == ((), 0, "other")
+    with pytest.raises(UsageError, match="one recipe"):
+        make_setting(setting.protocol, CPU, tune_only=True)
+
+
 def test_a_model_none_of_whose_recipes_train_has_no_finals(tuned: Setting) -> None:
     """When every tune run fails, nothing more is owed."""
     done = records_of(owed(MODEL, tuned, {}).tune, status="diverged")

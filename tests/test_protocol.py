@@ -43,7 +43,7 @@ def test_headings_say_what_is_fixed_and_free(name: str) -> None:
     assert f"{rules.final.epochs} epoch" in heading
     if rules.final.train_images:
         assert f"{rules.final.train_images:,} training images" in heading
-    if rules.tunes:
+    if rules.tuning:
         assert f"recipes     {len(rules.recipes)}," in heading
         assert f"/{rules.data.validation_images:,} split" in heading
     if len(rules.seeds) > 1:

@@ -316,6 +316,104 @@ def test_recipes_are_chosen_on_validation_and_tested_once(
     assert {one.result.images for one in finals} == {100}
 
 
+WATCHED = (
+    "[[recipes]]",
+    "[tune]\nepochs = 3\nseeds = [0, 5]\neach_epoch = true\nfit_images = 40\n\n"
+    '[[recipes]]\nname = "slower"\noptimizer = "adamw"\nlearning_rate = 0.001\n\n[[recipes]]',
+)
+
+
+def test_trying_recipes_alone_sees_no_test_image(
+    fmbench: Fmbench, good: None, tiny: TinyData, tmp_path: Path
+) -> None:
+    """`--tune-only` records each epoch's accuracy and the fit; how it watches changes no bit."""
+    path = tiny.variant(tmp_path / "watched.toml", WATCHED)
+    asked = ("run", "good", "--tune-only", "--data-dir", tiny.folder)
+    ran = fmbench(*asked, "--protocol", path)
+    assert ran.returncode == 0, ran.stderr
+    assert "chosen" in ran.stdout
+    found = Store(tmp_path / "results", "tiny-v1").read().records
+    assert {(one.run.stage, one.run.recipe, one.run.seed) for one in found} == {
+        ("tune", recipe, seed) for recipe in ("slower", "adamw") for seed in (0, 5)
+    }
+    for one in found:
+        result = one.result
+        assert (result.images, result.fit_images, len(result.validation_curve)) == (60, 40, 3)
+        assert result.validation_curve[-1] == result.correct
+        assert 0 <= (result.fit_correct or 0) <= 40
+    slow = {one.run.seed: one.result for one in found if one.run.recipe == "slower"}
+    assert slow[0].validation_curve[0] < slow[0].validation_curve[-1]
+    assert {one.result.fit_correct for one in found if one.run.recipe == "adamw"} == {40}
+    plain = tiny.variant(
+        tmp_path / "plain.toml", (WATCHED[0], WATCHED[1].replace("each_epoch = true", ""))
+    )
+    assert fmbench(*asked, "--protocol", plain, "--results", "plain").returncode == 0
+    unwatched = Store(tmp_path / "plain", "tiny-v1").read().records
+    assert {one.result.validation_curve for one in unwatched} == {()}
+    assert {(o.run.recipe, o.run.seed): o.result.logits_sha256 for o in unwatched} == {
+        (o.run.recipe, o.run.seed): o.result.logits_sha256 for o in found
+    }
+
+
+def test_accuracy_after_each_epoch_survives_a_kill(
+    environment: dict[str, str], install: Install, fmbench: Fmbench, tiny: TinyData, tmp_path: Path
+) -> None:
+    """A run that goes on from a checkpoint still knows the epochs before it, to the bit."""
+    marker, reached = tmp_path / "marker", tmp_path / "reached"
+    install(
+        "plugin-pausing",
+        offering(
+            "pausing=pausing",
+            extra=f"""
+import os, time
+
+forwards = 0
+
+def pausing(spec):
+    network = linear(spec)
+    network.register_forward_pre_hook(pause)
+    return network
+
+def pause(module, inputs):
+    global forwards
+    forwards += module.training
+    if forwards > 20 and os.path.exists({str(marker)!r}):  # in the second epoch of the first run
+        open({str(reached)!r}, "w").close()
+        time.sleep(600)
+""",
+        ),
+    )
+    path = tiny.variant(tmp_path / "watched.toml", WATCHED)
+    asked = [
+        "run", "pausing", "--tune-only", "--protocol", path, "--data-dir", tiny.folder,
+        "--checkpoint-every", "0",
+    ]  # fmt: skip
+    assert fmbench(*asked, "--results", "whole").returncode == 0
+    marker.touch()
+    child = subprocess.Popen(
+        [Path(sys.executable).with_name("fmbench"), *map(str, asked)],
+        cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    while not reached.exists():
+        assert child.poll() is None
+        time.sleep(0.05)
+    child.kill()
+    child.wait()
+    marker.unlink()
+    assert fmbench(*asked).returncode == 0
+    whole, resumed = (
+        {
+            (one.run.recipe, one.run.seed): one
+            for one in Store(tmp_path / folder, "tiny-v1").read().records
+        }
+        for folder in ("whole", "results")
+    )
+    assert max(one.cost.resumed_after for one in resumed.values()) == 1
+    assert {key: one.result for key, one in resumed.items()} == {
+        key: one.result for key, one in whole.items()
+    }
+
+
 def test_an_interrupted_run_goes_on_where_it_was(
     environment: dict[str, str], install: Install, fmbench: Fmbench, tiny: TinyData, tmp_path: Path
 ) -> None:

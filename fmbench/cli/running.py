@@ -26,6 +26,10 @@ def run(
     seeds: Annotated[
         int | None, typer.Option(metavar="K", help="Only the first K of the protocol's seeds.")
     ] = None,
+    tune_only: Annotated[
+        bool,
+        typer.Option("--tune-only", help="Try the recipes; make no final run, see no test image."),
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:INDEX.")] = "auto",
     results: ResultsOption = Path("results"),
     data_dir: DataOption = None,
@@ -62,6 +66,7 @@ def run(
     from fmbench.execution.observers import Observers
     from fmbench.execution.session import plan_session
     from fmbench.execution.timings import Part, Timings
+    from fmbench.leaderboard.evidence import Evidence
     from fmbench.leaderboard.words import duration
 
     if not models and not every:
@@ -75,6 +80,7 @@ def run(
             protocol_name=protocol,
             device=device,
             seeds=seeds,
+            tune_only=tune_only,
             threads=threads,
             results=results,
             retry_failed=retry_failed,
@@ -108,7 +114,10 @@ def run(
             stream.say("stopped; the same command goes on with what is missing")
             raise typer.Exit(ExitCode.INTERRUPTED) from None
     with timings.during(Part.TABLES):
-        print_and_write_board(session.store, session.setting.protocol)
+        if tune_only:
+            tables.print_trials(Evidence(session.store, session.setting.protocol))
+        else:
+            print_and_write_board(session.store, session.setting.protocol)
     if show_timings:
         tables.print_timings(timings)
     if not session.all_ok():

@@ -9,11 +9,14 @@ from fmbench.console.live import run_kind
 from fmbench.console.stream import out, plain, print_table, say, talk, tell
 from fmbench.data import Summary
 from fmbench.discovery import Catalogue, Problem
+from fmbench.execution.plan import best_recipe
 from fmbench.execution.session import Session
 from fmbench.execution.timings import Timings
 from fmbench.leaderboard.board import Board
 from fmbench.leaderboard.columns import Column
 from fmbench.leaderboard.comparison import Compared
+from fmbench.leaderboard.evidence import Evidence
+from fmbench.leaderboard.recipes import recipes_tried
 from fmbench.leaderboard.words import duration, percent, short
 from fmbench.protocol import Protocol
 from fmbench.records import Record
@@ -111,6 +114,25 @@ def print_plan(session: Session) -> None:
             for owed in session.owed
         ]
     )
+
+
+def print_trials(evidence: Evidence) -> None:
+    """The recipes tried on each model, the one its final runs would use marked."""
+    lines = []
+    for entry in evidence.entries:
+        best = best_recipe(entry.tunes)
+        lines += [
+            {
+                "model": entry.model,
+                "recipe": tried.recipe,
+                "validation, %": percent(tried.accuracy) or tried.status,
+                "n": f"{len(tried.records)} × {tried.records[0].result.images:,}",
+                "choice": "chosen" if tried.recipe == best else "",
+            }
+            for tried in recipes_tried(entry)
+        ]
+    print_table(lines, title=f"{evidence.protocol.id} recipes")
+    tell("Mean accuracy on validation images over the tune seeds; test images play no part.", "dim")
 
 
 def print_timings(timings: Timings) -> None:

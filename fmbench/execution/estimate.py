@@ -75,7 +75,10 @@ class Estimate:
         return steps * self._protocol.training.batch_size / speed
 
     def _inference_seconds(self, model: str, stage: StageName) -> float:
-        images = self._protocol.data.validation_images if stage == "tune" else TEST_IMAGES
+        images = TEST_IMAGES
+        if stage == "tune" and (tuning := self._protocol.tuning):
+            images = self._protocol.data.validation_images + tuning.fit_images
+            images *= 1 + tuning.epochs * tuning.each_epoch
         return images / (self._machine() * self._known(model)[1])
 
     def _known(self, model: str) -> tuple[float, float]:

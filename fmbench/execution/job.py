@@ -6,7 +6,7 @@ refusal.json     why it cannot be done on this machine at all, written by the wo
 events.jsonl     what happens, appended by the worker
 ended.json       how the worker ended, written by its guard
 log.txt          what the plugin printed, drained by the engine
-N/               of the N-th run: logits.npy, then outcome.json, the mark that it has ended
+N/               of the N-th run: `Answers`, its outcome.json the mark that it has ended
 
 The arrays a stage trains on lie beside the jobs, shared by all of them: `Inputs`.
 """
@@ -88,6 +88,20 @@ class Refusal(Struct, frozen=True, kw_only=True):
     hint: str
 
 
+class Answers:
+    """What a worker leaves of one run, in a folder of its own.
+
+    logits:  float32 (n, classes), plain npy.
+    epochs:  uint8 (epochs, n), plain npy: the classes predicted after each epoch, when asked for.
+    outcome: how the run ended; comes after the others.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.logits = path / "logits.npy"
+        self.epochs = path / "epochs.npy"
+        self.outcome = path / "outcome.json"
+
+
 class JobFolder:
     """The paths in a job's folder, and how its files are read and written."""
 
@@ -146,18 +160,19 @@ class JobFolder:
         except OSError:
             return b""
 
-    def logits(self, run: int) -> Path:
-        """Where the logits of a run lie: float32 (n, classes), plain npy."""
-        return self.path / str(run) / "logits.npy"
+    def answers(self, run: int) -> Answers:
+        """Where the answers of a run lie."""
+        return Answers(self.path / str(run))
 
     def write_outcome(self, run: int, outcome: Outcome) -> None:
         """Say how a run ended; comes after its logits."""
-        path = self.path / str(run) / "outcome.json"
-        files.write(files.make_folder(path.parent) / path.name, msgspec.json.encode(outcome))
+        path = self.answers(run).outcome
+        files.make_folder(path.parent)
+        files.write(path, msgspec.json.encode(outcome))
 
     def read_outcome(self, run: int) -> Outcome | None:
         """How a run ended; None while it has not, or when a plugin spoilt the file."""
-        return files.read_json(self.path / str(run) / "outcome.json", Outcome)
+        return files.read_json(self.answers(run).outcome, Outcome)
 
 
 class Inputs:

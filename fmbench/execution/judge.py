@@ -1,6 +1,7 @@
 """What a worker is given and asked, and how its answers are marked. Test labels stay in here."""
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,20 @@ from fmbench import files
 from fmbench.contract import CLASSES
 from fmbench.data import Dataset, stratified_split, stratified_subset
 from fmbench.errors import ProtocolError
-from fmbench.execution.job import Inputs, Outcome
+from fmbench.execution.job import Answers, Inputs, Outcome
 from fmbench.protocol import Protocol, StageName
 from fmbench.records import Result, Status
 from fmbench.scoring import score
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a stage is asked about: images that are scored, then some it was trained on."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+    scored: int
+
 
 Marked = tuple[Result, NDArray[np.uint8] | None]
 
@@ -36,8 +47,8 @@ class Judge:
         )
         self._validation = validation
         self._trained_on = {
-            stage: self._subset(stage, kept if stage == "tune" else everything)
-            for stage in ("tune", "final")
+            "tune": self._subset(kept, protocol.stage("tune").train_images),
+            "final": self._subset(everything, protocol.final.train_images),
         }
 
     def write_inputs(self, stage: StageName, folder: Path) -> None:
@@ -46,10 +57,10 @@ class Judge:
         Inputs(folder).write(
             self._dataset.train_images[trained_on],
             self._dataset.train_labels[trained_on],
-            self._asked_images(stage),
+            self._asked(stage).images,
         )
 
-    def mark(self, stage: StageName, outcome: Outcome, logits: Path) -> Marked:
+    def mark(self, stage: StageName, outcome: Outcome, answers: Answers) -> Marked:
         """The result of a run, and the predicted classes, uint8 (n,), when it is ok.
 
         The worker's word that a run went well counts only when its logits hold: float32 of shape
@@ -57,40 +68,52 @@ class Judge:
         """
         if outcome.status != "ok":
             return _unmarked(outcome, outcome.status, outcome.message), None
-        labels = self._asked_labels(stage)
+        asked = self._asked(stage)
+        scored = slice(asked.scored)
         try:
-            answers = files.read_npy(logits, np.float32, (len(labels), CLASSES))
-            scores = score(answers, labels)
+            logits = files.read_npy(answers.logits, np.float32, (len(asked.labels), CLASSES))
+            scores = score(logits[scored], asked.labels[scored])
+            curve = self._validation_curve(stage, answers.epochs, asked)
         except (OSError, ValueError) as error:
             return _unmarked(outcome, "invalid", str(error)), None
+        fit = logits[asked.scored :].argmax(1) == asked.labels[asked.scored :]
         result = Result(
             status="ok",
-            images=len(labels),
+            images=asked.scored,
             correct=scores.correct,
             log_loss=scores.log_loss,
             calibration_error=scores.calibration_error,
             curve=outcome.curve,
-            logits_sha256=hashlib.sha256(answers.tobytes()).hexdigest(),
+            logits_sha256=hashlib.sha256(logits.tobytes()).hexdigest(),
+            validation_curve=curve,
+            fit_images=len(fit),
+            fit_correct=int(fit.sum()) if len(fit) else None,
         )
         return result, scores.predictions
 
-    def _subset(self, stage: StageName, candidates: NDArray[np.int64]) -> NDArray[np.int64]:
-        wanted = self._protocol.stage(stage).train_images
+    def _validation_curve(self, stage: StageName, path: Path, asked: Asked) -> tuple[int, ...]:
+        tuning = self._protocol.tuning
+        if stage == "final" or not tuning or not tuning.each_epoch:
+            return ()
+        predicted = files.read_npy(path, np.uint8, (tuning.epochs, len(asked.labels)))
+        right = predicted == asked.labels
+        return tuple(int(count) for count in right[:, : asked.scored].sum(1))
+
+    def _subset(self, candidates: NDArray[np.int64], wanted: int | None) -> NDArray[np.int64]:
         if wanted is None or wanted >= len(candidates):
             return candidates
         return stratified_subset(
             self._dataset.train_labels, candidates, wanted, self._protocol.data.split_seed
         )
 
-    def _asked_images(self, stage: StageName) -> NDArray[np.uint8]:
-        if stage == "tune":
-            return self._dataset.train_images[self._validation]
-        return self._dataset.test_images
-
-    def _asked_labels(self, stage: StageName) -> NDArray[np.uint8]:
-        if stage == "tune":
-            return self._dataset.train_labels[self._validation]
-        return self._dataset.test_labels
+    def _asked(self, stage: StageName) -> Asked:
+        data = self._dataset
+        if stage == "final":
+            return Asked(data.test_images, data.test_labels, len(data.test_labels))
+        tuning = self._protocol.tuning
+        fit = self._subset(self._trained_on["tune"], tuning.fit_images if tuning else 0)
+        chosen = np.concatenate([self._validation, fit])
+        return Asked(data.train_images[chosen], data.train_labels[chosen], len(self._validation))
 
 
 def _unmarked(outcome: Outcome, status: Status, message: str) -> Result:

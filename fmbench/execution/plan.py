@@ -1,19 +1,21 @@
 """Which runs a comparison needs, which of them are owed, and which recipe a model's finals use."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from statistics import mean
 
 from fmbench import training
 from fmbench.discovery import ListedModel
 from fmbench.environment import Device, cores, version
 from fmbench.errors import ProtocolError, UsageError
-from fmbench.protocol import TUNE_SEED, Protocol, StageName
-from fmbench.records import Record, Run
+from fmbench.protocol import Protocol, StageName
+from fmbench.records import Record, Result, Run
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What every run of one command shares."""
+    """What every run of one command shares. No `seeds` means that no final run is wanted yet."""
 
     protocol: Protocol
     device: Device
@@ -42,11 +44,17 @@ class Owed:
 
 
 def make_setting(
-    protocol: Protocol, device: Device, *, seeds: int | None = None, threads: int | None = None
+    protocol: Protocol,
+    device: Device,
+    *,
+    seeds: int | None = None,
+    tune_only: bool = False,
+    threads: int | None = None,
 ) -> Setting:
     """A setting with the first `seeds` of the protocol's seeds, on all cores; or as given.
 
-    Raises `UsageError` when the protocol has fewer, or does not say how to train on the device.
+    Raises `UsageError` when the protocol has fewer, does not say how to train on the device, or
+    has nothing to tune when only that is wanted.
     """
     if device.kind not in protocol.devices:
         raise UsageError(
@@ -58,16 +66,25 @@ def make_setting(
             f"{protocol.id} has {len(protocol.seeds)} seeds, not {seeds}",
             hint="a protocol's seeds are fixed; --seeds K runs the first K of them",
         )
-    return Setting(protocol, device, threads or cores(), protocol.seeds[:seeds])
+    if tune_only and not protocol.tuning:
+        raise UsageError(
+            f"{protocol.id} has one recipe and tries none",
+            hint="leave --tune-only out, or give the protocol a second recipe and a [tune] table",
+        )
+    return Setting(
+        protocol, device, threads or cores(), () if tune_only else protocol.seeds[:seeds]
+    )
 
 
 def owed(model: ListedModel, setting: Setting, done: dict[str, Record]) -> Owed:
     """What a model still lacks, given the records that count as done, by their keys."""
     protocol = setting.protocol
     recipe: str | None = protocol.recipes[0].name
-    if protocol.tunes:
+    if tuning := protocol.tuning:
         wanted = [
-            make_run(model, setting, "tune", recipe.name, TUNE_SEED) for recipe in protocol.recipes
+            make_run(model, setting, "tune", recipe.name, seed)
+            for recipe in protocol.recipes
+            for seed in tuning.seeds
         ]
         missing = tuple(run for run in wanted if run.key not in done)
         if missing:
@@ -83,12 +100,21 @@ def owed(model: ListedModel, setting: Setting, done: dict[str, Record]) -> Owed:
 def best_recipe(tune_records: Iterable[Record]) -> str | None:
     """The recipe of highest validation accuracy, of lower log-loss on a tie, else listed first.
 
-    None when no tune run has ended well: the model then has no finals.
+    Means over the seeds of its tune runs; one that failed rules its recipe out. None when no
+    recipe is left: the model then has no finals.
     """
+    by_recipe: dict[str, list[Result]] = defaultdict(list)
+    for record in tune_records:
+        by_recipe[record.run.recipe].append(record.result)
     ranked = [
-        (-record.result.correct, record.result.log_loss, place, record.run.recipe)
-        for place, record in enumerate(tune_records)
-        if record.result.status == "ok" and record.result.correct is not None
+        (
+            -mean(result.correct or 0 for result in results),
+            mean(result.log_loss or 0.0 for result in results),
+            place,
+            recipe,
+        )
+        for place, (recipe, results) in enumerate(by_recipe.items())
+        if all(result.status == "ok" for result in results)
     ]
     return min(ranked)[-1] if ranked else None
 

@@ -135,7 +135,7 @@ class Runner:
             worker.stop()
             if owing:
                 outcome = Outcome(status="interrupted", message="stopped by the user")
-                made.append(self._record(folder, Ended(owing[0], outcome, folder.path, 0.0)))
+                made.append(self._record(folder, Ended(owing[0], outcome, folder.answers(0), 0.0)))
             raise
         finally:
             worker.stop()
@@ -176,7 +176,7 @@ class Runner:
         """Mark a run, store its record for good, and only then tell the observers."""
         outcome = end.outcome
         with self._timings.during(Part.SCORING):
-            result, predictions = self._judge.mark(end.run.stage, outcome, end.logits)
+            result, predictions = self._judge.mark(end.run.stage, outcome, end.answers)
         bitwise = self._setting.protocol.devices[end.run.device_kind].deterministic
         record = Record(
             id=secrets.token_hex(4),

@@ -78,7 +78,7 @@ class Session:
         ).run(self.models)
 
     def all_ok(self) -> bool:
-        """Whether every final run of every model asked for has an ok record; recipes may fail."""
+        """Whether every final run wanted has an ok record; recipes may fail, if one is left."""
         good = {
             key: record
             for key, record in done_records(self.store.read().records).items()
@@ -94,6 +94,7 @@ def plan_session(
     protocol_name: str,
     device: str,
     seeds: int | None,
+    tune_only: bool,
     threads: int | None,
     results: Path,
     retry_failed: bool,
@@ -102,7 +103,13 @@ def plan_session(
     chosen_device = environment.find_device(device)
     name = default_protocol(chosen_device) if protocol_name == "auto" else protocol_name
     text = protocol.source(name)
-    setting = make_setting(protocol.parse(text, name), chosen_device, seeds=seeds, threads=threads)
+    setting = make_setting(
+        protocol.parse(text, name),
+        chosen_device,
+        seeds=seeds,
+        tune_only=tune_only,
+        threads=threads,
+    )
     catalogue = discovery.catalogue()
     models = tuple(select(catalogue, requests))
     store = Store(results, setting.protocol.id)

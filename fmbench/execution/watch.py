@@ -4,10 +4,9 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from fmbench.execution.engines import Worker
-from fmbench.execution.job import JobFolder, Outcome
+from fmbench.execution.job import Answers, JobFolder, Outcome
 from fmbench.records import Progress, Run
 
 SECONDS_BETWEEN_LOOKS = 0.05
@@ -23,7 +22,7 @@ class Ended:
 
     run: Run
     outcome: Outcome
-    logits: Path
+    answers: Answers
     seconds: float
 
 
@@ -43,7 +42,7 @@ def follow(
     began = looked = time.monotonic()
 
     def end(outcome: Outcome) -> Ended:
-        return Ended(runs[at], outcome, folder.logits(at), time.monotonic() - began)
+        return Ended(runs[at], outcome, folder.answers(at), time.monotonic() - began)
 
     while at < len(runs):
         before, looked = looked, time.monotonic()

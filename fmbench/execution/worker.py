@@ -13,13 +13,15 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import torch
-from torch import Tensor, nn
+from numpy.typing import NDArray
+from torch import nn
 
 from fmbench import environment, files, processes
 from fmbench.contract import InputSpec, Model
 from fmbench.discovery.child import load_model
 from fmbench.errors import PluginError, UsageError
 from fmbench.execution.job import Event, Inputs, Job, JobFolder, Outcome, Spent
+from fmbench.protocol import Tuning
 from fmbench.records import Cost, Run
 from fmbench.training import cost, devices, loop
 from fmbench.training.batches import Images
@@ -155,6 +157,8 @@ def train_and_answer(
             )
         )
 
+    log = EpochAnswers(contestant, network, asked, Path(job.checkpoints) / run.key)
+    each_epoch = isinstance(stage, Tuning) and stage.each_epoch
     trained = loop.train(
         network,
         contestant.training_images(run),
@@ -166,9 +170,12 @@ def train_and_answer(
         report=report,
         checkpoints=checkpoints,
         curve=curve,
+        after_epoch=log.take if each_epoch else None,
     )
+    if each_epoch:
+        log.write(folder.answers(number).epochs, stage.epochs)
     logits, seconds = loop.predict(network, asked, protocol=job.protocol, device=device)
-    save_logits(folder.logits(number), logits)
+    save(folder.answers(number).logits, logits.numpy().astype(np.float32))
     return Outcome(
         status="ok",
         curve=finite(curve),
@@ -181,14 +188,53 @@ def train_and_answer(
             forward_flops=flops,
             peak_memory=devices.peak_memory(device),
         ),
-        spent=Spent(training=trained.here, evaluation=seconds, checkpoints=trained.checkpointing),
+        spent=Spent(
+            training=trained.here,
+            evaluation=seconds + log.seconds,
+            checkpoints=trained.checkpointing,
+        ),
     )
 
 
-def save_logits(path: Path, logits: Tensor) -> None:
-    """Write float32 logits as plain npy; the outcome that follows says they are whole."""
+class EpochAnswers:
+    """The classes predicted after each epoch; kept beside the checkpoints a run may go on from.
+
+    seconds: spent on them in this process.
+    """
+
+    def __init__(
+        self, contestant: Contestant, network: nn.Module, asked: Images, folder: Path
+    ) -> None:
+        self.contestant = contestant
+        self.network = network
+        self.asked = asked
+        self.folder = folder
+        self.seconds = 0.0
+
+    def take(self, epoch: int) -> None:
+        """Predict, keep the classes, and leave the network in training mode."""
+        logits, seconds = loop.predict(
+            self.network,
+            self.asked,
+            protocol=self.contestant.job.protocol,
+            device=self.contestant.device,
+        )
+        self.network.train()
+        self.seconds += seconds
+        save(self._path(epoch), logits.argmax(1).numpy().astype(np.uint8))
+
+    def write(self, path: Path, epochs: int) -> None:
+        """Write those of all epochs, uint8 (epochs, n)."""
+        save(path, np.stack([np.load(self._path(epoch + 1)) for epoch in range(epochs)]))
+
+    def _path(self, epoch: int) -> Path:
+        return self.folder / f"answers-{epoch}.npy"
+
+
+def save(path: Path, array: NDArray[np.generic]) -> None:
+    """Write an array as plain npy, its folder made if need be."""
     files.make_folder(path.parent)
-    files.write(path, files.npy_bytes(logits.numpy().astype(np.float32)))
+    files.write(path, files.npy_bytes(array))
 
 
 def finite(curve: list[float]) -> tuple[float | None, ...]:

@@ -25,7 +25,7 @@ class Entry:
     """The records of one model of one distribution that count together.
 
     finals: one for each seed that was run, in the order of seeds, failures included.
-    tunes:  the runs that tried recipes on validation images, the newest of each recipe.
+    tunes:  the runs that tried recipes on validation images, the newest of each recipe and seed.
     """
 
     model: str
@@ -140,12 +140,12 @@ def _standing(record: Record) -> int:
 
 
 def _entry(protocol: Protocol, of_one_set: list[Record]) -> Entry:
-    """The newest record of each seed and of each recipe tried; a good one is never hidden."""
+    """The newest record of each final seed and of each trial; a good one is never hidden."""
     finals: dict[int, Record] = {}
-    tunes: dict[str, Record] = {}
+    tunes: dict[tuple[str, int], Record] = {}
     for record in of_one_set:
         if record.run.stage == "tune":
-            _take(tunes, record.run.recipe, record)
+            _take(tunes, (record.run.recipe, record.run.seed), record)
         elif record.run.seed in protocol.seeds:
             _take(finals, record.run.seed, record)
     run = of_one_set[-1].run
@@ -153,7 +153,12 @@ def _entry(protocol: Protocol, of_one_set: list[Record]) -> Entry:
         model=run.model,
         plugin=run.plugin,
         finals=tuple(record for _, record in sorted(finals.items())),
-        tunes=tuple(tunes[one.name] for one in protocol.recipes if one.name in tunes),
+        tunes=tuple(
+            record
+            for one in protocol.recipes
+            for (recipe, _), record in sorted(tunes.items())
+            if recipe == one.name
+        ),
     )
 
 

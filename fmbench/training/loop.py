@@ -60,6 +60,7 @@ def train(
     report: Report,
     checkpoints: Checkpoints | None = None,
     curve: list[float] | None = None,
+    after_epoch: Callable[[int], None] | None = None,
 ) -> Trained:
     """Train a model in place by a protocol's recipe.
 
@@ -67,6 +68,9 @@ def train(
     checkpoints: where to go on from, and where to keep the state at an epoch's end when one is
                  due, outside the clock.
     curve:       an empty list that gets the mean loss of each epoch, also when training fails.
+
+    after_epoch: called with the number of each epoch that ended well, outside the clock; it leaves
+                 the model in training mode.
 
     Raises `DivergedError` at the end of an epoch whose loss is not finite.
     """
@@ -115,6 +119,8 @@ def train(
         report(epoch, steps, steps, curve[-1], steps * batch_size / elapsed)
         if not math.isfinite(curve[-1]):
             raise DivergedError(f"the training loss was {curve[-1]} after epoch {epoch}")
+        if after_epoch:
+            after_epoch(epoch)
         if checkpoints and epoch < stage.epochs and checkpoints.due:
             before = perf_counter()
             checkpoints.save(model, optimizer, schedule, curve=curve, seconds=seconds)

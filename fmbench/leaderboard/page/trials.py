@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from fmbench.leaderboard.page import scales
 from fmbench.leaderboard.page.scales import Tick
 from fmbench.leaderboard.page.subjects import Subject
+from fmbench.leaderboard.recipes import Tried, recipes_tried
 from fmbench.leaderboard.words import percent
 from fmbench.protocol import Protocol
-from fmbench.records import Record
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One recipe tried on one model: its place on the axis in per cent, None without a score."""
+    """One recipe tried on one model: its place on the axis in per cent, None without a score.
+
+    With several seeds its accuracy is their mean, and the status the worst.
+    """
 
     recipe: str
     place: float | None
@@ -23,7 +26,7 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Tried:
+class TriedOn:
     """A model and its trials, one for each recipe of the protocol; None where it was not tried."""
 
     name: str
@@ -35,7 +38,7 @@ class Trials:
     """All models with tune runs, by recipes in the protocol's order; the ends of the axis."""
 
     recipes: tuple[str, ...]
-    rows: tuple[Tried, ...]
+    rows: tuple[TriedOn, ...]
     low: str
     high: str
     images: int
@@ -57,9 +60,9 @@ def trials(protocol: Protocol, subjects: Sequence[Subject]) -> Trials:
     )
 
 
-def _tried(subject: Subject, recipes: Sequence[str], scale: scales.Scale) -> Tried:
-    by_recipe = {record.run.recipe: record for record in subject.entry.tunes}
-    return Tried(
+def _tried(subject: Subject, recipes: Sequence[str], scale: scales.Scale) -> TriedOn:
+    by_recipe = {tried.recipe: tried for tried in recipes_tried(subject.entry)}
+    return TriedOn(
         subject.name,
         tuple(
             _trial(by_recipe[recipe], subject.recipe == recipe, scale)
@@ -70,12 +73,12 @@ def _tried(subject: Subject, recipes: Sequence[str], scale: scales.Scale) -> Tri
     )
 
 
-def _trial(record: Record, chosen: bool, scale: scales.Scale) -> Trial:
-    accuracy = record.result.accuracy
+def _trial(tried: Tried, chosen: bool, scale: scales.Scale) -> Trial:
+    accuracy = tried.accuracy
     return Trial(
-        recipe=record.run.recipe,
+        recipe=tried.recipe,
         place=None if accuracy is None else round(100 * scale.place(accuracy), 2),
         accuracy="" if accuracy is None else percent(accuracy),
-        status=record.result.status,
+        status=tried.status,
         chosen=chosen,
     )
