@@ -134,7 +134,24 @@ class TimeToAccuracy(_Part, frozen=True, kw_only=True, tag_field="kind", tag="ti
         return sum(epoch.seconds for epoch in self.epochs)
 
 
-Measurement = Speed | Growth | Memory | TimeToAccuracy
+class Rung(_Part, frozen=True, kw_only=True):
+    """One way to train, and the seconds each round took it for so many images."""
+
+    name: str
+    batch_size: int
+    images: int
+    seconds: tuple[float, ...]
+
+
+class Ladder(_Part, frozen=True, kw_only=True, tag_field="kind", tag="ladder"):
+    """What ladder.py measured: each rung has what the ones below it have."""
+
+    occasion: Occasion
+    protocol: str
+    rungs: tuple[Rung, ...]
+
+
+Measurement = Speed | Growth | Memory | TimeToAccuracy | Ladder
 
 
 def occasion(device: Device, threads: int) -> Occasion:

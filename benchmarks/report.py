@@ -13,7 +13,7 @@ import command_line
 import measurements
 import tables
 from command_line import say
-from measurements import Growth, Measurement, Memory, Speed, TimeToAccuracy
+from measurements import Growth, Ladder, Measurement, Memory, Speed, TimeToAccuracy
 
 HERE = Path(__file__).parent
 README = HERE / "README.md"
@@ -23,6 +23,7 @@ SECTIONS: dict[str, type[Measurement]] = {
     "growth": Growth,
     "memory": Memory,
     "time to accuracy": TimeToAccuracy,
+    "ladder": Ladder,
 }
 NOTHING = "Not measured yet."
 

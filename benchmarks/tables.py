@@ -1,6 +1,7 @@
 """Tables: measurements as Markdown, the same on the terminal and in README.md."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from statistics import median
 
 from measurements import (
@@ -9,6 +10,7 @@ from measurements import (
     LIGHTNING,
     PEERS,
     Growth,
+    Ladder,
     Measurement,
     Memory,
     Occasion,
@@ -34,6 +36,8 @@ def to_markdown(measurement: Measurement) -> str:
             tables = [_memory(measurement)]
         case TimeToAccuracy():
             tables = [_epochs(measurement)]
+        case Ladder():
+            tables = [_ladder(measurement)]
     return "\n\n".join([*tables, where(measurement.occasion)]) + "\n"
 
 
@@ -170,6 +174,29 @@ def _epochs(found: TimeToAccuracy) -> str:
             [str(number), f"{total:.2f}", f"{epoch.loss:.4f}", f"{100 * epoch.accuracy:.2f}"]
         )
     return f"{head}\n\n{_table(['epoch', 'training, s', 'loss', 'test accuracy, %'], rows, left=0)}"
+
+
+def _ladder(found: Ladder) -> str:
+    """Images a second of each rung, what it gained on the one below it, and an epoch's time."""
+    rates = [[rung.images / seconds for seconds in rung.seconds] for rung in found.rungs]
+    gains = [
+        [rate / lower for lower, rate in zip(below, above, strict=True)]
+        for below, above in pairwise(rates)
+    ]
+    return _table(
+        ["", "batch", "images/s", "times the one above", "an epoch of 60,000"],
+        [
+            [
+                rung.name,
+                f"{rung.batch_size}",
+                spread(rate, 1),
+                spread(gain) if gain else "",
+                duration(60_000 / median(rate)),
+            ]
+            for rung, rate, gain in zip(found.rungs, rates, [[], *gains], strict=True)
+        ],
+        left=1,
+    )
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, left: int) -> str:

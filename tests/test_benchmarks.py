@@ -5,8 +5,9 @@ import itertools
 import re
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 import contenders
 import growth
 import jobs
+import ladder
 import measurements
 import memory
 import networks
@@ -43,6 +45,7 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 SCRIPTS = {
     "speed": speed.main,
     "growth": growth.main,
+    "ladder": ladder.main,
     "memory": memory.main,
     "time_to_accuracy": time_to_accuracy.main,
     "report": report.main,
@@ -345,6 +348,49 @@ def test_time_to_accuracy_stops_at_the_target(
     told = capsys.readouterr()
     assert told.out == tables.to_markdown(measured) + "\n"
     assert "never feeds a leaderboard" in told.err
+
+
+def test_a_rung_differs_from_the_one_below_in_one_thing(plain: Protocol) -> None:
+    """Size and batch, then the loop, then the network, then the precision; nothing else changes."""
+    steps = ladder.climb(workload(plain, networks.find("vgg11"), 96))
+    seen = [
+        (
+            step.train is ladder.fmbench,
+            step.workload.model.size,
+            step.workload.model.name,
+            step.workload.rules.precision,
+            step.workload.steps,
+        )
+        for step in steps
+    ]
+    assert seen == [
+        (False, 224, "vgg11", "float32", 3),
+        (False, 32, "vgg11", "float32", 6),
+        (True, 32, "torchvision", "float32", 6),
+        (True, 32, "vgg11", "float32", 6),
+        (True, 32, "vgg11", "bfloat16", 6),
+    ]
+    assert len({step.workload.recipe for step in steps}) == 1
+
+
+def test_the_ladder_prints_what_its_json_says(
+    tiny: TinyData, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    """Each rung has a time each round, and the table says what it gained on the one above it."""
+    quick = {"torchvision": 1.0, "fmbench": 0.5}
+
+    def pretend(name: str, work: Workload, **_: object) -> Timing:
+        return Timing(quick[name], work.images, 1.0)
+
+    monkeypatch.setattr(contenders, "train_with_torchvision", partial(pretend, "torchvision"))
+    monkeypatch.setattr(ladder, "fmbench", partial(pretend, "fmbench"))
+    path = tmp_path / "ladder.json"
+    assert ladder.main(["--rounds", "2", *options(tiny, path)]) == 0
+    measured = read(path, measurements.Ladder)
+    assert [rung.seconds for rung in measured.rungs] == [(1.0,) * 2] * 2 + [(0.5,) * 2] * 3
+    told = capsys.readouterr().out
+    assert told == tables.to_markdown(measured) + "\n"
+    assert "2.00 (2.00–2.00)" in told
 
 
 def test_testing_between_epochs_changes_no_training(tiny: TinyData) -> None:

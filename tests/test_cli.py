@@ -254,11 +254,11 @@ def test_an_unwritable_results_folder_costs_no_training(
 
 
 def test_a_board_is_written_checked_and_found_stale(fmbench: Fmbench, tmp_path: Path) -> None:
-    """--write makes the three files, --check passes, and fails with 4 when any of them changes."""
+    """--write makes the four files, --check passes, and fails with 4 when any of them changes."""
     store = simulated.write_store(tmp_path / "results", {"a": 0.9, "b": 0.8}, seeds=3)
     assert fmbench("leaderboard", "--write").returncode == 0
     assert fmbench("leaderboard", "--check").returncode == 0
-    for name in ("leaderboard.md", "leaderboard.csv", "index.html"):
+    for name in ("leaderboard.md", "leaderboard.csv", "leaderboard.svg", "index.html"):
         path = store.folder / name
         kept = path.read_text("utf-8")
         path.write_text(kept.replace("fmbench-records", "other") if "html" in name else "")

@@ -32,6 +32,7 @@ FLOORS = (
     ("testing",),
     ("console",),
     ("cli",),
+    ("__main__",),
 )
 FLOOR = {name: number for number, floor in enumerate(FLOORS) for name in floor}
 HEAVY = {

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, Literal
+from xml.etree import ElementTree
 
 import msgspec
 import numpy as np
@@ -27,7 +28,7 @@ import simulated
 from fmbench.environment import Device
 from fmbench.leaderboard.board import Board, read_board
 from fmbench.leaderboard.evidence import Evidence
-from fmbench.leaderboard.page import digest_in, render
+from fmbench.leaderboard.page import digest_in, draw, render
 from fmbench.leaderboard.page.confusion import ConfusedImage, ModelVotes, Pair, confused_pairs
 from fmbench.leaderboard.page.fronts import pareto_front
 from fmbench.leaderboard.page.gallery import png_uri
@@ -447,6 +448,38 @@ def test_hostile_words_are_shown_as_they_are(tmp_path: Path) -> None:
         )
         assert text.count(shown) > 5
     assert digest_in(html) == board_of(store)[0].records
+
+
+# The picture
+
+
+def test_the_picture_shows_each_model_where_its_accuracy_is(tmp_path: Path) -> None:
+    """It is well-formed SVG; dots stand in the order and at the distances of the accuracies."""
+    named = {"best": 0.95, "middle": 0.9, "x" * 150: 0.85}
+    board, evidence = board_of(small_store(tmp_path, named, seeds=3))
+    svg = draw(board, evidence)
+    assert draw(board, evidence) == svg
+    root = ElementTree.fromstring(svg)  # noqa: S314 - our own
+    space = "{http://www.w3.org/2000/svg}"
+    texts = [element.text or "" for element in root.iter(f"{space}text")]
+    assert [text for text in texts if text in ("best", "middle")] == ["best", "middle"]
+    assert max(len(text) for text in texts if text.startswith("xxx")) == 30
+    means = [e for e in root.iter(f"{space}circle") if e.get("class") == "mean"]
+    places = [float(mean.get("cx", "")) for mean in means]
+    accuracies = [row.accuracy or 0 for row in board.rows]
+    assert places == sorted(places, reverse=True)
+    steps = np.diff(places) / np.diff(accuracies)
+    assert steps == pytest.approx([steps[0]] * 2, rel=1e-3)
+    seeds = [e for e in root.iter(f"{space}circle") if e.get("class") == "seed"]
+    assert len(seeds) == 9
+
+
+def test_hostile_words_add_nothing_to_the_picture(tmp_path: Path) -> None:
+    """Whatever models call themselves, the picture stays well-formed and holds no script."""
+    store = spoilt_store(tmp_path, HOSTILE)
+    root = ElementTree.fromstring(draw(*board_of(store)))  # noqa: S314 - our own
+    names = {element.tag.rpartition("}")[2] for element in root.iter()}
+    assert names == {"svg", "title", "desc", "style", "rect", "text", "line", "circle"}
 
 
 # The parts it is made of

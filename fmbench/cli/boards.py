@@ -61,7 +61,7 @@ def leaderboard(
         RankTarget, typer.Option("--for", help="What ranks are about: expected accuracy on these.")
     ] = RankTarget.NEW_IMAGES,
     write: Annotated[
-        bool, typer.Option("--write", help="Write leaderboard.md, .csv and index.html anew.")
+        bool, typer.Option("--write", help="Write leaderboard.md, .csv, .svg and index.html anew.")
     ] = False,
     check: Annotated[
         bool, typer.Option("--check", help="Fail when one of the three is stale; exit code 4.")
@@ -254,4 +254,4 @@ def check_board(store: "Store") -> None:
             hint=f"fmbench leaderboard --results {store.folder.parent} "
             f"--protocol {store.folder.name} --write",
         )
-    stream.say(f"{store.folder}: leaderboard.md, leaderboard.csv and index.html are fresh")
+    stream.say(f"{store.folder}: leaderboard.md, .csv, .svg and index.html are fresh")

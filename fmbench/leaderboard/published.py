@@ -12,14 +12,16 @@ from fmbench.leaderboard.board import Board, read_board
 from fmbench.leaderboard.evidence import Evidence
 from fmbench.protocol import Protocol
 
-MARKDOWN, CSV, PAGE = "leaderboard.md", "leaderboard.csv", "index.html"
+MARKDOWN, CSV, PICTURE = "leaderboard.md", "leaderboard.csv", "leaderboard.svg"
+PAGE = "index.html"
 
 
 def write_board(evidence: Evidence, board: Board) -> list[Path]:
-    """Write Markdown, CSV and page, with pictures when the test images are on this machine."""
+    """Write Markdown, CSV, picture and page, with images when they are on this machine."""
     texts = {
         MARKDOWN: formats.to_markdown(board),
         CSV: formats.to_csv(board),
+        PICTURE: page.draw(board, evidence),
         PAGE: page.render(board, evidence, images_at_hand(evidence.protocol)),
     }
     for name, text in texts.items():
@@ -30,13 +32,14 @@ def write_board(evidence: Evidence, board: Board) -> list[Path]:
 def stale(evidence: Evidence) -> list[Path]:
     """Those of the files that are missing or not what the records say.
 
-    Markdown and CSV are compared byte by byte, with ranks computed anew; the page, whose bytes
+    All but the page are compared byte by byte, with ranks computed anew; the page, whose bytes
     also depend on the libraries that drew it, by the digest of the records it embeds.
     """
     board = read_board(evidence, cached=False)
     found = {
         MARKDOWN: _text(evidence.folder / MARKDOWN) == formats.to_markdown(board),
         CSV: _text(evidence.folder / CSV) == formats.to_csv(board),
+        PICTURE: _text(evidence.folder / PICTURE) == page.draw(board, evidence),
         PAGE: page.digest_in(_text(evidence.folder / PAGE)) == board.records,
     }
     return [evidence.folder / name for name, fresh in found.items() if not fresh]

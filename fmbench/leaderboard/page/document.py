@@ -128,7 +128,8 @@ def _about_pictures(images: NDArray[np.uint8] | None, fitting: NDArray[np.uint8]
     return ""
 
 
-def _fill(page: Page) -> str:
+def templates() -> Environment:
+    """The templates; what they are given cannot do anything but be read."""
     environment = Environment(
         loader=PackageLoader(__package__ or "", "templates"),
         autoescape=True,
@@ -139,17 +140,25 @@ def _fill(page: Page) -> str:
         keep_trailing_newline=True,
     )
     environment.filters["breakable"] = breakable
+    return environment
+
+
+def _fill(page: Page) -> str:
     style, script = _asset("style.css"), _asset("page.js")
-    return environment.get_template("page.html.j2").render(
-        page=page,
-        records=RECORDS,
-        style=Markup(style),  # noqa: S704 - a file of this package
-        script=Markup(script),  # noqa: S704 - a file of this package
-        policy=(
-            "default-src 'none'; img-src data:; "
-            f"style-src {_source(style)}; script-src {_source(script)}; "
-            "base-uri 'none'; form-action 'none'"
-        ),
+    return (
+        templates()
+        .get_template("page.html.j2")
+        .render(
+            page=page,
+            records=RECORDS,
+            style=Markup(style),  # noqa: S704 - a file of this package
+            script=Markup(script),  # noqa: S704 - a file of this package
+            policy=(
+                "default-src 'none'; img-src data:; "
+                f"style-src {_source(style)}; script-src {_source(script)}; "
+                "base-uri 'none'; form-action 'none'"
+            ),
+        )
     )
 
 

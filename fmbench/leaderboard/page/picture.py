@@ -1,0 +1,36 @@
+"""The board as one picture: an SVG file of its dot plot, for a README or a slide."""
+
+from fmbench.leaderboard.board import Board
+from fmbench.leaderboard.evidence import Evidence
+from fmbench.leaderboard.page.document import templates
+from fmbench.leaderboard.page.dots import dot_plot
+from fmbench.leaderboard.page.subjects import subjects_of
+from fmbench.leaderboard.page.text import count, shortened
+
+LEFT, RIGHT = 290, 740
+LONGEST_NAME = 30  # characters that fit left of the axis
+TOP, ROW, FOOT = 62, 36, 40
+
+
+def draw(board: Board, evidence: Evidence) -> str:
+    """The picture of a board, as SVG. The same input gives the same bytes."""
+    plot = dot_plot(subjects_of(board, evidence))
+    bottom = TOP + ROW * len(plot.dots)
+    seeds = count(len(evidence.protocol.seeds), "seed")
+    return (
+        templates()
+        .get_template("picture.svg.j2")
+        .render(
+            plot=plot,
+            title=f"{board.protocol}, {board.status}: Fashion-MNIST test accuracy, {seeds}",
+            bottom=bottom,
+            height=bottom + FOOT,
+            x=_x,
+            name=lambda name: shortened(name, LONGEST_NAME),
+        )
+    )
+
+
+def _x(percent: float) -> float:
+    """Where a place on the axis, in per cent of it, lies in the picture."""
+    return round(LEFT + (RIGHT - LEFT) * percent / 100, 2)
