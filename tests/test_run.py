@@ -344,6 +344,9 @@ def test_trying_recipes_alone_sees_no_test_image(
     slow = {one.run.seed: one.result for one in found if one.run.recipe == "slower"}
     assert slow[0].validation_curve[0] < slow[0].validation_curve[-1]
     assert {one.result.fit_correct for one in found if one.run.recipe == "adamw"} == {40}
+    shown = fmbench("show", found[0].id).stdout
+    assert "% of 40 images it was trained on" in shown
+    assert "% after each" in shown
     plain = tiny.variant(
         tmp_path / "plain.toml", (WATCHED[0], WATCHED[1].replace("each_epoch = true", ""))
     )

@@ -250,6 +250,12 @@ def print_record(record: Record, log: str) -> None:
             "model": f"{cost.parameters:,} parameters, {short(cost.forward_flops)} FLOPs an image",
             "memory": f"{short(cost.peak_memory)}B at the peak",
         }
+    if result.fit_correct is not None:
+        share = percent(result.fit_correct / result.fit_images)
+        facts["fit"] = f"{share} % of {result.fit_images:,} images it was trained on"
+    if result.validation_curve:
+        shares = (percent(right / result.images) for right in result.validation_curve)
+        facts["epochs"] = f"{' '.join(shares)} % after each"
     facts |= {
         "curve": " ".join("none" if loss is None else f"{loss:.4f}" for loss in result.curve),
         "device": f"{where.device.torch_name}, {where.device.name} {where.device.driver}".rstrip(),
