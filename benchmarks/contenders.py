@@ -106,6 +106,8 @@ def train_on_one_batch(workload: Workload) -> Timing:
             loss = functional.cross_entropy(network(images), labels, label_smoothing=smoothing)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        if clip_norm := workload.protocol.training.clip_norm:
+            nn.utils.clip_grad_norm_(network.parameters(), clip_norm)
         optimizer.step()
     devices.synchronize(device)
     seconds = perf_counter() - start

@@ -43,6 +43,7 @@ def train(
             devices=[workload.device.index] if device.type == "cuda" else 1,
             precision="bf16-mixed" if workload.rules.precision == "bfloat16" else "32-true",
             max_epochs=workload.epochs,
+            gradient_clip_val=workload.protocol.training.clip_norm,
             callbacks=[clock],
             logger=False,
             enable_checkpointing=False,

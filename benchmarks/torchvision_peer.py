@@ -51,6 +51,8 @@ def train(
                     loss = functional.cross_entropy(logits, labels, label_smoothing=smoothing)
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
+                if clip_norm := workload.protocol.training.clip_norm:
+                    nn.utils.clip_grad_norm_(network.parameters(), clip_norm)
                 optimizer.step()
                 schedule.step()
                 total += loss.detach()

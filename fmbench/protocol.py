@@ -73,13 +73,18 @@ class Tuning(Stage, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class TrainingRules(_Table, frozen=True, kw_only=True):
-    """What every run of every recipe shares. `warmup` is the fraction of steps of rising rate."""
+    """What every run of every recipe shares.
+
+    warmup:    the fraction of steps of rising rate.
+    clip_norm: the largest norm of all gradients together; larger ones are scaled down to it.
+    """
 
     batch_size: Count
     evaluation_batch_size: Count
     schedule: Literal["constant", "cosine", "one-cycle"]
     warmup: Fraction = 0.0
     label_smoothing: Fraction = 0.0
+    clip_norm: Positive | None = None
 
 
 class DeviceRules(_Table, frozen=True, kw_only=True):
@@ -161,6 +166,8 @@ class Protocol(_Table, frozen=True, kw_only=True):
         """SHA-256 of everything that decides a result: not the status, summary or comments."""
         rules = msgspec.to_builtins(self)
         del rules["status"], rules["summary"]
+        if self.training.clip_norm is None:  # as it was before there was such a rule
+            del rules["training"]["clip_norm"]
         return hashlib.sha256(msgspec.json.encode(rules, order="sorted")).hexdigest()
 
     @property

@@ -350,25 +350,25 @@ def test_time_to_accuracy_stops_at_the_target(
     assert "never feeds a leaderboard" in told.err
 
 
-def test_a_rung_differs_from_the_one_below_in_one_thing(plain: Protocol) -> None:
+def test_rungs_differ_in_what_they_say(plain: Protocol) -> None:
     """Size and batch, then the loop, then the network, then the precision; nothing else changes."""
     steps = ladder.climb(workload(plain, networks.find("vgg11"), 96))
     seen = [
         (
-            step.train is ladder.fmbench,
+            step.train is contenders.train_with_fmbench,
             step.workload.model.size,
             step.workload.model.name,
             step.workload.rules.precision,
-            step.workload.steps,
+            step.workload.batch_size,
         )
         for step in steps
     ]
     assert seen == [
-        (False, 224, "vgg11", "float32", 3),
-        (False, 32, "vgg11", "float32", 6),
-        (True, 32, "torchvision", "float32", 6),
-        (True, 32, "vgg11", "float32", 6),
-        (True, 32, "vgg11", "bfloat16", 6),
+        (False, 224, "vgg11", "float32", 32),
+        (False, 32, "vgg11", "float32", 16),
+        (True, 32, "torchvision", "float32", 16),
+        (True, 32, "vgg11", "float32", 16),
+        (True, 32, "vgg11", "bfloat16", 16),
     ]
     assert len({step.workload.recipe for step in steps}) == 1
 
@@ -383,7 +383,7 @@ def test_the_ladder_prints_what_its_json_says(
         return Timing(quick[name], work.images, 1.0)
 
     monkeypatch.setattr(contenders, "train_with_torchvision", partial(pretend, "torchvision"))
-    monkeypatch.setattr(ladder, "fmbench", partial(pretend, "fmbench"))
+    monkeypatch.setattr(contenders, "train_with_fmbench", partial(pretend, "fmbench"))
     path = tmp_path / "ladder.json"
     assert ladder.main(["--rounds", "2", *options(tiny, path)]) == 0
     measured = read(path, measurements.Ladder)

@@ -101,7 +101,7 @@ def test_recipes_are_chosen_by_their_mean_over_the_tune_seeds(
 
 
 def test_tuning_alone_owes_no_final_run(setting: Setting, tuned: Setting) -> None:
-    """With only the tune runs wanted nothing follows them; with one recipe that is an error."""
+    """With only tune runs wanted nothing follows; one recipe, or final seeds, is an error."""
     only = make_setting(tuned.protocol, CPU, tune_only=True)
     plan = owed(MODEL, only, {})
     assert (len(plan.tune), plan.count) == (2, 2)
@@ -109,6 +109,8 @@ def test_tuning_alone_owes_no_final_run(setting: Setting, tuned: Setting) -> Non
     assert (after.next, after.count, after.recipe) == ((), 0, "other")
     with pytest.raises(UsageError, match="one recipe"):
         make_setting(setting.protocol, CPU, tune_only=True)
+    with pytest.raises(UsageError, match="--seeds"):
+        make_setting(tuned.protocol, CPU, tune_only=True, seeds=1)
 
 
 def test_a_model_none_of_whose_recipes_train_has_no_finals(tuned: Setting) -> None:

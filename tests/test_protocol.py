@@ -64,7 +64,12 @@ def test_the_digest_covers_what_decides_a_result_and_nothing_else(tiny: TinyData
         "version = 1", 'version = 1\nstatus="released"'
     )
     assert protocol.parse(f"# a comment\n{same}", "t").digest == digest
-    for old, new in [("0.01", "0.02"), ("epochs = 2", "epochs = 3"), ("[1, 2]", "[1]")]:
+    for old, new in [
+        ("warmup = 0.3", "warmup = 0.3\nclip_norm = 5.0"),
+        ("0.01", "0.02"),
+        ("epochs = 2", "epochs = 3"),
+        ("[1, 2]", "[1]"),
+    ]:
         assert protocol.parse(text.replace(old, new), "t").digest != digest
 
 

@@ -3,6 +3,7 @@
 import math
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -142,6 +143,28 @@ def trained(
         report=report,
     )
     return model, outcome
+
+
+def test_gradients_are_scaled_down_to_the_protocols_norm(rules: Protocol) -> None:
+    """No step moves the weights further than learning rate times norm; without a norm some do."""
+    recipe = msgspec.structs.replace(
+        rules.recipes[0], optimizer="sgd", learning_rate=0.1, momentum=0.0, weight_decay=0.0
+    )
+
+    def moved(clip_norm: float | None) -> float:
+        training = msgspec.structs.replace(
+            rules.training, schedule="constant", warmup=0.0, clip_norm=clip_norm
+        )
+        changed = msgspec.structs.replace(rules, training=training, recipes=(recipe,))
+        devices.seed_everything(rules.id, 1, "build")
+        before = linear()
+        after, _ = trained(changed)
+        steps = zip(before.parameters(), after.parameters(), strict=True)
+        return math.sqrt(sum(float((a - b).detach().square().sum()) for a, b in steps))
+
+    allowed = 2 * 20 * 0.1 * 0.001  # epochs, steps an epoch, learning rate, norm
+    assert moved(0.001) <= allowed * 1.0001
+    assert moved(None) > 10 * allowed
 
 
 def test_training_learns_and_reports_what_it_did(rules: Protocol) -> None:

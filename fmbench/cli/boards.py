@@ -64,7 +64,7 @@ def leaderboard(
         bool, typer.Option("--write", help="Write leaderboard.md, .csv, .svg and index.html anew.")
     ] = False,
     check: Annotated[
-        bool, typer.Option("--check", help="Fail when one of the three is stale; exit code 4.")
+        bool, typer.Option("--check", help="Fail when one of them is stale; exit code 4.")
     ] = False,
 ) -> None:
     """Print the leaderboard of a protocol, computed from its records.

@@ -119,6 +119,7 @@ def print_plan(session: Session) -> None:
 def print_trials(evidence: Evidence) -> None:
     """The recipes tried on each model, the one its final runs would use marked."""
     lines = []
+    images = evidence.protocol.data.validation_images
     for entry in evidence.entries:
         best = best_recipe(entry.tunes)
         lines += [
@@ -126,7 +127,7 @@ def print_trials(evidence: Evidence) -> None:
                 "model": entry.model,
                 "recipe": tried.recipe,
                 "validation, %": percent(tried.accuracy) or tried.status,
-                "n": f"{len(tried.records)} × {tried.records[0].result.images:,}",
+                "n": f"{len(tried.records)} × {images:,}",
                 "choice": "chosen" if tried.recipe == best else "",
             }
             for tried in recipes_tried(entry)

@@ -77,8 +77,8 @@ class Estimate:
     def _inference_seconds(self, model: str, stage: StageName) -> float:
         images = TEST_IMAGES
         if stage == "tune" and (tuning := self._protocol.tuning):
-            images = self._protocol.data.validation_images + tuning.fit_images
-            images *= 1 + tuning.epochs * tuning.each_epoch
+            times = 1 + tuning.epochs * tuning.each_epoch
+            images = times * self._protocol.data.validation_images + tuning.fit_images
         return images / (self._machine() * self._known(model)[1])
 
     def _known(self, model: str) -> tuple[float, float]:

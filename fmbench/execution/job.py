@@ -92,7 +92,8 @@ class Answers:
     """What a worker leaves of one run, in a folder of its own.
 
     logits:  float32 (n, classes), plain npy.
-    epochs:  uint8 (epochs, n), plain npy: the classes predicted after each epoch, when asked for.
+    epochs:  uint8 (epochs, validation images), plain npy: the classes predicted after each epoch,
+             when asked for.
     outcome: how the run ended; comes after the others.
     """
 

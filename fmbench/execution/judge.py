@@ -95,9 +95,9 @@ class Judge:
         tuning = self._protocol.tuning
         if stage == "final" or not tuning or not tuning.each_epoch:
             return ()
-        predicted = files.read_npy(path, np.uint8, (tuning.epochs, len(asked.labels)))
-        right = predicted == asked.labels
-        return tuple(int(count) for count in right[:, : asked.scored].sum(1))
+        predicted = files.read_npy(path, np.uint8, (tuning.epochs, asked.scored))
+        right = predicted == asked.labels[: asked.scored]
+        return tuple(int(count) for count in right.sum(1))
 
     def _subset(self, candidates: NDArray[np.int64], wanted: int | None) -> NDArray[np.int64]:
         if wanted is None or wanted >= len(candidates):

@@ -66,6 +66,11 @@ def make_setting(
             f"{protocol.id} has {len(protocol.seeds)} seeds, not {seeds}",
             hint="a protocol's seeds are fixed; --seeds K runs the first K of them",
         )
+    if tune_only and seeds is not None:
+        raise UsageError(
+            "--seeds counts the seeds of final runs, and --tune-only makes none",
+            hint="leave one of them out",
+        )
     if tune_only and not protocol.tuning:
         raise UsageError(
             f"{protocol.id} has one recipe and tries none",

@@ -92,10 +92,10 @@ class Contestant:
             memory_format=self.memory_format,
         )
 
-    def asked_images(self) -> Images:
-        """The images whose classes are asked for."""
+    def asked_images(self, first: int | None = None) -> Images:
+        """The images whose classes are asked for, or the first of them."""
         return Images(
-            self.asked_pixels,
+            self.asked_pixels[:first],
             size=self.offer().size,
             rules=self.job.protocol.data,
             device=self.device,
@@ -157,7 +157,7 @@ def train_and_answer(
             )
         )
 
-    log = EpochAnswers(contestant, network, asked, Path(job.checkpoints) / run.key)
+    log = EpochAnswers(contestant, network, Path(job.checkpoints) / run.key)
     each_epoch = isinstance(stage, Tuning) and stage.each_epoch
     trained = loop.train(
         network,
@@ -197,17 +197,17 @@ def train_and_answer(
 
 
 class EpochAnswers:
-    """The classes predicted after each epoch; kept beside the checkpoints a run may go on from.
+    """The classes of the validation images after each epoch.
+
+    They are kept beside the checkpoints that a run may go on from.
 
     seconds: spent on them in this process.
     """
 
-    def __init__(
-        self, contestant: Contestant, network: nn.Module, asked: Images, folder: Path
-    ) -> None:
+    def __init__(self, contestant: Contestant, network: nn.Module, folder: Path) -> None:
         self.contestant = contestant
         self.network = network
-        self.asked = asked
+        self.asked = contestant.asked_images(contestant.job.protocol.data.validation_images)
         self.folder = folder
         self.seconds = 0.0
 

@@ -76,7 +76,7 @@ def train(
     """
     device = labels.device
     rules = protocol.devices[device.type]  # type: ignore[index]
-    batch_size = protocol.training.batch_size
+    batch_size, clip_norm = protocol.training.batch_size, protocol.training.clip_norm
     steps = len(labels) // batch_size
     optimizer = make_optimizer(model, recipe)
     schedule = make_schedule(optimizer, protocol, recipe, steps * stage.epochs)
@@ -103,6 +103,8 @@ def train(
                 )
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
+            if clip_norm:
+                nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
             optimizer.step()
             schedule.step()
             loss_sum += loss.detach()

@@ -23,6 +23,8 @@ def draw(board: Board, evidence: Evidence) -> str:
         .render(
             plot=plot,
             title=f"{board.protocol}, {board.status}: Fashion-MNIST test accuracy, {seeds}",
+            top=TOP,
+            row=ROW,
             bottom=bottom,
             height=bottom + FOOT,
             x=_x,

@@ -15,7 +15,7 @@ from fmbench.protocol import Protocol
 class Trial:
     """One recipe tried on one model: its place on the axis in per cent, None without a score.
 
-    With several seeds its accuracy is their mean, and the status the worst.
+    With several seeds its accuracy is their mean, and the status the first that is not ok.
     """
 
     recipe: str

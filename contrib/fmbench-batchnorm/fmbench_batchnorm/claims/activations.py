@@ -1,0 +1,60 @@
+"""Claim 5: deep networks with saturating activations train."""
+
+from dataclasses import replace
+
+from fmbench_vgg_variants.variants import Activation
+
+from fmbench_batchnorm.evidence import Runs, Study
+from fmbench_batchnorm.findings import (
+    TRAINS,
+    Finding,
+    compared,
+    count,
+    seeds_that_train,
+    trains,
+    verdict,
+)
+from fmbench_batchnorm.intervals import difference
+
+SATURATING: tuple[Activation, ...] = ("sigmoid", "tanh")
+
+
+def groups(study: Study) -> list[tuple[Runs, Runs]]:
+    """For each activation the runs without and with batch norm, each at its better rate."""
+    changed = [replace(study.plain, activation=activation) for activation in SATURATING]
+    return [(study.best(variant), study.best(variant.normalised)) for variant in changed]
+
+
+def find(study: Study) -> Finding:
+    """Train with sigmoid and with tanh."""
+    pairs = groups(study)
+    gains = [difference(other.accuracies, one.accuracies) for one, other in pairs]
+    work = [
+        trains(other) and gain.above_zero for (_, other), gain in zip(pairs, gains, strict=True)
+    ]
+    return Finding(
+        number=5,
+        claim="With batch norm deep networks with sigmoid and tanh train.",
+        rule=(
+            f"Holds when, for both activations, every seed ends at {TRAINS:.0%} or more with batch "
+            "norm, and the interval of what batch norm gains lies above zero, each at its better "
+            "rate. Partly: for one of them."
+        ),
+        verdict=verdict(whole=all(work), part=any(work)),
+        conclusion="; ".join(
+            f"{one.variant.activation}: seeds that train with batch norm "
+            f"{seeds_that_train(other)}, without {seeds_that_train(one)}, gain {gain.points()}"
+            for (one, other), gain in zip(pairs, gains, strict=True)
+        )
+        + ".",
+        runs=count([r for (one, _), r in study.changes.items() if one.activation in SATURATING]),
+        tables=(
+            compared(
+                "Validation accuracy at the better learning rate, %: mean (95 % interval)",
+                "activation",
+                SATURATING,
+                [one for one, _ in pairs],
+                [other for _, other in pairs],
+            ),
+        ),
+    )

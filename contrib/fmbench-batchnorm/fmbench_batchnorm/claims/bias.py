@@ -1,0 +1,63 @@
+"""Claim 2: the bias before batch norm is redundant."""
+
+from fmbench_batchnorm.evidence import Study
+from fmbench_batchnorm.findings import (
+    MARGIN,
+    Finding,
+    Table,
+    accuracy,
+    count,
+    seeds_that_train,
+    verdict,
+)
+from fmbench_batchnorm.intervals import difference
+from fmbench_batchnorm.invariance import METHOD
+
+EXACT = 1e-9
+
+
+def find(study: Study) -> Finding:
+    """Move biases, and train without them."""
+    with_bias = study.plain.normalised
+    without_bias = with_bias.without_bias
+    moved = study.invariance.moved
+    exact = moved.with_epsilon < EXACT
+    groups = list(zip(study.all_of(without_bias), study.all_of(with_bias), strict=True))
+    lost = difference(study.best(without_bias).accuracies, study.best(with_bias).accuracies)
+    return Finding(
+        number=2,
+        claim="A bias before batch norm is redundant.",
+        rule=(
+            f"Holds when moving a layer's biases changes no logit by more than {EXACT:g} of the "
+            f"largest, and leaving all out changes accuracy by less than {100 * MARGIN:g} points, "
+            "the whole interval, each at its better rate. Partly: one of the two."
+        ),
+        verdict=verdict(whole=exact and lost.within(MARGIN), part=exact or lost.within(MARGIN)),
+        conclusion=(
+            f"Biases moved by standard normals change logits by at most {moved.with_epsilon:.1e} "
+            f"of the largest ({moved.plain:.1e} without batch norm). Accuracy without biases less "
+            f"that with: {lost.points()} points."
+        ),
+        runs=count([runs for pair in groups for runs in pair]),
+        method=METHOD,
+        tables=(
+            Table(
+                "Validation accuracy of networks with batch norm, %: mean (95 % interval)",
+                (
+                    "learning rate",
+                    *("with bias", "seeds that train"),
+                    *("without bias", "seeds that train"),
+                    "difference, points",
+                ),
+                tuple(
+                    (
+                        f"{without.rate:g}",
+                        *(accuracy(with_it), seeds_that_train(with_it)),
+                        *(accuracy(without), seeds_that_train(without)),
+                        difference(without.accuracies, with_it.accuracies).points(),
+                    )
+                    for without, with_it in groups
+                ),
+            ),
+        ),
+    )

@@ -1,0 +1,131 @@
+"""Claim 1: larger learning rates work, and training is faster."""
+
+from collections.abc import Sequence
+
+from fmbench_vgg_variants.variants import Variant
+
+from fmbench_batchnorm.evidence import Runs, Study
+from fmbench_batchnorm.findings import (
+    TRAINS,
+    Finding,
+    Table,
+    accuracy,
+    count,
+    seeds_that_train,
+    trains,
+    verdict,
+)
+from fmbench_batchnorm.intervals import difference, mean
+
+TARGETS = (0.80, 0.85, 0.90)
+JUDGED = 0.85
+
+
+def sweep(study: Study, variant: Variant) -> list[Runs]:
+    """A network's runs, from the smallest learning rate to the largest."""
+    return sorted(
+        (runs for (one, _), runs in study.rates.items() if one == variant),
+        key=lambda runs: runs.rate,
+    )
+
+
+def epochs(runs: Runs, target: float) -> list[float]:
+    """Epochs to a target, a seed each; a seed that never gets there counts as one epoch more."""
+    never = runs.epochs + 1.0
+    return [never if epoch is None else epoch for epoch in runs.epochs_to(target)]
+
+
+def fastest(group: Sequence[Runs], target: float) -> Runs:
+    """The runs at the learning rate with the fewest epochs to a target."""
+    return min(group, key=lambda runs: sum(epochs(runs, target)))
+
+
+def largest(group: Sequence[Runs]) -> Runs | None:
+    """The runs at the largest learning rate that trains."""
+    return max(filter(trains, group), key=lambda runs: runs.rate, default=None)
+
+
+def find(study: Study) -> Finding:
+    """Compare the largest learning rates that train, and the epochs to an accuracy."""
+    plain, normalised = sweep(study, study.plain), sweep(study, study.plain.normalised)
+    without, with_it = largest(plain), largest(normalised)
+    gain = None
+    if with_it:
+        at_that_rate = next(runs for runs in plain if runs.rate == with_it.rate)
+        gain = difference(with_it.accuracies, at_that_rate.accuracies)
+    larger = bool(
+        with_it and gain and gain.above_zero and (not without or with_it.rate > without.rate)
+    )
+    slow, fast = fastest(plain, JUDGED), fastest(normalised, JUDGED)
+    saved = difference(epochs(slow, JUDGED), epochs(fast, JUDGED))
+    end = "at least " if with_it is normalised[-1] else ""
+    return Finding(
+        number=1,
+        claim="With batch norm larger learning rates work, and training is faster.",
+        rule=(
+            f"Holds when the largest learning rate at which every seed ends at {TRAINS:.0%} or "
+            "more is larger with batch norm, with a gain there whose interval lies above zero, and "
+            f"the epochs it saves on the way to {JUDGED:.0%}, each network at its fastest rate, "
+            "have an interval above zero. Partly: one of the two."
+        ),
+        verdict=verdict(whole=larger and saved.above_zero, part=larger or saved.above_zero),
+        conclusion=(
+            f"The largest rate that trains is {end}{_rate(with_it)} with batch norm and "
+            f"{_rate(without)} without; at the former batch norm gains "
+            f"{gain.points() if gain else 'nothing'} points. To {JUDGED:.0%} it saves "
+            f"{saved.number()} epochs."
+        ),
+        runs=count([*plain, *normalised]),
+        method=(
+            "Epochs are read off linearly between the accuracies after each; a seed that never "
+            f"gets to the accuracy counts as {slow.epochs + 1}."
+        ),
+        tables=(
+            Table(
+                "Validation accuracy after the last epoch, %: mean over seeds (95 % interval)",
+                (
+                    "learning rate",
+                    *("without", "seeds that train"),
+                    *("with batch norm", "seeds that train"),
+                    "difference, points",
+                ),
+                tuple(
+                    (
+                        f"{one.rate:g}",
+                        *(accuracy(one), seeds_that_train(one)),
+                        *(accuracy(other), seeds_that_train(other)),
+                        difference(other.accuracies, one.accuracies).points(),
+                    )
+                    for one, other in zip(plain, normalised, strict=True)
+                ),
+            ),
+            Table(
+                "Epochs to a validation accuracy, each network at the rate where it takes fewest",
+                ("accuracy", "without", "with batch norm", "saved"),
+                tuple(_reached(target, plain, normalised) for target in TARGETS),
+            ),
+        ),
+    )
+
+
+def _rate(runs: Runs | None) -> str:
+    return f"{runs.rate:g}" if runs else "none"
+
+
+def _reached(
+    target: float, plain: Sequence[Runs], normalised: Sequence[Runs]
+) -> tuple[str, str, str, str]:
+    slow, fast = fastest(plain, target), fastest(normalised, target)
+    anywhere = any(epoch is not None for r in (slow, fast) for epoch in r.epochs_to(target))
+    saved = difference(epochs(slow, target), epochs(fast, target)).number() if anywhere else ""
+    return f"{target:.0%}", _epochs(slow, target), _epochs(fast, target), saved
+
+
+def _epochs(runs: Runs, target: float) -> str:
+    reached = [epoch for epoch in runs.epochs_to(target) if epoch is not None]
+    if not reached:
+        return "never, at no rate"
+    said = f"{mean(epochs(runs, target)).value:.1f} at {runs.rate:g}"
+    if len(reached) < len(runs.records):
+        said += f", {len(reached)} of {len(runs.records)} seeds"
+    return said

@@ -1,0 +1,225 @@
+"""What the study's records say: runs by variant and learning rate, a seed each."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from statistics import fmean
+
+from fmbench_vgg_variants.variants import PREFIX, Variant, parse
+
+from fmbench import protocol
+from fmbench.errors import StoreError, UsageError
+from fmbench.leaderboard.evidence import Evidence
+from fmbench.protocol import Protocol, Tuning
+from fmbench.records import Record
+from fmbench.store import Store
+from fmbench_batchnorm import invariance
+from fmbench_batchnorm.invariance import Invariance
+from fmbench_batchnorm.plan import CHANGES, RATES, changed, protocol_file, swept
+
+CHANCE = 0.1
+THE_NETWORKS_OWN = ("ok", "diverged", "invalid")
+"""Ends of a run that say something about its network; all others say something about a machine."""
+
+Key = tuple[Variant, float]
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The runs of one variant at one learning rate, one for each seed, in the order of seeds.
+
+    A run that diverged counts as chance: 10 % right on whatever it is asked, after every epoch.
+    """
+
+    variant: Variant
+    rate: float
+    epochs: int
+    records: tuple[Record, ...]
+
+    @property
+    def accuracies(self) -> list[float]:
+        """Validation accuracy of each seed after its last epoch, 0 to 1."""
+        return [CHANCE if (a := one.result.accuracy) is None else a for one in self.records]
+
+    @property
+    def curves(self) -> list[list[float]]:
+        """Validation accuracy after each epoch, a seed each."""
+        return [
+            [count / one.result.images for count in one.result.validation_curve]
+            or [CHANCE] * self.epochs
+            for one in self.records
+        ]
+
+    @property
+    def gaps(self) -> list[float]:
+        """Accuracy on images trained on less validation accuracy, a seed each."""
+        return [fit - accuracy for fit, accuracy in zip(self.fits, self.accuracies, strict=True)]
+
+    @property
+    def fits(self) -> list[float]:
+        """Accuracy on images trained on, a seed each."""
+        return [
+            CHANCE if (right := one.result.fit_correct) is None else right / one.result.fit_images
+            for one in self.records
+        ]
+
+    @property
+    def mean(self) -> float:
+        """Mean validation accuracy over the seeds, 0 to 1."""
+        return fmean(self.accuracies)
+
+    def epochs_to(self, target: float) -> list[float | None]:
+        """Epochs until each seed first had that accuracy; None where it never had.
+
+        Between two epochs' ends, and from chance before the first, accuracy counts as linear.
+        """
+        return [_crossing([CHANCE, *curve], target) for curve in self.curves]
+
+
+def _crossing(accuracies: Sequence[float], target: float) -> float | None:
+    for epoch, (before, after) in enumerate(pairwise(accuracies)):
+        if after >= target:
+            return epoch + (target - before) / (after - before)
+    return None
+
+
+@dataclass(frozen=True)
+class Study:
+    """All runs of one width, and the exact tests.
+
+    rates:   of the plain and the normalised network, at many learning rates.
+    changes: of every variant, at few.
+    """
+
+    width: int
+    rates: Mapping[Key, Runs]
+    changes: Mapping[Key, Runs]
+    rates_protocol: Protocol
+    changes_protocol: Protocol
+    invariance: Invariance
+
+    @property
+    def plain(self) -> Variant:
+        """VGG-11 as it is, at the study's width."""
+        return Variant(width=self.width)
+
+    @property
+    def records(self) -> list[Record]:
+        """All records of the study."""
+        both = (*self.rates.values(), *self.changes.values())
+        return [record for runs in both for record in runs.records]
+
+    @property
+    def seeds(self) -> int:
+        """Runs of each network at each learning rate."""
+        return len(tuning(self.changes_protocol).seeds)
+
+    def best(self, variant: Variant) -> Runs:
+        """A variant's runs at the learning rate of its highest mean accuracy."""
+        return max(self.all_of(variant), key=lambda runs: runs.mean)
+
+    def all_of(self, variant: Variant) -> list[Runs]:
+        """A variant's runs under the protocol of changes, from the smallest learning rate on."""
+        found = (runs for (one, _), runs in self.changes.items() if one == variant)
+        return sorted(found, key=lambda runs: runs.rate)
+
+
+def tuning(rules: Protocol) -> Tuning:
+    """How one of the study's protocols tries its recipes."""
+    assert rules.tuning  # noqa: S101 - for the type checker
+    return rules.tuning
+
+
+def read(results: Path, width: int | None = None) -> Study:
+    """The study in a results folder; whatever else lies in it is left alone.
+
+    Raises `UsageError` when it holds whole studies of several widths and none is named, and
+    `StoreError` when runs are missing, say nothing about their network, or were made with several
+    versions or kinds of device.
+    """
+    rates, rates_protocol = _runs(results, RATES)
+    changes, changes_protocol = _runs(results, CHANGES)
+    if width is None:
+        width = _only_width(results, {variant.width for variant, _ in (*rates, *changes)})
+    exact = invariance.read(results, width)
+    if exact is None:
+        raise StoreError(
+            "is missing: the exact tests",
+            where=str(invariance.path(results, width)),
+            hint=f"make them with: fmbench-batchnorm run --width {width} --results {results}",
+        )
+    found = Study(
+        width=width,
+        rates=_all(results, rates, swept(width), rates_protocol),
+        changes=_all(results, changes, changed(width), changes_protocol),
+        rates_protocol=rates_protocol,
+        changes_protocol=changes_protocol,
+        invariance=exact,
+    )
+    made_with = {(one.run.plugin, one.run.torch, one.run.device_kind) for one in found.records}
+    if len(made_with) > 1:
+        raise StoreError(
+            f"holds runs of {len(made_with)} versions or kinds of device, which do not compare",
+            where=str(results),
+            hint="make the study anew in an empty folder",
+        )
+    return found
+
+
+def _runs(results: Path, name: str) -> tuple[dict[Key, Runs], Protocol]:
+    rules = protocol.load(str(protocol_file(name)))
+    by_key: dict[Key, list[Record]] = defaultdict(list)
+    for entry in Evidence(Store(results, name), rules).entries:
+        if entry.model.startswith(PREFIX):
+            variant = parse(entry.model)
+            for record in entry.tunes:
+                by_key[variant, rules.recipe(record.run.recipe).learning_rate].append(record)
+    epochs = tuning(rules).epochs
+    return {key: Runs(*key, epochs, tuple(found)) for key, found in by_key.items()}, rules
+
+
+def _only_width(results: Path, widths: set[int]) -> int:
+    if not widths:
+        raise StoreError(
+            "holds no runs of the study",
+            where=str(results),
+            hint=f"make them with: fmbench-batchnorm run --results {results}",
+        )
+    if len(widths) > 1:
+        raise UsageError(
+            f"holds runs of the widths {', '.join(map(str, sorted(widths)))}",
+            where=str(results),
+            hint="name one with --width",
+        )
+    return widths.pop()
+
+
+def _all(
+    results: Path, found: Mapping[Key, Runs], wanted: Sequence[Variant], rules: Protocol
+) -> dict[Key, Runs]:
+    """The runs of the variants wanted, at every learning rate; raises as `read` does."""
+    chosen = {}
+    for variant in wanted:
+        for recipe in rules.recipes:
+            key = variant, recipe.learning_rate
+            runs = found.get(key)
+            ends = {one.result.status for one in runs.records} if runs else set()
+            if not runs or len(runs.records) < len(tuning(rules).seeds):
+                problem, option = "lacks runs", ""
+            elif ends - set(THE_NETWORKS_OWN):
+                problem, option = (
+                    f"has runs that ended {', '.join(sorted(ends))}",
+                    "--retry-failed ",
+                )
+            else:
+                chosen[key] = runs
+                continue
+            raise StoreError(
+                f"{problem} of {variant.name} with {recipe.name}",
+                where=str(results / rules.id),
+                hint=f"make them with: fmbench-batchnorm run {option}--width {variant.width} "
+                f"--results {results}",
+            )
+    return chosen

@@ -1,0 +1,197 @@
+"""A figure for each claim, as SVG."""
+
+import io
+from collections.abc import Callable, Sequence
+from statistics import fmean
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from fmbench_batchnorm.claims import activations, deviations, dropout, rates, scales
+from fmbench_batchnorm.evidence import Runs, Study
+from fmbench_batchnorm.intervals import mean
+
+PLAIN, NORMALISED = "#b45309", "#1d4ed8"
+STYLES = ((PLAIN, "s", "without"), (NORMALISED, "o", "with batch norm"))
+STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "fmbench-batchnorm",
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "legend.frameon": False,
+}
+
+
+def draw(study: Study) -> dict[int, str]:
+    """The SVG elements of the figures, by the numbers of their claims."""
+    drawings: dict[int, Callable[[Study], Figure]] = {
+        1: _rates,
+        2: _bias,
+        3: _deviations,
+        4: _scales,
+        5: _activations,
+        6: _dropout,
+    }
+    with mpl.rc_context(STYLE):
+        return {number: _svg(drawing(study)) for number, drawing in drawings.items()}
+
+
+def _svg(figure: Figure) -> str:
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :].strip()
+
+
+def _panels(count: int) -> tuple[Figure, Sequence[Axes]]:
+    figure = Figure(figsize=(3.6 * count + 0.4, 2.9), layout="constrained")
+    panels = figure.subplots(1, count, squeeze=False)[0]
+    return figure, list(panels)
+
+
+def _against(axes: Axes, places: Sequence[float], group: Sequence[Runs], style: int) -> None:
+    """Means with intervals as a line, and each seed as a faint dot."""
+    color, marker, label = STYLES[style]
+    found = [mean(runs.accuracies) for runs in group]
+    axes.errorbar(
+        places,
+        [100 * one.value for one in found],
+        yerr=[
+            [100 * (one.value - one.low) for one in found],
+            [100 * (one.high - one.value) for one in found],
+        ],
+        color=color, marker=marker, markersize=4, capsize=2, linewidth=1.2, label=label,
+    )  # fmt: skip
+    for place, runs in zip(places, group, strict=True):
+        each = [100 * accuracy for accuracy in runs.accuracies]
+        axes.scatter([place] * len(each), each, color=color, s=8, alpha=0.35, linewidths=0)
+
+
+def _accuracy(axes: Axes, across: str, *, legend: bool = True) -> None:
+    axes.set_ylim(0, 100)
+    axes.set_ylabel("validation accuracy, %")
+    axes.set_xlabel(across)
+    if legend:
+        axes.legend()
+
+
+def _curves(axes: Axes, runs: Runs, style: int) -> None:
+    color, marker, label = STYLES[style]
+    curves = runs.curves
+    epochs = range(1, len(curves[0]) + 1)
+    for curve in curves:
+        axes.plot(epochs, [100 * share for share in curve], color=color, alpha=0.3, linewidth=0.8)
+    means = [100 * fmean(at) for at in zip(*curves, strict=True)]
+    axes.plot(
+        epochs, means, color=color, marker=marker, markersize=4, label=f"{label}, at {runs.rate:g}"
+    )
+
+
+def _rates(study: Study) -> Figure:
+    figure, (left, right) = _panels(2)
+    for style, variant in enumerate((study.plain, study.plain.normalised)):
+        group = rates.sweep(study, variant)
+        _against(left, [runs.rate for runs in group], group, style)
+        _curves(right, rates.fastest(group, rates.JUDGED), style)
+    left.set_xscale("log")
+    _accuracy(left, "learning rate")
+    _accuracy(right, "epoch")
+    return figure
+
+
+def _bias(study: Study) -> Figure:
+    figure, (axes,) = _panels(1)
+    normalised = study.plain.normalised
+    group = [study.best(variant) for variant in (normalised, normalised.without_bias)]
+    for place, runs in enumerate(group):
+        _against(axes, [place], [runs], 1)
+    _accuracy(axes, "convolutions of a network with batch norm", legend=False)
+    axes.set_ylim(auto=True)
+    axes.autoscale(axis="y")
+    axes.set_xlim(-0.6, 1.6)
+    axes.set_xticks(
+        [0, 1],
+        [f"{label}\nat {runs.rate:g}" for label, runs in zip(("bias", "none"), group, strict=True)],
+    )
+    return figure
+
+
+def _deviations(study: Study) -> Figure:
+    figure, (axes,) = _panels(1)
+    for style, group in enumerate(deviations.groups(study)):
+        _against(axes, [runs.variant.std or 0.0 for runs in group], group, style)
+    axes.set_xscale("log")
+    _accuracy(axes, "standard deviation of the initial weights")
+    return figure
+
+
+def _scales(study: Study) -> Figure:
+    figure, (left, right) = _panels(2)
+    scaled = study.invariance.scaled
+    factors = [float(factor) for factor in scaled]
+    tiny = 1e-17
+    for style, changes in enumerate(
+        (
+            [change.plain for change in scaled.values()],
+            [change.with_epsilon for change in scaled.values()],
+        )
+    ):
+        color, marker, label = STYLES[style]
+        left.plot(factors, [c + tiny for c in changes], color=color, marker=marker, label=label)
+    left.plot(
+        factors,
+        [change.without_epsilon + tiny for change in scaled.values()],
+        color=NORMALISED, marker="o", mfc="white", linestyle=":",
+        label="nothing added to variances",
+    )  # fmt: skip
+    left.set_xscale("log")
+    left.set_yscale("log")
+    left.set_xlabel("factor of one layer's weights")
+    left.set_ylabel("largest change of a logit,\nof the largest logit")
+    left.legend()
+    for style, group in enumerate(scales.groups(study)):
+        _against(right, [runs.variant.scale for runs in group], group, style)
+    right.set_xscale("log")
+    _accuracy(right, "factor of all convolutions' initial weights")
+    return figure
+
+
+def _activations(study: Study) -> Figure:
+    pairs = activations.groups(study)
+    figure, panels = _panels(len(pairs))
+    for axes, pair in zip(panels, pairs, strict=True):
+        for style, runs in enumerate(pair):
+            _curves(axes, runs, style)
+        _accuracy(axes, f"epoch, {pair[0].variant.activation}")
+    return figure
+
+
+def _dropout(study: Study) -> Figure:
+    figure, (axes,) = _panels(1)
+    bare, dropped, normalised, both = dropout.groups(study)
+    for style, pair in enumerate(((bare, dropped), (normalised, both))):
+        color, marker, label = STYLES[style]
+        found = [mean(runs.gaps) for runs in pair]
+        axes.errorbar(
+            [0, 1],
+            [100 * one.value for one in found],
+            yerr=[[100 * (one.value - one.low) for one in found]] * 2,
+            color=color, marker=marker, markersize=4, capsize=2, label=label,
+        )  # fmt: skip
+        for place, runs in enumerate(pair):
+            axes.scatter(
+                [place] * len(runs.gaps), [100 * gap for gap in runs.gaps],
+                color=color, s=8, alpha=0.35, linewidths=0,
+            )  # fmt: skip
+    axes.axhline(0, color="black", linewidth=0.6)
+    axes.set_xlim(-0.4, 1.4)
+    axes.set_xticks([0, 1], ["no dropout", "dropout 0.5"])
+    axes.set_ylabel("gap, points: trained on − validation")
+    axes.legend()
+    return figure

@@ -1,0 +1,115 @@
+"""What a claim's measurements come to: tables, a rule, and the verdict that follows from them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fmbench_batchnorm.evidence import Runs
+from fmbench_batchnorm.intervals import Interval, difference, mean
+
+HOLDS, PARTLY, NOT = "holds", "holds partly", "does not hold here"
+
+TRAINS = 0.8
+"""The validation accuracy from which on a run counts as one that trains."""
+
+MARGIN = 0.02
+"""The difference in accuracy that is called none, when the whole interval is smaller."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells under headings, as people read them."""
+
+    caption: str
+    headings: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One claim and what became of it.
+
+    rule:       when the verdict is which, decided before the runs.
+    conclusion: a sentence with the numbers that the verdict rests on.
+    runs:       how many runs it rests on.
+    method:     how the tables were measured, where it differs from what is said at the top.
+    """
+
+    number: int
+    claim: str
+    rule: str
+    verdict: str
+    conclusion: str
+    runs: int
+    tables: tuple[Table, ...]
+    method: str = ""
+
+
+def verdict(*, whole: bool, part: bool) -> str:
+    """The verdict when the whole of a claim was found, or a part of it."""
+    return HOLDS if whole else PARTLY if part else NOT
+
+
+def trains(runs: Runs) -> bool:
+    """Whether every seed ends at an accuracy that counts as trained."""
+    return min(runs.accuracies) >= TRAINS
+
+
+def trained(group: Sequence[Runs]) -> str:
+    """How many of a group train, in words."""
+    return f"{sum(map(trains, group))} of {len(group)}"
+
+
+def seeds_that_train(runs: Runs) -> str:
+    """How many seeds train, and where the lowest ends."""
+    right = [accuracy >= TRAINS for accuracy in runs.accuracies]
+    return f"{sum(right)} of {len(right)}, least {100 * min(runs.accuracies):.1f}"
+
+
+def accuracy(runs: Runs) -> str:
+    """Mean accuracy in per cent; with an interval unless some seeds train and others do not."""
+    right = [accuracy >= TRAINS for accuracy in runs.accuracies]
+    if any(right) and not all(right):
+        return f"{100 * runs.mean:.1f}"
+    return mean(runs.accuracies).percent()
+
+
+def shortfall(group: Sequence[Runs]) -> Interval:
+    """How far a group's runs lie below its best, seed by seed: of those the lowest interval."""
+    best = max(group, key=lambda runs: runs.mean)
+    others = [runs for runs in group if runs is not best]
+    below = [difference(runs.accuracies, best.accuracies) for runs in others]
+    return min(below, key=lambda interval: interval.low)
+
+
+def insensitive(group: Sequence[Runs]) -> bool:
+    """Whether all of a group train, and none lies more than the margin below its best."""
+    return all(map(trains, group)) and shortfall(group).low > -MARGIN
+
+
+def compared(
+    caption: str, name: str, values: Sequence[str], plain: Sequence[Runs], other: Sequence[Runs]
+) -> Table:
+    """A table of networks without and with batch norm, each at its better learning rate."""
+    return Table(
+        caption,
+        (
+            name,
+            *("without", "at rate", "seeds that train"),
+            *("with batch norm", "at rate", "seeds that train"),
+            "difference, points",
+        ),
+        tuple(
+            (
+                value,
+                *(accuracy(one), f"{one.rate:g}", seeds_that_train(one)),
+                *(accuracy(two), f"{two.rate:g}", seeds_that_train(two)),
+                difference(two.accuracies, one.accuracies).points(),
+            )
+            for value, one, two in zip(values, plain, other, strict=True)
+        ),
+    )
+
+
+def count(groups: Sequence[Runs]) -> int:
+    """The number of runs in groups of them."""
+    return sum(len(runs.records) for runs in groups)

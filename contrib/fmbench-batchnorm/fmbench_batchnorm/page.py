@@ -1,0 +1,71 @@
+"""The study's page and its summary, made from records alone."""
+
+import re
+
+from fmbench_vgg_variants.variants import FULL_WIDTH
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from fmbench.leaderboard.evidence import digest_of
+from fmbench.protocol import Protocol
+from fmbench_batchnorm import figures
+from fmbench_batchnorm.claims import findings
+from fmbench_batchnorm.evidence import Study, tuning
+
+
+def write_page(study: Study) -> str:
+    """The page: one HTML document that needs no network."""
+    templates = Environment(
+        loader=PackageLoader("fmbench_batchnorm"),
+        autoescape=True,
+        trim_blocks=True,
+        undefined=StrictUndefined,
+    )
+    return templates.get_template("page.html.j2").render(
+        study=study,
+        full_width=FULL_WIDTH,
+        findings=findings(study),
+        figures=figures.draw(study),
+        records=digest_of(study.records),
+        facts=facts(study),
+    )
+
+
+def facts(study: Study) -> dict[str, str]:
+    """How the runs were made, in words."""
+    record = study.records[0]
+    devices = sorted({one.environment.device.name for one in study.records})
+    return {
+        "network": f"VGG-11 with {study.width} to {8 * study.width} channels for 32-pixel images",
+        "runs": f"{len(study.records)}, {study.seeds} seeds for each network and learning rate; on "
+        f"{', '.join(devices)}, torch {record.run.torch}",
+        "claim 1": _training(study.rates_protocol),
+        "claims 2 to 6": _training(study.changes_protocol),
+        "judged on": f"{study.changes_protocol.data.validation_images:,} validation images; "
+        "no test image was looked at",
+    }
+
+
+def _training(rules: Protocol) -> str:
+    stage, first = tuning(rules), rules.recipes[0]
+    tried = ", ".join(f"{recipe.learning_rate:g}" for recipe in rules.recipes)
+    return (
+        f"{stage.train_images:,} images, {stage.epochs} epochs, batches of "
+        f"{rules.training.batch_size}; SGD with Nesterov momentum {first.momentum:g}, no weight "
+        f"decay, constant learning rates of {tried} ({rules.id}, digest {rules.digest[:12]})"
+    )
+
+
+def without_figures(page: str) -> str:
+    """All of a page that follows from records alone: how figures are drawn depends on libraries."""
+    return re.sub(r"<figure.*?</figure>", "", page, flags=re.DOTALL)
+
+
+def summary(study: Study) -> str:
+    """The verdicts as a Markdown table, for the README."""
+    lines = ["| | claim | verdict | measured | runs |", "|---|---|---|---|---|"]
+    lines += [
+        f"| {one.number} | {one.claim} | **{one.verdict}** | {one.conclusion} | {one.runs} |"
+        for one in findings(study)
+    ]
+    lines += ["", *(f"- {name}: {said}" for name, said in facts(study).items())]
+    return "\n".join(lines) + "\n"

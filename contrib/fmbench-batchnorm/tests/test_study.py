@@ -1,0 +1,312 @@
+"""From records to verdicts: each follows from the numbers beside it."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import fmbench_vgg_variants
+import msgspec
+import numpy as np
+import pytest
+from fmbench_batchnorm import evidence, invariance
+from fmbench_batchnorm.claims import findings
+from fmbench_batchnorm.evidence import Runs, Study
+from fmbench_batchnorm.findings import HOLDS, NOT, PARTLY, accuracy, seeds_that_train
+from fmbench_batchnorm.intervals import difference, mean
+from fmbench_batchnorm.invariance import Change, Invariance
+from fmbench_batchnorm.page import write_page
+from fmbench_batchnorm.plan import CHANGES, RATES, changed, protocol_file, swept
+from fmbench_vgg_variants.variants import Variant
+from scipy import stats
+
+import samples
+from fmbench import protocol
+from fmbench.contract import MODEL_NAME
+from fmbench.records import Record
+from fmbench.store import Store
+
+PUBLISHED = Path(__file__).parents[1] / "results"
+needs_results = pytest.mark.skipif(not PUBLISHED.is_dir(), reason="the study is not made yet")
+SEEDS, EPOCHS, CHANCE = 5, 8, 0.1
+
+Truth = Callable[[Variant, float], tuple[float, float]]
+"""Accuracy on validation images and on those trained on, of a variant at a learning rate."""
+
+
+def runs(variant: Variant, rate: float, truth: Truth) -> Runs:
+    """Five made-up runs around the truth, a tenth of a point apart; at chance they diverged."""
+    accuracy, fit = truth(variant, rate)
+    return Runs(variant, rate, EPOCHS, tuple(made(accuracy, fit, seed) for seed in range(SEEDS)))
+
+
+def made(accuracy: float, fit: float, seed: int) -> Record:
+    """A tune record of that accuracy: it closes in on it over eight epochs."""
+    run = samples.run(stage="tune", seed=seed)
+    if accuracy <= CHANCE:
+        return samples.record(run, status="diverged")
+    record = samples.record(run)
+    shift = 0.001 * (seed - 2)
+    right = round(5000 * (accuracy + shift))
+    curve = [round(right * (1 - 0.5**epoch / 2)) for epoch in range(1, EPOCHS)]
+    result = msgspec.structs.replace(
+        record.result,
+        images=5000, correct=right, validation_curve=(*curve, right),
+        fit_images=5000, fit_correct=round(5000 * (fit + shift)),
+    )  # fmt: skip
+    return msgspec.structs.replace(record, result=result)
+
+
+FAILED = samples.record(samples.run(stage="tune"), status="diverged")
+
+
+def world(truth: Truth, *, exact: bool) -> Study:
+    """A study of width 8 in which `truth` holds."""
+    rates, changes = (protocol.load(str(protocol_file(name))) for name in (RATES, CHANGES))
+    change = Change(
+        with_epsilon=0.0 if exact else 1.0, without_epsilon=0.0 if exact else 1.0, plain=1.0
+    )
+
+    def all_runs(
+        of: Sequence[Variant], rules: protocol.Protocol
+    ) -> dict[tuple[Variant, float], Runs]:
+        return {
+            (variant, recipe.learning_rate): runs(variant, recipe.learning_rate, truth)
+            for variant in of
+            for recipe in rules.recipes
+        }
+
+    return Study(
+        width=8,
+        rates=all_runs(swept(8), rates),
+        changes=all_runs(changed(8), changes),
+        rates_protocol=rates,
+        changes_protocol=changes,
+        invariance=Invariance(width=8, scaled={"10": change}, moved=change),
+    )
+
+
+def as_claimed(variant: Variant, rate: float) -> tuple[float, float]:
+    """Batch norm does all that is said of it."""
+    if variant.batch_norm:
+        return 0.89, 0.90 if variant.dropout else 0.905
+    usual = variant.std is None and variant.scale == 1 and variant.activation == "relu"
+    if not usual or rate > 0.05:
+        return 0.1, 0.1
+    return 0.855, 0.88 if variant.dropout else 0.95
+
+
+def of_no_effect(variant: Variant, rate: float) -> tuple[float, float]:
+    """Batch norm changes nothing, and nothing but usual networks trains; biases help."""
+    usual = variant.std is None and variant.scale == 1 and variant.activation == "relu"
+    if not usual:
+        return 0.3, 0.3
+    return (0.86 if variant.bias else 0.8), 0.9 if variant.dropout else 0.95
+
+
+def of_no_difference(variant: Variant, rate: float) -> tuple[float, float]:
+    """Everything trains alike, with batch norm and without."""
+    return 0.88, 0.9
+
+
+def half_true(variant: Variant, rate: float) -> tuple[float, float]:
+    """Of each claim a part holds."""
+    if not variant.batch_norm:
+        return as_claimed(variant, rate)
+    if variant.activation == "tanh":
+        return 0.1, 0.1
+    if variant.std is not None or variant.scale != 1:
+        small = (variant.std or variant.scale / 5) < 0.05
+        return 0.81 if small else 0.85, 0.86
+    if not variant.bias:
+        return 0.8, 0.8
+    return 0.85, 0.83 if variant.dropout else 0.905  # narrower without dropout, and no less by it
+
+
+def untrained(variant: Variant, rate: float) -> tuple[float, float]:
+    """Networks with batch norm stay at chance, where nothing can over-fit."""
+    return (0.1, 0.1) if variant.batch_norm else as_claimed(variant, rate)
+
+
+@pytest.mark.parametrize(
+    ("truth", "exact", "verdicts"),
+    [
+        (as_claimed, True, [HOLDS] * 6),
+        (of_no_effect, False, [NOT] * 6),
+        (half_true, True, [PARTLY] * 6),
+        (of_no_difference, True, [NOT, HOLDS, PARTLY, PARTLY, NOT, NOT]),
+        (untrained, False, [NOT, PARTLY, NOT, NOT, NOT, NOT]),
+    ],
+    ids=["as-claimed", "of-no-effect", "half-true", "of-no-difference", "untrained"],
+)
+def test_verdicts_follow_the_truth(truth: Truth, exact: bool, verdicts: list[str]) -> None:
+    """In made-up worlds each verdict is what that world's numbers demand."""
+    found = findings(world(truth, exact=exact))
+    assert {one.number: one.verdict for one in found} == dict(enumerate(verdicts, start=1))
+
+
+def test_the_fastest_rate_is_not_one_at_which_all_diverged() -> None:
+    """A rate at which no seed trains has the most epochs to any accuracy, not the fewest."""
+    found = findings(world(as_claimed, exact=True))[0]
+    epochs = {row[0]: row for row in found.tables[1].rows}
+    assert epochs["80%"][1].endswith(("at 0.003", "at 0.01", "at 0.03"))
+    assert epochs["90%"][1:3] == ("never, at no rate",) * 2
+
+
+def test_seeds_that_split_have_no_interval() -> None:
+    """Where some seeds train and others do not, the mean stands alone."""
+    group = Runs(Variant(), 0.1, EPOCHS, (*runs(Variant(), 0.01, as_claimed).records[:4], FAILED))
+    assert accuracy(group) == "70.4"
+    assert seeds_that_train(group) == "4 of 5, least 10.0"
+    assert "(" in accuracy(runs(Variant(), 0.01, as_claimed))
+
+
+def test_a_run_that_diverged_counts_as_chance() -> None:
+    """A failed run is no gap in the evidence: it has a tenth right after every epoch."""
+    group = Runs(Variant(), 0.1, EPOCHS, (made(0.88, 0.9, 0), FAILED))
+    assert group.accuracies == [pytest.approx(0.878), 0.1]
+    assert group.curves[1] == [0.1] * EPOCHS
+    assert group.epochs_to(0.85)[1] is None
+    assert group.gaps[1] == 0.0
+
+
+def test_epochs_are_read_off_between_their_ends() -> None:
+    """From chance at the start, accuracy counts as linear between the ends of two epochs."""
+    record = made(0.88, 0.9, 2)
+    result = msgspec.structs.replace(record.result, validation_curve=(2500, 4000, 3900))
+    group = Runs(Variant(), 0.1, 3, (msgspec.structs.replace(record, result=result),))
+    assert group.epochs_to(0.3) == [pytest.approx(0.5)]
+    assert group.epochs_to(0.5) == [pytest.approx(1)]
+    assert group.epochs_to(0.65) == [pytest.approx(1.5)]
+    assert group.epochs_to(0.81) == [None]
+
+
+def test_intervals_are_those_of_the_textbook() -> None:
+    """Means and paired differences have Student's interval, as scipy.stats computes it."""
+    random = np.random.RandomState(1)
+    first, second = random.normal(0.9, 0.01, 5).tolist(), random.normal(0.8, 0.03, 5).tolist()
+    student = stats.ttest_1samp(first, 0).confidence_interval()
+    assert (mean(first).low, mean(first).high) == pytest.approx((student.low, student.high))
+    paired = stats.ttest_rel(first, second).confidence_interval()
+    found = difference(first, second)
+    assert (found.low, found.high) == pytest.approx((paired.low, paired.high))
+
+
+def test_intervals_cover_as_often_as_they_say() -> None:
+    """Of 4,000 intervals of a difference of correlated runs 95 % hold the truth, within a point."""
+    random = np.random.RandomState(2)
+    shared = random.normal(0, 0.02, (4000, 5))
+    first, second = (shared + random.normal(0, spread, (4000, 5)) for spread in (0.01, 0.03))
+    pairs = zip(first.tolist(), second.tolist(), strict=True)
+    held = [interval.low <= 0 <= interval.high for interval in (difference(*p) for p in pairs)]
+    assert 0.94 <= np.mean(held) <= 0.96
+
+
+def test_every_variant_of_the_study_is_a_model() -> None:
+    """Its name passes the contract and the family resolves it, at any width."""
+    for variant in (*swept(64), *changed(64), *changed(8)):
+        assert MODEL_NAME.fullmatch(variant.name)
+        assert fmbench_vgg_variants.resolve(variant.name).name == variant.name
+
+
+def test_batch_norm_takes_out_scale_and_bias() -> None:
+    """With batch norm factors and biases cancel, but for what it adds to variances."""
+    found = invariance.measure(4)
+    for factor, change in found.scaled.items():
+        assert change.without_epsilon < 1e-12
+        assert change.plain == pytest.approx(abs(float(factor) - 1))  # ReLU passes factors on
+    assert found.moved.with_epsilon < 1e-12 < 0.01 < found.moved.plain
+    as_used = {factor: change.with_epsilon for factor, change in found.scaled.items()}
+    assert as_used["100"] < as_used["0.1"] < 0.005 < as_used["0.01"]
+
+
+def batchnorm(*arguments: object) -> "subprocess.CompletedProcess[str]":
+    """Run the command as a user would."""
+    command = [Path(sys.executable).with_name("fmbench-batchnorm"), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+@needs_results
+def test_the_published_page_follows_from_its_records() -> None:
+    """The committed page and summary say what the committed records say, no more and no less."""
+    checked = batchnorm("page", "--check", "--results", PUBLISHED)
+    assert checked.returncode == 0, checked.stderr
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A copy of the published results."""
+    folder = tmp_path / "results"
+    shutil.copytree(PUBLISHED, folder)
+    return folder
+
+
+def spoil(results: Path, **changes: object) -> Path:
+    """Change the result of one record of the normalised network."""
+    path = next((results / CHANGES / "records").glob("vgg11@width=*,bn-tune-s1-*.json"))
+    record = json.loads(path.read_bytes())
+    record["result"] |= changes
+    path.write_text(json.dumps(record))
+    return path
+
+
+@needs_results
+def test_a_page_that_says_something_else_is_stale(copy: Path) -> None:
+    """Another record, and another word on the page, do not pass; the page can be made again."""
+    page = copy / "index.html"
+    said = page.read_text("utf-8")
+    page.write_text(said.replace("holds partly", "holds").replace("does not hold here", "holds"))
+    assert batchnorm("page", "--check", "--results", copy).returncode == 4
+    page.write_text(said)
+    spoil(copy, correct=2500)
+    stale = batchnorm("page", "--check", "--results", copy)
+    assert stale.returncode == 4
+    assert "hint: write it with: fmbench-batchnorm page" in stale.stderr
+    assert batchnorm("page", "--results", copy).returncode == 0
+    assert batchnorm("page", "--check", "--results", copy).returncode == 0
+
+
+@needs_results
+def test_a_study_that_is_not_whole_has_no_page(copy: Path) -> None:
+    """A missing run, one that says nothing about its network, and an empty folder are errors."""
+    path = spoil(copy, status="crashed", correct=None, log_loss=None, calibration_error=None)
+    crashed = batchnorm("page", "--results", copy)
+    assert crashed.returncode == 2
+    assert "has runs that ended crashed" in crashed.stderr
+    assert "--retry-failed" in crashed.stderr
+    path.unlink()
+    missing = batchnorm("page", "--results", copy)
+    assert missing.returncode == 2
+    assert "lacks runs of vgg11@width=" in missing.stderr
+    empty = batchnorm("page", "--results", copy / "nothing")
+    assert empty.returncode == 2
+    assert "hint: make them with: fmbench-batchnorm run" in empty.stderr
+
+
+@needs_results
+def test_runs_of_two_versions_are_not_compared(copy: Path) -> None:
+    """Records made with another torch than the rest make the study an error."""
+    store = Store(copy, RATES)
+    for record in store.read().records:
+        if ",bn" in record.run.model:
+            store.path(record, ".json").unlink()
+            run = msgspec.structs.replace(record.run, torch="0.1")
+            store.add(msgspec.structs.replace(record, run=run, key=run.key))
+    mixed = batchnorm("page", "--results", copy)
+    assert mixed.returncode == 2
+    assert "2 versions or kinds of device" in mixed.stderr
+
+
+@needs_results
+def test_the_page_shows_what_each_verdict_rests_on() -> None:
+    """Each claim has its rule, verdict, figure and tables; the page needs no network."""
+    found = evidence.read(PUBLISHED)
+    page = write_page(found)
+    for one in findings(found):
+        section = page.partition(f'id="claim-{one.number}"')[2].partition("</section>")[0]
+        assert one.verdict in section.lower()
+        assert "<svg" in section
+        assert section.count("<table>") == len(one.tables) >= 1
+    assert "<script" not in page and "<link" not in page and "@import" not in page
