@@ -31,7 +31,6 @@ from workload import Workload, choose_recipe, training_images
 
 from fmbench import environment, protocol
 from fmbench.contract import InputSpec, Model
-from fmbench.protocol import Protocol
 
 PAPERS_SIZE, PAPERS_BATCH = 224, 32
 STEPS = 4
@@ -94,10 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def climb(top: Workload) -> list[Step]:
     """The rungs, lowest first; `top` is the last one's workload."""
-    kind = top.device.kind
-    float32 = msgspec.structs.replace(top.rules, precision="float32")
-    slow = msgspec.structs.replace(top.protocol, devices={kind: float32})
-    plain = replace(top, protocol=slow)
+    plain = at_precision(top, "float32")
     peer = partial(contenders.train_with_torchvision, workers=0)
     ours = contenders.train_with_fmbench
     return [
@@ -105,7 +101,7 @@ def climb(top: Workload) -> list[Step]:
         Step("torchvision, 32 px", plain, peer),
         Step("fmbench's loop", replace(plain, model=torchvisions(top.model)), ours),
         Step("first linear layer folded", plain, ours),
-        Step("bfloat16", replace(top, protocol=with_bfloat16(top.protocol, kind)), ours),
+        Step("bfloat16", at_precision(top, "bfloat16"), ours),
     ]
 
 
@@ -131,10 +127,11 @@ def torchvisions(model: Model) -> Model:
     return replace(model, name="torchvision", build=build)  # type: ignore[arg-type]
 
 
-def with_bfloat16(rules: Protocol, kind: str) -> Protocol:
-    """The protocol with bfloat16 on a kind of device."""
-    half = msgspec.structs.replace(rules.devices[kind], precision="bfloat16")  # type: ignore[index]
-    return msgspec.structs.replace(rules, devices={kind: half})  # type: ignore[dict-item]
+def at_precision(workload: Workload, precision: str) -> Workload:
+    """The workload in that precision."""
+    rules = msgspec.structs.replace(workload.rules, precision=precision)
+    devices = {workload.device.kind: rules}
+    return replace(workload, protocol=msgspec.structs.replace(workload.protocol, devices=devices))
 
 
 def warm(workload: Workload) -> Workload:

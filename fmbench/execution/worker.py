@@ -157,8 +157,9 @@ def train_and_answer(
             )
         )
 
-    log = EpochAnswers(contestant, network, Path(job.checkpoints) / run.key)
-    each_epoch = isinstance(stage, Tuning) and stage.each_epoch
+    log = None
+    if isinstance(stage, Tuning) and stage.each_epoch:
+        log = EpochAnswers(contestant, network, Path(job.checkpoints) / run.key)
     trained = loop.train(
         network,
         contestant.training_images(run),
@@ -170,9 +171,9 @@ def train_and_answer(
         report=report,
         checkpoints=checkpoints,
         curve=curve,
-        after_epoch=log.take if each_epoch else None,
+        after_epoch=log.take if log else None,
     )
-    if each_epoch:
+    if log:
         log.write(folder.answers(number).epochs, stage.epochs)
     logits, seconds = loop.predict(network, asked, protocol=job.protocol, device=device)
     save(folder.answers(number).logits, logits.numpy().astype(np.float32))
@@ -190,7 +191,7 @@ def train_and_answer(
         ),
         spent=Spent(
             training=trained.here,
-            evaluation=seconds + log.seconds,
+            evaluation=seconds + (log.seconds if log else 0.0),
             checkpoints=trained.checkpointing,
         ),
     )

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 
 from fmbench_batchnorm.claims import activations, deviations, dropout, rates, scales
 from fmbench_batchnorm.evidence import Runs, Study
-from fmbench_batchnorm.intervals import mean
+from fmbench_batchnorm.findings import splits
+from fmbench_batchnorm.intervals import Interval, mean
 
 PLAIN, NORMALISED = "#b45309", "#1d4ed8"
 STYLES = ((PLAIN, "s", "without"), (NORMALISED, "o", "with batch norm"))
@@ -56,9 +57,22 @@ def _panels(count: int) -> tuple[Figure, Sequence[Axes]]:
 
 
 def _against(axes: Axes, places: Sequence[float], group: Sequence[Runs], style: int) -> None:
-    """Means with intervals as a line, and each seed as a faint dot."""
+    """Mean accuracies with intervals as a line, each seed as a faint dot; none where they split."""
+    found = [
+        Interval(runs.mean, runs.mean, runs.mean) if splits(runs) else mean(runs.accuracies)
+        for runs in group
+    ]
+    _plot(axes, places, found, [runs.accuracies for runs in group], style)
+
+
+def _plot(
+    axes: Axes,
+    places: Sequence[float],
+    found: Sequence[Interval],
+    seeds: Sequence[Sequence[float]],
+    style: int,
+) -> None:
     color, marker, label = STYLES[style]
-    found = [mean(runs.accuracies) for runs in group]
     axes.errorbar(
         places,
         [100 * one.value for one in found],
@@ -68,9 +82,9 @@ def _against(axes: Axes, places: Sequence[float], group: Sequence[Runs], style: 
         ],
         color=color, marker=marker, markersize=4, capsize=2, linewidth=1.2, label=label,
     )  # fmt: skip
-    for place, runs in zip(places, group, strict=True):
-        each = [100 * accuracy for accuracy in runs.accuracies]
-        axes.scatter([place] * len(each), each, color=color, s=8, alpha=0.35, linewidths=0)
+    for place, each in zip(places, seeds, strict=True):
+        percents = [100 * share for share in each]
+        axes.scatter([place] * len(each), percents, color=color, s=8, alpha=0.35, linewidths=0)
 
 
 def _accuracy(axes: Axes, across: str, *, legend: bool = True) -> None:
@@ -176,19 +190,8 @@ def _dropout(study: Study) -> Figure:
     figure, (axes,) = _panels(1)
     bare, dropped, normalised, both = dropout.groups(study)
     for style, pair in enumerate(((bare, dropped), (normalised, both))):
-        color, marker, label = STYLES[style]
-        found = [mean(runs.gaps) for runs in pair]
-        axes.errorbar(
-            [0, 1],
-            [100 * one.value for one in found],
-            yerr=[[100 * (one.value - one.low) for one in found]] * 2,
-            color=color, marker=marker, markersize=4, capsize=2, label=label,
-        )  # fmt: skip
-        for place, runs in enumerate(pair):
-            axes.scatter(
-                [place] * len(runs.gaps), [100 * gap for gap in runs.gaps],
-                color=color, s=8, alpha=0.35, linewidths=0,
-            )  # fmt: skip
+        gaps = [runs.gaps for runs in pair]
+        _plot(axes, [0, 1], [mean(each) for each in gaps], gaps, style)
     axes.axhline(0, color="black", linewidth=0.6)
     axes.set_xlim(-0.4, 1.4)
     axes.set_xticks([0, 1], ["no dropout", "dropout 0.5"])

@@ -65,12 +65,14 @@ def seeds_that_train(runs: Runs) -> str:
     return f"{sum(right)} of {len(right)}, least {100 * min(runs.accuracies):.1f}"
 
 
+def splits(runs: Runs) -> bool:
+    """Whether some seeds train and others do not: their mean then has no interval."""
+    return min(runs.accuracies) < TRAINS <= max(runs.accuracies)
+
+
 def accuracy(runs: Runs) -> str:
-    """Mean accuracy in per cent; with an interval unless some seeds train and others do not."""
-    right = [accuracy >= TRAINS for accuracy in runs.accuracies]
-    if any(right) and not all(right):
-        return f"{100 * runs.mean:.1f}"
-    return mean(runs.accuracies).percent()
+    """Mean accuracy in per cent, with its interval unless the seeds split."""
+    return f"{100 * runs.mean:.1f}" if splits(runs) else mean(runs.accuracies).percent()
 
 
 def shortfall(group: Sequence[Runs]) -> Interval:

@@ -61,7 +61,7 @@ def without_figures(page: str) -> str:
 
 
 def summary(study: Study) -> str:
-    """The verdicts as a Markdown table, for the README."""
+    """The verdicts as a Markdown table."""
     lines = ["| | claim | verdict | measured | runs |", "|---|---|---|---|---|"]
     lines += [
         f"| {one.number} | {one.claim} | **{one.verdict}** | {one.conclusion} | {one.runs} |"
