@@ -331,6 +331,7 @@ def test_trying_recipes_alone_sees_no_test_image(
     asked = ("run", "good", "--tune-only", "--data-dir", tiny.folder)
     ran = fmbench(*asked, "--protocol", path)
     assert ran.returncode == 0, ran.stderr
+    assert "ok good, trying slower, seed 5: " in ran.stderr
     assert "chosen" in ran.stdout
     found = Store(tmp_path / "results", "tiny-v1").read().records
     assert {(one.run.stage, one.run.recipe, one.run.seed) for one in found} == {

@@ -100,7 +100,8 @@ class LiveProgress:
 
 def run_kind(run: Run) -> str:
     """What distinguishes a run from its model's others, for people."""
-    return f"seed {run.seed}" if run.stage == "final" else f"trying {run.recipe}"
+    seed = f"seed {run.seed}"
+    return seed if run.stage == "final" else f"trying {run.recipe}, {seed}"
 
 
 def finished_line(record: Record) -> Text:
