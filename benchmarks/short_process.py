@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import torch
+from torch import nn
 from torch.nn import functional
 
 from fmbench.contract import InputSpec
@@ -54,9 +55,13 @@ def train_barely(folder: str, steps: int) -> None:
     network.train()
     for _ in range(steps * asked.protocol.final.epochs):
         with devices.autocast(device, rules):
-            loss = functional.cross_entropy(network(images), labels)
+            loss = functional.cross_entropy(
+                network(images), labels, label_smoothing=training.label_smoothing
+            )
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
+        if training.clip_norm:
+            nn.utils.clip_grad_norm_(network.parameters(), training.clip_norm)
         optimizer.step()
     network.eval()
     with torch.inference_mode(), devices.autocast(device, rules):

@@ -36,7 +36,9 @@ class InputSpec:
 class Model:
     """One named entry a plugin offers.
 
-    name:    matches `MODEL_NAME`, for instance `softmax`, `timm/resnet18`, `vgg11@width=8`.
+    name:    up to 64 characters of a-z, 0-9 and `. _ -`, the first a letter or digit; then, if at
+             all, `/` and another such part; then, if at all, `@` and up to 32 characters, of which
+             `=` and `,` are allowed too: `softmax`, `timm/resnet18`, `vgg11@width=8,bn`.
     build:   called in the worker with an `InputSpec`; returns an `nn.Module` with fresh parameters
              that maps float images (batch, channels, size, size) to logits (batch, classes).
     summary: one line for people.

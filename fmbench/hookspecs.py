@@ -4,8 +4,10 @@ A plugin of models is an installed distribution with an entry point in the group
 names a module (or any object) implementing `fmbench_models`. It may say which contract it was
 written for, `fmbench_contract = 1`; another number than `fmbench.CONTRACT` is refused.
 
-An observer is registered with the runner, never sees a model, and is called outside the timed
-region with frozen data.
+An observer is an object with `@fmbench.hookimpl` methods, named by an entry point in the group
+`fmbench.observers`. It is loaded when it is asked for, `fmbench run -p NAME`, by the name of that
+entry point, while `-p no:NAME` knows a plugin of models by its distribution's. It never sees a
+model, and is called in the runner, outside the timed region, with frozen data.
 """
 
 from collections.abc import Sequence

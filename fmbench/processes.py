@@ -63,13 +63,16 @@ def adopt_orphans() -> None:
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
-def kill_descendants(rounds: int = 20) -> None:
-    """Kill whatever this process has started, and what that has started, until nothing is left.
+def kill_descendants(pid: int | None = None, rounds: int = 20) -> None:
+    """Kill whatever a process, or this one, has started, and what that has, until nothing is left.
 
     What cannot be killed (another user's, or stuck in the kernel) is given up after some rounds.
     """
     for _ in range(rounds):
-        children = psutil.Process().children(recursive=True)
+        try:
+            children = psutil.Process(pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            return
         if not children:
             return
         for child in children:

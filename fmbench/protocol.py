@@ -42,7 +42,13 @@ class Digests(_Table, frozen=True):
 
 
 class DataRules(_Table, frozen=True, kw_only=True):
-    """Which bytes, how they are split and how pixels (0 to 1) are normalised."""
+    """Which bytes, how they are split and how pixels are normalised.
+
+    mean, deviation:   what is taken from pixels between 0 and 1, and what they are then divided by.
+    validation_images: how many of the 60,000, drawn by class, recipes are judged on; tune runs
+                       train on others, final runs on all.
+    split_seed:        what that draw, and those of `train_images` and `fit_images`, start from.
+    """
 
     sha256: Digests
     mean: Mean
@@ -52,7 +58,11 @@ class DataRules(_Table, frozen=True, kw_only=True):
 
 
 class Stage(_Table, frozen=True, kw_only=True):
-    """The budget of one stage: images drawn by class (all of them when absent) and epochs."""
+    """The budget of one stage.
+
+    epochs:       passes over the images; a last batch that is not full is left out.
+    train_images: drawn by class; all of them when absent.
+    """
 
     epochs: Count
     train_images: Count | None = None
@@ -75,8 +85,13 @@ class Tuning(Stage, frozen=True, kw_only=True, omit_defaults=True):
 class TrainingRules(_Table, frozen=True, kw_only=True):
     """What every run of every recipe shares.
 
-    warmup:    the fraction of steps of rising rate.
-    clip_norm: the largest norm of all gradients together; larger ones are scaled down to it.
+    batch_size:            images of a step.
+    evaluation_batch_size: images of a forward pass when a model is judged.
+    schedule:              how the learning rate moves from step to step.
+    warmup:                the share of steps of rising rate; above 0 for one-cycle alone.
+    label_smoothing:       the share of each target that is spread evenly over all classes.
+    clip_norm:             the largest norm of all gradients together; larger ones are scaled down
+                           to it before a step.
     """
 
     batch_size: Count
@@ -88,7 +103,14 @@ class TrainingRules(_Table, frozen=True, kw_only=True):
 
 
 class DeviceRules(_Table, frozen=True, kw_only=True):
-    """Numerics on one kind of device."""
+    """Numerics on one kind of device, `cpu` or `cuda`.
+
+    precision:     of forward passes: float32, or torch's autocast to bfloat16.
+    channels_last: whether weights and images lie in memory channels last.
+    tf32:          whether CUDA may multiply float32 in TF32.
+    deterministic: whether only deterministic algorithms are used, so that the same device model,
+                   versions and threads give the same bits.
+    """
 
     precision: Literal["float32", "bfloat16"]
     channels_last: bool = True
@@ -97,16 +119,23 @@ class DeviceRules(_Table, frozen=True, kw_only=True):
 
 
 class Augmentation(_Table, frozen=True, kw_only=True):
-    """Random shifts of up to `shift` pixels in each direction, and flips left to right."""
+    """What is done to training images, drawn anew for each image of each batch.
+
+    shift: up to so many pixels in each direction, zeros moving in.
+    flip:  left to right, every other time.
+    """
 
     shift: Annotated[int, Meta(ge=0, le=14)] = 0
     flip: bool = False
 
 
 class Recipe(_Table, frozen=True, kw_only=True):
-    """One declared way to train. Weight decay acts on parameters of two or more dimensions.
+    """One declared way to train.
 
-    `momentum` belongs to sgd (Nesterov); adamw uses torch's default betas.
+    learning_rate: the highest of the schedule.
+    weight_decay:  of parameters of two or more dimensions; others have none.
+    momentum:      of sgd, Nesterov's; adamw uses torch's default betas.
+    augmentation:  the name of one of the protocol's.
     """
 
     name: Slug
@@ -118,7 +147,15 @@ class Recipe(_Table, frozen=True, kw_only=True):
 
 
 class Protocol(_Table, frozen=True, kw_only=True):
-    """A whole protocol; see the files in `fmbench/protocols` for one with comments.
+    """A whole protocol; the files in `fmbench/protocols` are examples with comments.
+
+    name, version: together its id, `quick-v1`, and the folder its records lie in.
+    status:        released says that the file will not change again.
+    summary:       one line for people.
+    seeds:         of the final runs; `--seeds K` makes the first K.
+    devices:       the kinds of device it may run on.
+    tune:          needed, like `data.validation_images`, when there are several recipes.
+    recipes:       with only one, nothing is tried.
 
     Raises `ValueError` when its parts contradict one another.
     """

@@ -138,6 +138,22 @@ def test_every_contender_has_the_same_first_loss(
     assert max(losses.values()) - min(losses.values()) < 1e-5, losses
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_every_contender_clips_alike(tiny: TinyData, tmp_path: Path, precision: str) -> None:
+    """Four steps on one batch with clipped gradients have one mean loss, but for rounding."""
+    path = tiny.variant(
+        tmp_path / "clipped.toml",
+        ('"one-cycle"\nwarmup = 0.3', '"constant"\nclip_norm = 0.1'),
+        ('precision = "float32"', f'precision = "{precision}"'),
+        ('"adamw"\nlearning_rate = 0.01', '"sgd"\nlearning_rate = 0.1'),
+    )
+    rules = protocol.load(str(path))
+    work = workload(rules, probe(28, []), rules.training.batch_size, epochs=4)
+    chosen = contenders.choose(WITHOUT_PROCESSES).items()
+    losses = {name: train(work).loss for name, train in chosen if name != "floor"}
+    assert max(losses.values()) - min(losses.values()) < 1e-3, losses
+
+
 def test_every_contender_takes_the_same_steps_on_the_same_images(plain: Protocol) -> None:
     """Batches have one shape and number, and without augmentation hold the same pixels."""
     size, seen = plain.training.batch_size, {}

@@ -66,6 +66,15 @@ BAD_INPUT = {
         ("compare", "m", "n", "--results", "kept", "--data-dir", "tiny", "--picture", "no/d.png"),
         2, "no/d.png",
     ),
+    "a page of some rows": (
+        ("leaderboard", "--results", "some", "--format", "html", "--sort", "train"), 2, "page",
+    ),
+    "written and checked": (
+        ("leaderboard", "--results", "some", "--write", "--check"), 2, "one of them",
+    ),
+    "a part of a published board": (
+        ("leaderboard", "--results", "some", "--check", "--filter", "m"), 2, "published files",
+    ),
     "a terminal table in a file": (
         ("leaderboard", "--results", "some", "--output", "x"), 2, "--format",
     ),
@@ -286,11 +295,14 @@ def test_a_board_is_written_checked_and_found_stale(fmbench: Fmbench, tmp_path: 
 
 
 def test_a_check_reads_the_predictions_themselves(fmbench: Fmbench, tmp_path: Path) -> None:
-    """A prediction file changed after the board was ranked and cached makes it stale."""
+    """A prediction file spoilt after the board was ranked and cached is stale; --write mends it."""
     store = simulated.write_store(tmp_path / "results", {"a": 0.9, "b": 0.8}, seeds=3)
     fmbench("leaderboard", "--write")
     next(store.records.glob("a-final-*.npy")).write_bytes(b"")
     assert fmbench("leaderboard", "--check").returncode == ExitCode.CHECK_FAILED
+    assert fmbench("leaderboard", "--write").returncode == 0
+    assert fmbench("leaderboard", "--check").returncode == 0
+    assert "a reached 90" in (store.folder / "index.html").read_text("utf-8")
 
 
 def test_a_board_can_be_sorted_filtered_and_cut(fmbench: Fmbench, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import json
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from conftest import Fmbench, Install
@@ -60,13 +61,38 @@ def test_a_broken_plugin_costs_only_its_own_models(
 def test_a_plugin_that_hangs_is_given_up(
     found: Path, install: Install, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An endless import ends at the time limit, children and all."""
+    """An endless import ends at the time limit, and so does what it has started."""
     monkeypatch.setattr(listing, "CHILD_SECONDS", 3)
-    install("bad-hangs", "while True: pass")
+    install("bad-hangs", f"{daemon(found / 'pid')}\nwhile True: pass")
     install("zz-good", GOOD)
     catalogue = discovery.catalogue()
     assert [model.name for model in catalogue.models] == ["good"]
     assert "still busy" in catalogue.problems[0].what
+    assert not runs(found / "pid")
+
+
+def daemon(path: Path) -> str:
+    """Code that starts a process in a session of its own and writes its pid to a file."""
+    return f"""
+import subprocess
+left = subprocess.Popen(["sleep", "600"], start_new_session=True)
+open({str(path)!r}, "w").write(str(left.pid))
+"""
+
+
+def runs(path: Path) -> bool:
+    """Whether the process of that pid still runs; one that is dead may wait to be buried."""
+    try:
+        return psutil.Process(int(path.read_text())).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_what_an_import_starts_does_not_outlive_it(found: Path, install: Install) -> None:
+    """A process that a plugin starts when it is listed is gone when the catalogue is there."""
+    install("plugin-a", f"{daemon(found / 'pid')}\n{GOOD}")
+    assert [model.name for model in discovery.catalogue().models] == ["good"]
+    assert not runs(found / "pid")
 
 
 def test_the_answer_is_cached_until_a_file_changes(
@@ -121,6 +147,34 @@ def test_members_of_a_family_are_resolved_on_request(found: Path, install: Insta
     assert [model.name for model in selection.select(catalogue, ["wide/9"])] == ["wide/9"]
     with pytest.raises(PluginError, match="not a width"):
         selection.select(catalogue, ["wide/x"])
+
+
+OVERLAPPING = f"""{HEADER}
+def refuse(name):
+    raise LookupError(f"nobody is {{name}}")
+
+def resolve(name):
+    return fmbench.Model(name, linear)
+
+@fmbench.hookimpl
+def fmbench_models():
+    return [
+        fmbench.Family("x/", refuse), fmbench.Family("x/y@", resolve),
+        fmbench.Model("x/special", linear),
+    ]
+"""
+
+
+@pytest.mark.parametrize("name", ["x/special", "x/y@1"])
+def test_the_closest_offer_answers_for_a_name(found: Path, install: Install, name: str) -> None:
+    """A model goes before a family, and the longest prefix before the others, in a worker too."""
+    install("plugin-overlapping", OVERLAPPING)
+    (model,) = selection.select(discovery.catalogue(), [name])
+    assert model.name == name
+    try:
+        assert child.load_model(model.plugin, name).name == name
+    finally:
+        sys.modules.pop("plugin_overlapping", None)
 
 
 def test_a_plugin_is_loaded_for_training_by_its_provenance(found: Path, install: Install) -> None:

@@ -393,6 +393,21 @@ def test_the_verdict_says_no_more_than_the_rank_sets(
     assert "Training takes" in said
 
 
+@pytest.mark.parametrize(
+    ("lost", "why"), [(".npy", "its predictions cannot be read"), (".json", "not with every seed")]
+)
+def test_the_verdict_says_why_the_highest_is_not_ranked(
+    tmp_path: Path, lost: str, why: str
+) -> None:
+    """A model above the ranked ones lacks a seed, or predictions that can be read."""
+    store = small_store(tmp_path, {"first": 0.95, "second": 0.9, "third": 0.85}, seeds=3)
+    next(store.records.glob(f"first-final-*{lost}")).unlink()
+    board, evidence = board_of(store)
+    sentences = verdict(board, 3, subjects_of(board, evidence))
+    said = " ".join("".join(phrase.text for phrase in sentence) for sentence in sentences)
+    assert f", but {why}, so it is not ranked." in said
+
+
 def test_times_are_compared_only_on_one_device(tmp_path: Path) -> None:
     """Each device has a plot and a front of its own, and the verdict compares no times across."""
     store = small_store(tmp_path, {"slow": 0.95, "quick": 0.9, "worse": 0.6}, seeds=1)

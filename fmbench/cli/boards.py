@@ -17,6 +17,7 @@ from fmbench.cli.app import (
     writing,
 )
 from fmbench.errors import StaleError, UsageError
+from fmbench.leaderboard.columns import KEYS
 
 if TYPE_CHECKING:
     from fmbench.store import Store
@@ -47,7 +48,10 @@ def leaderboard(
     ] = BoardFormat.TERMINAL,
     output: Annotated[Path | None, typer.Option(help="Write to this file instead.")] = None,
     columns: Annotated[
-        str, typer.Option(metavar="KEY,KEY...", help="Only these columns, in this order.")
+        str,
+        typer.Option(
+            metavar="KEY,KEY...", help=f"Only these columns, in this order: {', '.join(KEYS)}."
+        ),
     ] = "",
     sort: Annotated[
         str, typer.Option(metavar="KEY", help="Sort by this column, the best first.")
@@ -85,15 +89,27 @@ def leaderboard(
     from fmbench.leaderboard.evidence import Evidence
     from fmbench.leaderboard.published import images_at_hand, write_board
 
+    arranged = bool(columns or sort or reverse or filter_)
     if check or write:
+        elsewhere = output or format_ is not BoardFormat.TERMINAL
+        if (check and write) or arranged or elsewhere or target is not RankTarget.NEW_IMAGES:
+            raise UsageError(
+                "--write and --check are about the published files, which are always alike",
+                hint="give one of them, with --results and --protocol alone",
+            )
         for store in stores_of(results, protocol):
             if check:
                 check_board(store)
             else:
                 evidence = Evidence(store)
-                for path in write_board(evidence, read_board(evidence)):
+                for path in write_board(evidence, read_board(evidence, cached=False)):
                     stream.say(f"wrote {path}")
         return
+    if arranged and format_ is BoardFormat.HTML:
+        raise UsageError(
+            "a page is about the whole board, and its reader sorts and filters it there",
+            hint="leave out --columns, --sort, --reverse and --filter",
+        )
     evidence = Evidence(store_of(results, protocol))
     chosen = column.choose(columns)
     board = column.arrange(

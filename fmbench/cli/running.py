@@ -18,7 +18,9 @@ def run(
     models: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[MODEL...]", help="Names or patterns.", autocompletion=completion.models
+            metavar="[MODEL...]",
+            help="Names, or patterns of listed ones; the name of any member of a family, in full.",
+            autocompletion=completion.models,
         ),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Every listed model.")] = False,

@@ -78,7 +78,7 @@ def print_comparison(found: Compared) -> None:
     )
     leads = [one.lead > 0 for one in found.disagreements]
     tell(
-        f"Only {found.first.model} is right, in most runs, on {sum(leads)} images; "
+        f"Only {found.first.model} is right, by its commonest answer, on {sum(leads)} images; "
         f"only {found.second.model} on {len(leads) - sum(leads)}."
     )
     if found.mcnemar_p is not None:

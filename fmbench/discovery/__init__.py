@@ -6,8 +6,18 @@ from fmbench.discovery.listing import (
     ListedModel,
     Problem,
     catalogue,
+    family_of,
     members,
     resolve,
 )
 
-__all__ = ["Catalogue", "ListedFamily", "ListedModel", "Problem", "catalogue", "members", "resolve"]
+__all__ = [
+    "Catalogue",
+    "ListedFamily",
+    "ListedModel",
+    "Problem",
+    "catalogue",
+    "family_of",
+    "members",
+    "resolve",
+]

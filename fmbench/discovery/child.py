@@ -20,6 +20,7 @@ from fmbench.discovery.listing import (
     ListedFamily,
     ListedModel,
     Problem,
+    family_of,
 )
 from fmbench.errors import FmbenchError, PluginError
 from fmbench.records import Plugin
@@ -31,11 +32,12 @@ def load_model(plugin: Plugin, name: str) -> Model:
     Raises `PluginError` when the plugin no longer offers it, and whatever its import raises.
     """
     entry = entry_of(plugin)
-    for offer in _offers(entry) if entry else ():
+    offers = _offers(entry) if entry else []
+    for offer in offers:
         if isinstance(offer, Model) and offer.name == name:
             return offer
-        if isinstance(offer, Family) and name.startswith(offer.prefix):
-            return _member(offer, name)
+    if family := family_of(name, [offer for offer in offers if isinstance(offer, Family)]):
+        return _member(family, name)
     raise PluginError(f"the model {name} is no longer offered", where=plugin.distribution)
 
 
@@ -61,7 +63,8 @@ def _answer(found: Iterable[Entry], member: str) -> Catalogue:
                     own_models += found_members
                     problems += refused
                     continue
-                asked = [member] if member.startswith(family.prefix) else family.listed
+                belongs = family is family_of(member, own_families)
+                asked = [member] if belongs else family.listed
                 own_models += [_member(family, name) for name in asked]
             _check_names([model.name for model in own_models])
         except BaseException as error:  # whatever a plugin raises costs only its own models
@@ -166,9 +169,11 @@ def _problem(entry: Entry, error: BaseException) -> Problem:
 def main(folder: str, parent: str) -> None:
     """Answer the request in `folder`; the only thing this child does."""
     processes.end_with_parent(signal.SIGKILL, int(parent))
+    processes.adopt_orphans()
     request = Path(folder, "request.json").read_bytes()
     found, member = msgspec.json.decode(request, type=tuple[list[Entry], str])
     files.write(Path(folder, "answer.json"), msgspec.json.encode(_answer(found, member)))
+    processes.kill_descendants()
     os._exit(0)  # threads or exit handlers a plugin left behind do not delay the answer
 
 

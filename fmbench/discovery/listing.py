@@ -11,7 +11,9 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import msgspec
 import platformdirs
@@ -60,6 +62,23 @@ class Catalogue(Struct, frozen=True, kw_only=True):
     models: tuple[ListedModel, ...] = ()
     families: tuple[ListedFamily, ...] = ()
     problems: tuple[Problem, ...] = ()
+
+
+class Prefixed(Protocol):
+    """A family, as a plugin offers it or as the catalogue holds it."""
+
+    @property
+    def prefix(self) -> str:
+        """What every member's name begins with."""
+
+
+F = TypeVar("F", bound=Prefixed)
+
+
+def family_of(name: str, families: Iterable[F]) -> F | None:
+    """The family a member belongs to: of several the one with the longest prefix."""
+    fitting = (family for family in families if name.startswith(family.prefix))
+    return max(fitting, key=lambda family: len(family.prefix), default=None)
 
 
 def catalogue() -> Catalogue:
@@ -135,7 +154,7 @@ def _run_child(found: list[Entry], member: str = "") -> Catalogue:
         except subprocess.TimeoutExpired:
             reason = f"it was still busy after {CHILD_SECONDS} s"
         finally:
-            _kill_group(child)
+            _kill(child)
         no_answer = Catalogue(problems=tuple(_no_answer(entry, reason) for entry in found))
         return files.read_json(answer, Catalogue) or no_answer
 
@@ -149,7 +168,10 @@ def _no_answer(entry: Entry, reason: str) -> Problem:
     )
 
 
-def _kill_group(child: "subprocess.Popen[bytes]") -> None:
+def _kill(child: "subprocess.Popen[bytes]") -> None:
+    """End a child and all it has started; one that ended by itself has seen to that."""
+    if child.poll() is None:
+        processes.kill_descendants(child.pid)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
     child.wait()

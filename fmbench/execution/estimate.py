@@ -16,24 +16,29 @@ UNKNOWN_TRAIN_SPEED, UNKNOWN_INFERENCE_SPEED = 500.0, 3000.0
 class Estimate:
     """Seconds of work left. An ordinary observer: each report of a speed sharpens it.
 
-    published: records whose speeds stand in for models that have not started yet, scaled by how
-    this machine compares with theirs on the models that have.
+    own:       records of the store; those of this device say how fast it is.
+    published: records whose speeds stand in for models that have not been trained here, scaled by
+               how this machine compares with theirs on the models that have.
     """
 
-    def __init__(self, owed: Iterable[Owed], setting: Setting, published: Iterable[Record]) -> None:
+    def __init__(
+        self,
+        owed: Iterable[Owed],
+        setting: Setting,
+        *,
+        own: Iterable[Record],
+        published: Iterable[Record],
+    ) -> None:
         self._protocol = setting.protocol
         self._left: Counter[tuple[str, StageName]] = Counter()
         for one in owed:
-            self._left[one.model.name, "tune"] = len(one.tune)
-            self._left[one.model.name, "final"] = one.count - len(one.tune)
-        self._published: dict[str, tuple[float, float]] = {}
-        for record in published:
-            if record.result.status == "ok" and record.run.device_kind == setting.device.kind:
-                self._published[record.run.model] = (
-                    record.cost.images_per_second,
-                    record.cost.inference_images_per_second,
-                )
-        self._measured: dict[str, float] = {}
+            self._left[one.model.name, "tune"] += len(one.tune)
+            self._left[one.model.name, "final"] += one.count - len(one.tune)
+        alike = [one for one in published if one.run.device_kind == setting.device.kind]
+        here = [one for one in own if one.environment.device.name == setting.device.name]
+        self._published = _speeds(alike, setting)
+        self._here = _speeds(here, setting)
+        self._measured = {model: training for model, (training, _) in self._here.items()}
         self._under_way: Progress | None = None
 
     def remaining(self) -> float:
@@ -79,7 +84,8 @@ class Estimate:
         if stage == "tune" and (tuning := self._protocol.tuning):
             times = 1 + tuning.epochs * tuning.each_epoch
             images = times * self._protocol.data.validation_images + tuning.fit_images
-        return images / (self._machine() * self._known(model)[1])
+        here = self._here.get(model)
+        return images / (here[1] if here else self._machine() * self._known(model)[1])
 
     def _known(self, model: str) -> tuple[float, float]:
         return self._published.get(model, (UNKNOWN_TRAIN_SPEED, UNKNOWN_INFERENCE_SPEED))
@@ -92,3 +98,13 @@ class Estimate:
             if model in self._published
         ]
         return median(ratios) if ratios else 1.0
+
+
+def _speeds(found: Iterable[Record], setting: Setting) -> dict[str, tuple[float, float]]:
+    """Images per second in training and inference of each model, under this protocol if known."""
+    good = [record for record in found if record.result.status == "ok"]
+    good.sort(key=lambda record: record.run.protocol == setting.protocol.id)
+    return {
+        record.run.model: (record.cost.images_per_second, record.cost.inference_images_per_second)
+        for record in good
+    }

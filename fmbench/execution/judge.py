@@ -69,25 +69,25 @@ class Judge:
         if outcome.status != "ok":
             return _unmarked(outcome, outcome.status, outcome.message), None
         asked = self._asked(stage)
-        scored = slice(asked.scored)
+        scored, fit_images = asked.scored, len(asked.labels) - asked.scored
         try:
             logits = files.read_npy(answers.logits, np.float32, (len(asked.labels), CLASSES))
-            scores = score(logits[scored], asked.labels[scored])
+            scores = score(logits[:scored], asked.labels[:scored])
+            fit = score(logits[scored:], asked.labels[scored:]).correct if fit_images else None
             curve = self._validation_curve(stage, answers.epochs, asked)
         except (OSError, ValueError) as error:
             return _unmarked(outcome, "invalid", str(error)), None
-        fit = logits[asked.scored :].argmax(1) == asked.labels[asked.scored :]
         result = Result(
             status="ok",
-            images=asked.scored,
+            images=scored,
             correct=scores.correct,
             log_loss=scores.log_loss,
             calibration_error=scores.calibration_error,
             curve=outcome.curve,
             logits_sha256=hashlib.sha256(logits.tobytes()).hexdigest(),
             validation_curve=curve,
-            fit_images=len(fit),
-            fit_correct=int(fit.sum()) if len(fit) else None,
+            fit_images=fit_images,
+            fit_correct=fit,
         )
         return result, scores.predictions
 

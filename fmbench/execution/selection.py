@@ -72,9 +72,9 @@ def _matches(catalogue: Catalogue, request: str) -> list[ListedModel]:
         raise UsageError(f"{len(found)} plugins offer a model {name}", hint=f"ask for {choices}")
     if found:
         return found
-    for family in catalogue.families:
-        if distribution in ("", family.plugin.distribution) and name.startswith(family.prefix):
-            return [discovery.resolve(name, family)]
+    families = (f for f in catalogue.families if distribution in ("", f.plugin.distribution))
+    if family := discovery.family_of(name, families):
+        return [discovery.resolve(name, family)]
     close = difflib.get_close_matches(name, [model.name for model in offered], n=3, cutoff=0.5)
     raise UsageError(
         f"there is no model {request!r}",

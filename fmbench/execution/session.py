@@ -46,7 +46,7 @@ class Session:
             for record in Store(published(), name).read().records
         ]
         own = self.store.read().records
-        return Estimate(self.owed, self.setting, [*known, *own])
+        return Estimate(self.owed, self.setting, own=own, published=known)
 
     def prepare(self, dataset: Dataset) -> list[str]:
         """Make the store and clear what dead runners left in it; says what, in sentences."""

@@ -188,7 +188,10 @@ def _what_it_can_say(protocol: Protocol, ranking: Ranking) -> list[str]:
     elif seeds < SEEDS_FOR_T:
         notes.append(f"Over seeds: the lowest and highest of {seeds} runs.")
     else:
-        notes.append(f"Over seeds: the 95 % t interval of the mean of {seeds} runs.")
+        notes.append(
+            f"Over seeds: the 95 % t interval of the mean of {seeds} runs; of fewer than "
+            f"{SEEDS_FOR_T} the lowest and highest."
+        )
     if seeds < SEEDS_FOR_RANKS:
         notes.append(f"No ranks: they need at least {SEEDS_FOR_RANKS} seeds.")
     elif any(ranking.ranks):

@@ -3,12 +3,15 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
 from fmbench.errors import NothingSelectedError, UsageError
-from fmbench.leaderboard.board import Board, Row
 from fmbench.leaderboard.words import duration, memory, percent, rank_set, short
 
-Cell = Callable[[Row], str]
+if TYPE_CHECKING:  # the command's help names the keys, and reading records would slow it down
+    from fmbench.leaderboard.board import Board, Row
+
+Cell = Callable[["Row"], str]
 
 
 @dataclass(frozen=True)
@@ -27,31 +30,31 @@ class Column:
     best: str = "low"
     wide: bool = False
 
-    def value(self, row: Row) -> float | str | None:
+    def value(self, row: "Row") -> float | str | None:
         """What a row is sorted by."""
         found: float | str | None = getattr(row, self.fields[0])
         return found
 
 
-def _accuracy(row: Row) -> str:
+def _accuracy(row: "Row") -> str:
     if row.accuracy is None or row.accuracy_image_low is None or row.accuracy_image_high is None:
         return ""
     margin = (row.accuracy_image_high - row.accuracy_image_low) / 2
     return f"{percent(row.accuracy)} ± {percent(margin)}"
 
 
-def _over_seeds(row: Row) -> str:
+def _over_seeds(row: "Row") -> str:
     if row.accuracy_seed_low is None:
         return ""
     return f"{percent(row.accuracy_seed_low)} to {percent(row.accuracy_seed_high)}"
 
 
-def _tested(row: Row) -> str:
+def _tested(row: "Row") -> str:
     return "" if row.test_images is None else f"{row.seeds} × {row.test_images:,}"
 
 
 def _fixed(field: str, digits: int) -> Cell:
-    def cell(row: Row) -> str:
+    def cell(row: "Row") -> str:
         value = getattr(row, field)
         return "" if value is None else f"{value:.{digits}f}"
 
@@ -114,8 +117,8 @@ def choose(keys: str = "") -> tuple[Column, ...]:
 
 
 def arrange(
-    board: Board, *, sort: str = "", reverse: bool = False, patterns: Sequence[str] = ()
-) -> Board:
+    board: "Board", *, sort: str = "", reverse: bool = False, patterns: Sequence[str] = ()
+) -> "Board":
     """The board with its rows sorted by a column and only those whose model fits a pattern.
 
     Ranks and notes stay those of the whole board. Absent values come last. Raises `UsageError` for

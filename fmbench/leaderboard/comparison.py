@@ -11,7 +11,7 @@ from fmbench.data import LABELS, PictureRow
 from fmbench.errors import UsageError
 from fmbench.leaderboard import statistics
 from fmbench.leaderboard.evidence import Entry, Evidence
-from fmbench.leaderboard.statistics import SMALLEST_GAP, Sample
+from fmbench.leaderboard.statistics import SMALLEST_GAP, Sample, no_tie
 from fmbench.leaderboard.words import points
 
 # Ten intervals that hold together: Bonferroni's 99.5 % quantile over the 95 % one of a single pair.
@@ -232,7 +232,7 @@ def _conclusion(first: Side, second: Side, gap: float, low: float, high: float) 
         which = "With one run of a model nothing is known of its other seeds; as to new images, "
     else:
         which = "On new images, "
-    if near > 0 and abs(gap) >= SMALLEST_GAP:
+    if near > 0 and no_tie(np.asarray(gap)):
         return f"{which}{better.model} is more accurate than {worse.model}: by {said}."
     if near > 0:
         return (

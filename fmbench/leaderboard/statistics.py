@@ -80,7 +80,7 @@ class Comparison:
         A gap under 0.1 percentage points is a tie whatever its interval: nobody should choose a
         model for it.
         """
-        return np.asarray(self.gaps > np.maximum(self.half_widths, SMALLEST_GAP * (1 - 1e-9)))
+        return np.asarray((self.gaps > self.half_widths) & no_tie(self.gaps))
 
     def rank_sets(self) -> list[tuple[int, int]]:
         """For each model the best and the worst rank it may have (Chiang et al. 2024)."""
@@ -95,6 +95,11 @@ class Comparison:
         widths = self.half_widths[np.triu_indices(len(self.gaps), 1)]
         widths = np.maximum(widths[widths > 0], SMALLEST_GAP)
         return (float(widths.min()), float(np.median(widths))) if len(widths) else None
+
+
+def no_tie(gaps: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Where differences of accuracy are large enough to matter, but for their last bits."""
+    return np.asarray(np.abs(gaps) >= SMALLEST_GAP * (1 - 1e-9))
 
 
 def compare(samples: Sequence[Sample], target: Target = NEW_IMAGES) -> Comparison:

@@ -69,6 +69,8 @@ def import_alone(value: str, folder: Path) -> Imported:
     except subprocess.TimeoutExpired:
         how = f"no answer within {SECONDS} s"
     finally:
+        if child.poll() is None:
+            processes.kill_descendants(child.pid)
         child.kill()
         child.wait()
     imported = files.read_json(answer, Imported)
@@ -80,6 +82,7 @@ def import_alone(value: str, folder: Path) -> Imported:
 def main(value: str, answer: str, parent: str) -> None:
     """Import and answer; the only thing this child does."""
     processes.end_with_parent(signal.SIGKILL, int(parent))
+    processes.adopt_orphans()
     finder, watch = _Witness(), Watch(Path(answer).parent)
     sys.meta_path.insert(0, finder)
     before, streams, fault = Surroundings(), random_streams(), ""
@@ -104,6 +107,7 @@ def main(value: str, answer: str, parent: str) -> None:
         fault=fault,
     )
     files.write(Path(answer), msgspec.json.encode(imported))
+    processes.kill_descendants()
     os._exit(0)  # threads or exit handlers a plugin left behind do not delay the answer
 
 

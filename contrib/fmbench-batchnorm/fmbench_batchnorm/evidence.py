@@ -135,9 +135,9 @@ def tuning(rules: Protocol) -> Tuning:
 def read(results: Path, width: int | None = None) -> Study:
     """The study in a results folder; whatever else lies in it is left alone.
 
-    Raises `UsageError` when it holds whole studies of several widths and none is named, and
-    `StoreError` when runs are missing, say nothing about their network, or were made with several
-    versions or kinds of device.
+    Raises `UsageError` when it holds runs of several widths and none is named, and `StoreError`
+    when runs are missing, say nothing about their network, or were made with several versions or
+    kinds of device.
     """
     rates, rates_protocol = _runs(results, RATES)
     changes, changes_protocol = _runs(results, CHANGES)
@@ -158,10 +158,13 @@ def read(results: Path, width: int | None = None) -> Study:
         changes_protocol=changes_protocol,
         invariance=exact,
     )
-    made_with = {(one.run.plugin, one.run.torch, one.run.device_kind) for one in found.records}
-    if len(made_with) > 1:
+    made_with = {
+        (run.plugin, run.torch, run.device_kind, run.semantics)
+        for run in (record.run for record in found.records)
+    }
+    if len(made_with) > 1 or {one[:2] for one in made_with} != {(exact.plugin, exact.torch)}:
         raise StoreError(
-            f"holds runs of {len(made_with)} versions or kinds of device, which do not compare",
+            "holds runs or exact tests of several versions or kinds of device: they do not compare",
             where=str(results),
             hint="make the study anew in an empty folder",
         )

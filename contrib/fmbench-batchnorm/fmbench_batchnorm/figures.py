@@ -57,22 +57,23 @@ def _panels(count: int) -> tuple[Figure, Sequence[Axes]]:
 
 
 def _against(axes: Axes, places: Sequence[float], group: Sequence[Runs], style: int) -> None:
-    """Mean accuracies with intervals as a line, each seed as a faint dot; none where they split."""
-    found = [
-        Interval(runs.mean, runs.mean, runs.mean) if splits(runs) else mean(runs.accuracies)
-        for runs in group
-    ]
-    _plot(axes, places, found, [runs.accuracies for runs in group], style)
+    """The accuracies of runs against what was changed."""
+    _plot(axes, places, group, [runs.accuracies for runs in group], style)
 
 
 def _plot(
     axes: Axes,
     places: Sequence[float],
-    found: Sequence[Interval],
-    seeds: Sequence[Sequence[float]],
+    group: Sequence[Runs],
+    shares: Sequence[Sequence[float]],
     style: int,
 ) -> None:
+    """Mean shares as a line, with intervals unless seeds split, and each seed as a faint dot."""
     color, marker, label = STYLES[style]
+    found = [
+        Interval(fmean(each), fmean(each), fmean(each)) if splits(runs) else mean(each)
+        for runs, each in zip(group, shares, strict=True)
+    ]
     axes.errorbar(
         places,
         [100 * one.value for one in found],
@@ -82,7 +83,7 @@ def _plot(
         ],
         color=color, marker=marker, markersize=4, capsize=2, linewidth=1.2, label=label,
     )  # fmt: skip
-    for place, each in zip(places, seeds, strict=True):
+    for place, each in zip(places, shares, strict=True):
         percents = [100 * share for share in each]
         axes.scatter([place] * len(each), percents, color=color, s=8, alpha=0.35, linewidths=0)
 
@@ -190,8 +191,7 @@ def _dropout(study: Study) -> Figure:
     figure, (axes,) = _panels(1)
     bare, dropped, normalised, both = dropout.groups(study)
     for style, pair in enumerate(((bare, dropped), (normalised, both))):
-        gaps = [runs.gaps for runs in pair]
-        _plot(axes, [0, 1], [mean(each) for each in gaps], gaps, style)
+        _plot(axes, [0, 1], pair, [runs.gaps for runs in pair], style)
     axes.axhline(0, color="black", linewidth=0.6)
     axes.set_xlim(-0.4, 1.4)
     axes.set_xticks([0, 1], ["no dropout", "dropout 0.5"])

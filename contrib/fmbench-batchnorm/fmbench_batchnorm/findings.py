@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from fmbench_batchnorm.evidence import Runs
 from fmbench_batchnorm.intervals import Interval, difference, mean
 
 HOLDS, PARTLY, NOT = "holds", "holds partly", "does not hold here"
+"""Verdicts; the last says that a rule was not met, not that the opposite was shown."""
 
 TRAINS = 0.8
 """The validation accuracy from which on a run counts as one that trains."""
@@ -70,9 +72,14 @@ def splits(runs: Runs) -> bool:
     return min(runs.accuracies) < TRAINS <= max(runs.accuracies)
 
 
+def over_seeds(runs: Runs, shares: Sequence[float]) -> str:
+    """The mean of a share for each seed in per cent, with its interval unless the seeds split."""
+    return f"{100 * fmean(shares):.1f}" if splits(runs) else mean(shares).percent()
+
+
 def accuracy(runs: Runs) -> str:
     """Mean accuracy in per cent, with its interval unless the seeds split."""
-    return f"{100 * runs.mean:.1f}" if splits(runs) else mean(runs.accuracies).percent()
+    return over_seeds(runs, runs.accuracies)
 
 
 def shortfall(group: Sequence[Runs]) -> Interval:

@@ -1,11 +1,13 @@
 """What changes nothing in a network with batch norm: tested exactly, without any training."""
 
+from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
-from fmbench_vgg_variants.variants import Variant
+from fmbench_vgg_variants.variants import PREFIX, Variant
 
-from fmbench import files
+from fmbench import discovery, files
+from fmbench.records import Plugin
 
 FACTORS = (0.01, 0.1, 10.0, 100.0)
 IMAGES = 64
@@ -31,9 +33,14 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Invariance(msgspec.Struct, frozen=True, kw_only=True):
-    """Changes by the factor of a layer's weights, and that of biases moved by standard normals."""
+    """Changes by the factor of a layer's weights, and that of biases moved by standard normals.
+
+    plugin and torch are what was tested, as records of runs name them.
+    """
 
     width: int
+    plugin: Plugin
+    torch: str
     scaled: dict[str, Change]
     moved: Change
 
@@ -54,10 +61,21 @@ def write(results: Path, found: Invariance) -> None:
     files.write(path(results, found.width), content)
 
 
+def of_this_installation(found: Invariance) -> bool:
+    """Whether a measurement would be made with the same versions today."""
+    return (found.plugin, found.torch) == (_plugin(), version("torch"))
+
+
+def _plugin() -> Plugin:
+    return next(f.plugin for f in discovery.catalogue().families if f.prefix == PREFIX)
+
+
 def measure(width: int) -> Invariance:
     """Test networks of that width."""
     return Invariance(
         width=width,
+        plugin=_plugin(),
+        torch=version("torch"),
         scaled={f"{factor:g}": _change(width, factor=factor) for factor in FACTORS},
         moved=_change(width, factor=1.0, move=True),
     )

@@ -1,7 +1,9 @@
 """The study's page and its summary, made from records alone."""
 
+import hashlib
 import re
 
+import msgspec
 from fmbench_vgg_variants.variants import FULL_WIDTH
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -25,9 +27,15 @@ def write_page(study: Study) -> str:
         full_width=FULL_WIDTH,
         findings=findings(study),
         figures=figures.draw(study),
-        records=digest_of(study.records),
+        digest=digest(study),
         facts=facts(study),
     )
+
+
+def digest(study: Study) -> str:
+    """SHA-256 of all that the page follows from."""
+    exact = msgspec.json.encode(study.invariance)
+    return hashlib.sha256(digest_of(study.records).encode() + exact).hexdigest()
 
 
 def facts(study: Study) -> dict[str, str]:

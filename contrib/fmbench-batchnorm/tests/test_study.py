@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from fmbench_batchnorm import evidence, invariance
 from fmbench_batchnorm.claims import findings
+from fmbench_batchnorm.cli import PAGE
 from fmbench_batchnorm.evidence import Runs, Study
 from fmbench_batchnorm.findings import HOLDS, NOT, PARTLY, accuracy, seeds_that_train
 from fmbench_batchnorm.intervals import difference, mean
@@ -29,7 +30,9 @@ from fmbench.records import Record
 from fmbench.store import Store
 
 PUBLISHED = Path(__file__).parents[1] / "results"
-needs_results = pytest.mark.skipif(not PUBLISHED.is_dir(), reason="the study is not made yet")
+needs_results = pytest.mark.skipif(
+    not (PUBLISHED / PAGE).exists(), reason="the study is not made yet"
+)
 SEEDS, EPOCHS, CHANCE = 5, 8, 0.1
 
 Truth = Callable[[Variant, float], tuple[float, float]]
@@ -84,7 +87,13 @@ def world(truth: Truth, *, exact: bool) -> Study:
         changes=all_runs(changed(8), changes),
         rates_protocol=rates,
         changes_protocol=changes,
-        invariance=Invariance(width=8, scaled={"10": change}, moved=change),
+        invariance=Invariance(
+            width=8,
+            plugin=samples.run().plugin,
+            torch="2.14.1",
+            scaled={"10": change},
+            moved=change,
+        ),
     )
 
 
@@ -296,7 +305,20 @@ def test_runs_of_two_versions_are_not_compared(copy: Path) -> None:
             store.add(msgspec.structs.replace(record, run=run, key=run.key))
     mixed = batchnorm("page", "--results", copy)
     assert mixed.returncode == 2
-    assert "2 versions or kinds of device" in mixed.stderr
+    assert "several versions or kinds of device" in mixed.stderr
+
+
+@needs_results
+def test_exact_tests_of_another_version_do_not_count(copy: Path) -> None:
+    """Exact tests of other sources than the runs make the study an error, and are made again."""
+    (exact,) = copy.glob("invariance-width-*.json")
+    found = json.loads(exact.read_bytes())
+    found["plugin"]["source"] = "0" * 64
+    exact.write_text(json.dumps(found))
+    other = batchnorm("page", "--results", copy)
+    assert other.returncode == 2
+    assert "exact tests of several versions" in other.stderr
+    assert not invariance.of_this_installation(msgspec.convert(found, Invariance))
 
 
 @needs_results
@@ -306,7 +328,7 @@ def test_the_page_shows_what_each_verdict_rests_on() -> None:
     page = write_page(found)
     for one in findings(found):
         section = page.partition(f'id="claim-{one.number}"')[2].partition("</section>")[0]
-        assert one.verdict in section.lower()
+        assert f'<span class="verdict">{one.verdict.capitalize()}.</span>' in section
         assert "<svg" in section
         assert section.count("<table>") == len(one.tables) >= 1
     assert "<script" not in page and "<link" not in page and "@import" not in page

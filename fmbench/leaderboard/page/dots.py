@@ -93,7 +93,7 @@ def dot_plot(subjects: Sequence[Subject]) -> DotPlot:
     return DotPlot(
         ticks=ticks,
         dots=tuple(_dot(subject, scale, (subject.row.accuracy or 0) < ends) for subject in scored),
-        seeds=_about_seeds(max(subject.row.seeds for subject in scored)),
+        seeds=_about_seeds([subject.row.seeds for subject in scored]),
         ranks=any(subject.row.rank_best for subject in scored),
         missing=missing,
     )
@@ -128,12 +128,14 @@ def _dot(subject: Subject, scale: Scale, off: bool) -> Dot:
     )
 
 
-def _about_seeds(most: int) -> str:
-    if most < 2:
+def _about_seeds(counts: Sequence[int]) -> str:
+    several = [count for count in counts if count > 1]
+    if not several:
         return ""
-    if most < SEEDS_FOR_T:
+    if max(several) < SEEDS_FOR_T:
         return "single seeds, in their range"
-    return "single seeds, in the 95 % interval of their mean"
+    said = "single seeds, in the 95 % interval of their mean"
+    return f"{said} (fewer than {SEEDS_FOR_T}: range)" if min(several) < SEEDS_FOR_T else said
 
 
 def _interval(scale: Scale, low: float | None, high: float | None) -> Interval | None:

@@ -35,13 +35,18 @@ class TriedOn:
 
 @dataclass(frozen=True)
 class Trials:
-    """All models with tune runs, by recipes in the protocol's order; the ends of the axis."""
+    """All models with tune runs, by recipes in the protocol's order; the ends of the axis.
+
+    images: how many validation images each run was judged on; seeds: runs of each recipe.
+    """
 
     recipes: tuple[str, ...]
     rows: tuple[TriedOn, ...]
     low: str
     high: str
     images: int
+    seeds: int
+    chosen: bool
 
 
 def trials(protocol: Protocol, subjects: Sequence[Subject]) -> Trials:
@@ -57,6 +62,8 @@ def trials(protocol: Protocol, subjects: Sequence[Subject]) -> Trials:
         low=ticks[0].label,
         high=ticks[-1].label,
         images=max((result.images for result in results), default=0),
+        seeds=len(protocol.tuning.seeds) if protocol.tuning else 1,
+        chosen=any(subject.recipe for subject in tried),
     )
 
 

@@ -53,9 +53,9 @@ def verdict(board: Board, seeds: int, subjects: Sequence[Subject]) -> tuple[Sent
     higher = [one for one in scored if _accuracy(one) > _accuracy(leaders[0])]
     if higher:
         best = max(higher, key=_accuracy)
-        sentences.append(
-            _said(best, f" reached {_percent(best)}, but not with every seed, so it is not ranked.")
-        )
+        lack = "its predictions cannot be read" if best.row.complete else "not with every seed"
+        unranked = ", so it is not ranked" if ranked else ""
+        sentences.append(_said(best, f" reached {_percent(best)}, but {lack}{unranked}."))
     return (*sentences, _cost(leaders[:2], scored))
 
 

@@ -9,6 +9,7 @@ from fmbench_batchnorm.findings import (
     Table,
     accuracy,
     count,
+    over_seeds,
     seeds_that_train,
     trains,
     verdict,
@@ -51,8 +52,8 @@ def find(study: Study) -> Finding:
             f"Of networks that train (every seed ends at {TRAINS:.0%} or more), it holds when, "
             "without dropout, the gap between accuracy on images trained on and on others is "
             "narrower with batch norm, and when dropout narrows it by less with batch norm than "
-            "without, both intervals above zero, each network at its better rate. Partly: one of "
-            "the two."
+            "without, both intervals above zero, and moves it less far there, the means without "
+            "regard to sign; each network at its better rate. Partly: one of the two."
         ),
         verdict=verdict(whole=regularises and matters_less, part=regularises or matters_less),
         conclusion=(
@@ -77,10 +78,10 @@ def find(study: Study) -> Finding:
                     (
                         name,
                         f"{runs.rate:g}",
-                        mean(runs.fits).percent(),
+                        over_seeds(runs, runs.fits),
                         accuracy(runs),
                         seeds_that_train(runs),
-                        mean(runs.gaps).points(),
+                        over_seeds(runs, runs.gaps),
                     )
                     for name, runs in named.items()
                 ),
