@@ -71,8 +71,10 @@ def kill_descendants(pid: int | None = None, rounds: int = 20) -> None:
     for _ in range(rounds):
         try:
             children = psutil.Process(pid).children(recursive=True)
-        except psutil.NoSuchProcess:
-            return
+            if pid is not None:  # the dead are that process's to bury
+                children = [one for one in children if one.status() != psutil.STATUS_ZOMBIE]
+        except psutil.NoSuchProcess:  # it, or one that ended while it was looked at
+            continue
         if not children:
             return
         for child in children:

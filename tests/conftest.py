@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from hypothesis import settings
 from numpy.typing import NDArray
@@ -141,13 +142,17 @@ def install_into(
     version: str = "1.0",
     entry: str = "",
     group: str = "fmbench",
+    requires: str = "",
 ) -> None:
     """Install a distribution into `site`: a module and the real metadata an installer writes."""
     module = name.replace("-", "_")
     (site / f"{module}.py").write_text(textwrap.dedent(code))
     info = site / f"{module}-{version}.dist-info"
     info.mkdir(exist_ok=True)
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    needs = f"Requires-Dist: {requires}\n" if requires else ""
+    (info / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}"
+    )
     (info / "entry_points.txt").write_text(f"[{group}]\n{name} = {entry or module}\n")
     (info / "RECORD").write_text(f"{module}.py,,\n{info.name}/METADATA,,\n{info.name}/RECORD,,\n")
 
@@ -156,6 +161,14 @@ def install_into(
 def install(site: Path) -> Install:
     """Install distributions into `site`."""
     return functools.partial(install_into, site)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that is dead may wait to be buried."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 Fmbench = Callable[..., "subprocess.CompletedProcess[str]"]

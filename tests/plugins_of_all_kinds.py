@@ -18,3 +18,9 @@ def offering(*models: str, extra: str = "") -> str:
 
 
 GOOD = offering("good=linear")
+CONVOLUTION = """
+def convolution(spec):
+    from torch import nn
+    return nn.Sequential(nn.Conv2d(1, 4, 3, stride=2), nn.BatchNorm2d(4), nn.ReLU(),
+                         nn.Flatten(), nn.Dropout(0.5), nn.Linear(4 * 13 * 13, spec.classes))
+"""

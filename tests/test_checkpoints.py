@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from conftest import TinyData, tiny_images
 from fmbench import protocol
 from fmbench.protocol import Protocol
+from fmbench.training import checkpoints as checkpoints_module
 from fmbench.training import devices, loop
 from fmbench.training.batches import Images
 from fmbench.training.checkpoints import Checkpoints, attributes, hidden_state
@@ -86,8 +87,23 @@ class Odd(nn.Module):
         return logits
 
 
+class Counting(nn.Module):
+    """A model that counts its calls outside its state dict."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = linear()
+        self.calls = 0
+
+    def forward(self, batch: Tensor) -> Tensor:
+        """Count and apply."""
+        self.calls += 1
+        logits: Tensor = self.layers(batch)
+        return logits
+
+
 MODELS = {"linear": linear, "convolutional": convolutional, "tied": Tied, "mirrored": Mirrored}
-UNSTORABLE = {"odd": Odd}
+UNSTORABLE = {"odd": Odd, "counting": Counting}
 
 
 @pytest.fixture(params=["adamw", "sgd"])
@@ -174,24 +190,55 @@ def test_two_checkpoints_are_kept(rules: Protocol, tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("name", UNSTORABLE)
 def test_a_model_that_cannot_be_stored_trains_without_checkpoints(
-    rules: Protocol, tmp_path: Path
+    rules: Protocol, tmp_path: Path, name: str
 ) -> None:
-    """A dtype that safetensors cannot hold costs the checkpoints, not the run."""
-    _, trained = train(rules, "odd", tmp_path / "none")
+    """State that no file can hold, or outside the state dict, costs checkpoints, not the run."""
+    _, trained = train(rules, name, tmp_path / "none")
     assert len(trained.curve) == EPOCHS
     assert not (tmp_path / "none").exists()
 
 
-def test_a_checkpoint_is_a_file_that_safetensors_wrote(rules: Protocol, tmp_path: Path) -> None:
-    """What is streamed is what the library itself writes for the same tensors, value by value."""
-    train(rules, "convolutional", tmp_path)
-    path = tmp_path / "epoch-3.safetensors"
+def test_a_checkpoint_is_a_file_as_safetensors_would_write_it(tmp_path: Path) -> None:
+    """The library reads from it, value by value, what model and optimiser held."""
+    model = convolutional()
+    optimizer = torch.optim.AdamW(model.parameters())
+    schedule = torch.optim.lr_scheduler.ConstantLR(optimizer)
+    checkpoints = Checkpoints(tmp_path, 0.0)
+    checkpoints.restore(model, optimizer, schedule)
+    model(torch.rand(4, 1, 28, 28)).sum().backward()
+    optimizer.step()
+    checkpoints.save(model, optimizer, schedule, curve=[1.0], seconds=1.0)
+    path = tmp_path / "epoch-1.safetensors"
+    held = {f"model.{name}": value for name, value in model.state_dict().items()}
+    for number, parameter in enumerate(model.parameters()):
+        for name, value in optimizer.state[parameter].items():
+            held[f"optimizer.{number}.{name}"] = value
     found = safetensors.torch.load_file(path)
-    again = safetensors.torch.load(safetensors.torch.save(found))
-    assert found.keys() == again.keys()
-    assert all(torch.equal(found[key], again[key]) for key in found)
+    assert found.keys() == held.keys()
+    assert all(torch.equal(found[key], held[key]) for key in held)
     assert path.stat().st_size < 1.1 * len(safetensors.torch.save(found))
+
+
+def test_a_checkpoint_is_due_when_its_interval_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the start of the run, and from each checkpoint on, it takes the whole interval."""
+    now = [1000.0]
+    monkeypatch.setattr(checkpoints_module, "monotonic", lambda: now[0])
+    model = linear()
+    optimizer = torch.optim.SGD(model.parameters())
+    schedule = torch.optim.lr_scheduler.ConstantLR(optimizer)
+    checkpoints = Checkpoints(tmp_path, 60.0)
+    checkpoints.restore(model, optimizer, schedule)
+    for _ in range(2):
+        now[0] += 59.9
+        assert not checkpoints.due
+        now[0] += 0.2
+        assert checkpoints.due
+        checkpoints.save(model, optimizer, schedule, curve=[1.0], seconds=1.0)
+        assert not checkpoints.due
 
 
 @given(st.binary(max_size=200), st.binary(max_size=200))
@@ -206,21 +253,6 @@ def test_any_bytes_in_a_checkpoint_are_passed_over(facts: bytes, tensors: bytes)
         optimizer = torch.optim.SGD(model.parameters())
         schedule = torch.optim.lr_scheduler.ConstantLR(optimizer)
         assert Checkpoints(Path(folder), 0.0).restore(model, optimizer, schedule) is None
-
-
-class Counting(nn.Module):
-    """A model that counts its calls outside its state dict."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers = linear()
-        self.calls = 0
-
-    def forward(self, batch: Tensor) -> Tensor:
-        """Count and apply."""
-        self.calls += 1
-        logits: Tensor = self.layers(batch)
-        return logits
 
 
 class Volatile(nn.Module):

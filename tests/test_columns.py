@@ -40,6 +40,12 @@ def test_every_column_can_be_chosen_and_sorted_by(board: Board) -> None:
     assert models(arrange(board, sort="accuracy")) == ["timm/b", "timm/c", "a"]
 
 
+def test_more_is_better_of_these_columns_alone() -> None:
+    """Accuracy, seeds and speeds; of all others the lowest comes first."""
+    high = {column.key for column in COLUMNS if column.best == "high"}
+    assert high == {"accuracy", "seeds", "n", "speed", "inference"}
+
+
 def test_absent_values_come_last_in_either_direction(tmp_path: Path) -> None:
     """A row without a rank stands below those that have one, also when the worst come first."""
     store = simulated.write_store(tmp_path, MODELS, seeds=3, broken="timm/b")

@@ -1,17 +1,19 @@
 """Discovery: plugins of all kinds as real metadata in a real folder, asked in real children."""
 
 import json
+import shutil
 import sys
+from importlib import metadata
 from pathlib import Path
 
-import psutil
 import pytest
 
-from conftest import Fmbench, Install
-from fmbench import discovery
+from conftest import Fmbench, Install, TinyData, alive
+from fmbench import discovery, environment, protocol
 from fmbench.discovery import child, choice, entries, listing
 from fmbench.errors import NothingSelectedError, PluginError
 from fmbench.execution import selection
+from fmbench.execution.plan import make_run, make_setting
 from plugins_of_all_kinds import GOOD, HEADER, offering
 
 BAD = {
@@ -68,7 +70,7 @@ def test_a_plugin_that_hangs_is_given_up(
     catalogue = discovery.catalogue()
     assert [model.name for model in catalogue.models] == ["good"]
     assert "still busy" in catalogue.problems[0].what
-    assert not runs(found / "pid")
+    assert not alive(int((found / "pid").read_text()))
 
 
 def daemon(path: Path) -> str:
@@ -80,19 +82,11 @@ open({str(path)!r}, "w").write(str(left.pid))
 """
 
 
-def runs(path: Path) -> bool:
-    """Whether the process of that pid still runs; one that is dead may wait to be buried."""
-    try:
-        return psutil.Process(int(path.read_text())).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
 def test_what_an_import_starts_does_not_outlive_it(found: Path, install: Install) -> None:
     """A process that a plugin starts when it is listed is gone when the catalogue is there."""
     install("plugin-a", f"{daemon(found / 'pid')}\n{GOOD}")
     assert [model.name for model in discovery.catalogue().models] == ["good"]
-    assert not runs(found / "pid")
+    assert not alive(int((found / "pid").read_text()))
 
 
 def test_the_answer_is_cached_until_a_file_changes(
@@ -108,6 +102,25 @@ def test_the_answer_is_cached_until_a_file_changes(
     second = discovery.catalogue()
     assert [model.name for model in second.models] == ["better"]
     assert second.models[0].plugin.source != first.models[0].plugin.source
+
+
+def test_a_dependency_of_another_version_makes_another_run(
+    found: Path, install: Install, tiny: TinyData
+) -> None:
+    """What a plugin declares it needs is part of its runs' keys, upgraded behind the cache too."""
+    install("plugin-a", GOOD, requires="needed>=1")
+    setting = make_setting(protocol.load(str(tiny.protocol)), environment.cpu_device())
+    keys = []
+    for version in ("1.0", "2.0"):
+        for old in found.glob("needed-*"):
+            shutil.rmtree(old)
+        install("needed", "", version=version, group="other")
+        (model,) = discovery.catalogue().models
+        assert model.plugin.dependencies == {"needed": version}
+        run = make_run(model, setting, "final", "adamw", 1)
+        assert run.torch == metadata.version("torch")
+        keys.append(run.key)
+    assert keys[0] != keys[1]
 
 
 @pytest.mark.parametrize("fault", ["import os; os._exit(1)", "import nothing_of_this_name"])

@@ -1,4 +1,4 @@
-"""The judge: what a worker says counts only when its logits hold."""
+"""The judge: what each stage may see, and that a worker's word counts only if its logits hold."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +9,11 @@ from numpy.typing import NDArray
 
 from conftest import TinyData
 from fmbench import data, protocol
-from fmbench.execution.job import Answers, Outcome
+from fmbench.data import Dataset
+from fmbench.data.split import stratified_split
+from fmbench.execution.job import Answers, Inputs, Outcome
 from fmbench.execution.judge import Judge
+from fmbench.protocol import Protocol, StageName
 
 VALIDATION, FIT = 60, 40
 WATCHED = f"""[tune]
@@ -40,10 +43,73 @@ class Hearing:
 
 
 @pytest.fixture
-def hearing(tiny: TinyData, tmp_path: Path) -> Hearing:
+def rules(tiny: TinyData, tmp_path: Path) -> Protocol:
+    """The tiny protocol with two recipes, whose tune runs show their fit."""
+    return protocol.load(str(tiny.variant(tmp_path / "watched.toml", ("[[recipes]]", WATCHED))))
+
+
+@pytest.fixture
+def dataset(tiny: TinyData, rules: Protocol) -> Dataset:
+    """The tiny data."""
+    return data.load(tiny.folder, rules.data.sha256)
+
+
+@pytest.fixture
+def hearing(dataset: Dataset, rules: Protocol, tmp_path: Path) -> Hearing:
     """A judge of the tiny data."""
-    rules = protocol.load(str(tiny.variant(tmp_path / "watched.toml", ("[[recipes]]", WATCHED))))
-    return Hearing(Judge(data.load(tiny.folder, rules.data.sha256), rules), Answers(tmp_path))
+    return Hearing(Judge(dataset, rules), Answers(tmp_path))
+
+
+Images = NDArray[np.uint8]
+
+
+def placed(
+    dataset: Dataset, rules: Protocol, stage: StageName, folder: Path
+) -> tuple[Images, Images, Images]:
+    """Training images, their labels and asked images, as a worker of that stage gets them."""
+    Judge(dataset, rules).write_inputs(stage, folder / stage)
+    assert {path.name for path in (folder / stage).iterdir()} == {
+        "train_images.npy", "train_labels.npy", "asked_images.npy",
+    }  # fmt: skip
+    inputs = Inputs(folder / stage)
+    return inputs.read("train_images"), inputs.read("train_labels"), inputs.read("asked_images")
+
+
+def each(images: Images) -> set[bytes]:
+    """The images as values that can be looked up."""
+    return {image.tobytes() for image in images}
+
+
+def labelled(dataset: Dataset) -> set[tuple[bytes, int]]:
+    """All training images with their labels."""
+    pairs = zip(dataset.train_images, dataset.train_labels, strict=True)
+    return {(image.tobytes(), int(label)) for image, label in pairs}
+
+
+def test_recipes_are_tried_on_neither_test_nor_validation_images(
+    dataset: Dataset, rules: Protocol, tmp_path: Path
+) -> None:
+    """A tune run is asked about the validation split, then about images it trains on, no others."""
+    images, labels, asked = placed(dataset, rules, "tune", tmp_path)
+    _, validation = stratified_split(dataset.train_labels, VALIDATION, rules.data.split_seed)
+    np.testing.assert_array_equal(asked[:VALIDATION], dataset.train_images[validation])
+    assert len(asked) == VALIDATION + FIT
+    assert each(asked[VALIDATION:]) <= each(images)
+    assert not each(images) & each(asked[:VALIDATION])
+    assert not each(dataset.test_images) & (each(images) | each(asked))
+    pairs = {(image.tobytes(), int(label)) for image, label in zip(images, labels, strict=True)}
+    assert pairs < labelled(dataset)
+    assert len(pairs) == len(dataset.train_labels) - VALIDATION
+
+
+def test_final_runs_train_on_everything_and_are_asked_about_the_test_set(
+    dataset: Dataset, rules: Protocol, tmp_path: Path
+) -> None:
+    """A final run is given all training images with their labels, and the test images alone."""
+    images, labels, asked = placed(dataset, rules, "final", tmp_path)
+    np.testing.assert_array_equal(images, dataset.train_images)
+    np.testing.assert_array_equal(labels, dataset.train_labels)
+    np.testing.assert_array_equal(asked, dataset.test_images)
 
 
 def test_the_fit_is_marked_apart(hearing: Hearing) -> None:

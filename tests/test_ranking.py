@@ -94,7 +94,7 @@ def test_labels_that_are_not_the_protocols_are_refused(tmp_path: Path) -> None:
 def test_a_ranking_is_computed_once_for_the_same_records(
     tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The second board reads no prediction; another record, target or damaged cache does."""
+    """The second board reads no prediction; another target or a damaged cache does."""
     store = simulated.write_store(tmp_path, MODELS, seeds=3)
     first = read_board(Evidence(store))
     asked = []
@@ -102,6 +102,10 @@ def test_a_ranking_is_computed_once_for_the_same_records(
     assert read_board(Evidence(store)) == first
     assert asked == []
     (kept,) = own_cache.glob("ranks-*.json")
+    with pytest.raises(TypeError):
+        read_board(Evidence(store), "this-test-set")
+    assert asked
+    asked.clear()
     kept.write_bytes(b"{")
     with pytest.raises(TypeError):
         read_board(Evidence(store))

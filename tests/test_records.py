@@ -17,6 +17,7 @@ def test_a_record_survives_writing_and_reading() -> None:
 
 CHANGES = {
     "model": "other",
+    "protocol": "other-v1",
     "protocol_digest": "e" * 64,
     "stage": "tune",
     "recipe": "sgd",
@@ -29,6 +30,7 @@ CHANGES = {
 PLUGIN_CHANGES = {
     "distribution": "plugin-b",
     "version": "1.1",
+    "entry": "b",
     "source": "1" * 64,
     "dependencies": {"torch": "3"},
 }
@@ -37,12 +39,14 @@ PLUGIN_CHANGES = {
 @pytest.mark.parametrize("field", CHANGES)
 def test_each_declared_input_changes_the_key(field: str) -> None:
     """A run with any one declared input changed is another run."""
+    assert set(CHANGES) == set(records.Run.__struct_fields__)
     assert samples.run(**{field: CHANGES[field]}).key != samples.RUN.key
 
 
 @pytest.mark.parametrize("field", PLUGIN_CHANGES)
 def test_each_part_of_the_provenance_changes_the_key(field: str) -> None:
     """Another version, source or dependency of the plugin makes another run."""
+    assert set(PLUGIN_CHANGES) == set(records.Plugin.__struct_fields__)
     plugin = msgspec.structs.replace(samples.PLUGIN, **{field: PLUGIN_CHANGES[field]})
     assert samples.run(plugin=plugin).key != samples.RUN.key
 

@@ -208,21 +208,36 @@ def test_each_epoch_starts_its_random_streams_afresh(rules: Protocol) -> None:
     assert plain.curve == meddling.curve
 
 
-GOLDEN_CURVE = (1.771115, 0.967090)
+GOLDEN = {
+    "adamw": (
+        (
+            (
+                'optimizer = "adamw"',
+                'optimizer = "adamw"\naugmentation = "all"\nweight_decay = 0.1',
+            ),
+            ("[final]", "[augmentations.all]\nshift = 2\nflip = true\n\n[final]"),
+        ),
+        (1.771115, 0.967090),
+    ),
+    "sgd": (
+        (
+            ('"adamw"\nlearning_rate = 0.01', '"sgd"\nlearning_rate = 0.01\nmomentum = 0.9'),
+            ('"one-cycle"\nwarmup = 0.3', '"cosine"\nlabel_smoothing = 0.1\nclip_norm = 1.0'),
+        ),
+        (1.837155, 0.962546),
+    ),
+}
 
 
-def test_training_semantics_are_guarded_by_a_golden_curve(
-    rules: Protocol, tiny: TinyData, tmp_path: Path
+@pytest.mark.parametrize("name", GOLDEN)
+def test_training_semantics_are_guarded_by_golden_curves(
+    tiny: TinyData, tmp_path: Path, name: str
 ) -> None:
-    """When training computes something else, SEMANTICS is raised and this curve made anew."""
-    path = tiny.variant(
-        tmp_path / "p.toml",
-        ('optimizer = "adamw"', 'optimizer = "adamw"\naugmentation = "all"\nweight_decay = 0.1'),
-        ("[final]", "[augmentations.all]\nshift = 2\nflip = true\n\n[final]"),
-    )
-    _, outcome = trained(protocol.load(str(path)))
+    """When training computes something else, SEMANTICS is raised and these curves made anew."""
+    changes, curve = GOLDEN[name]
+    _, outcome = trained(protocol.load(str(tiny.variant(tmp_path / "p.toml", *changes))))
     assert training.SEMANTICS == 1
-    assert outcome.curve == pytest.approx(GOLDEN_CURVE, rel=1e-3)
+    assert outcome.curve == pytest.approx(curve, rel=1e-3)
 
 
 def test_each_step_is_reported_at_most_once(

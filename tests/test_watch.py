@@ -1,17 +1,43 @@
 """Following a job: what a worker's files and its end are taken to mean."""
 
 import math
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 import samples
+from fmbench.execution import watch
 from fmbench.execution.job import Event, JobFolder, Outcome
 from fmbench.execution.watch import Ended, follow
 from fmbench.records import Progress, Run
 
 CRASH = Outcome(status="crashed", message="the worker ended with signal SIGSEGV")
 RUNS = (samples.run(seed=1), samples.run(seed=2))
+
+
+class Clock:
+    """Time that passes when somebody sleeps, and when a script says so."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        """The time."""
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        """Let it pass."""
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock that runs are followed by."""
+    mine = Clock()
+    monkeypatch.setattr(watch, "time", mine)
+    return mine
 
 
 class Scripted:
@@ -92,6 +118,35 @@ def test_a_run_over_its_time_is_stopped(folder: JobFolder) -> None:
     assert isinstance(end, Ended)
     assert worker.stopped
     assert end.outcome.status == "timeout"
+
+
+@pytest.mark.parametrize("kind", ["start", "progress"])
+def test_no_line_of_a_run_gives_it_more_time(
+    folder: JobFolder, clock: Clock, kind: Literal["start", "progress"]
+) -> None:
+    """A run that goes on saying that it starts, or how far it is, times out all the same."""
+    steps = [lambda: (clock.sleep(1), folder.append(Event(kind=kind, run=0)))] * 50
+    worker = Scripted(lambda: folder.append(Event(kind="start", run=0)), *steps)
+    told = happenings(folder, worker, timeout=10)
+    end = told[-1]
+    assert isinstance(end, Ended)
+    assert end.outcome.status == "timeout"
+    assert 10 < end.seconds < 13
+    assert sum(isinstance(one, Run) for one in told) == 1
+
+
+def test_each_run_has_the_whole_time(folder: JobFolder, clock: Clock) -> None:
+    """Two runs within the limit are both well, though together they took longer."""
+    steps = []
+    for run in (0, 1):
+        steps += [
+            partial(folder.append, Event(kind="start", run=run)),
+            partial(clock.sleep, 8),
+            partial(finish, folder, run),
+        ]
+    ends = [one for one in happenings(folder, Scripted(*steps), 10) if isinstance(one, Ended)]
+    assert [end.outcome.status for end in ends] == ["ok", "ok"]
+    assert all(8 < end.seconds < 9 for end in ends)
 
 
 def test_lines_a_plugin_wrote_are_passed_over(folder: JobFolder) -> None:

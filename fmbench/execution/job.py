@@ -147,7 +147,7 @@ class JobFolder:
             return [], offset
         whole = content[: content.rfind(b"\n") + 1]
         told = (files.decode_json(line, Event) for line in whole.splitlines())
-        # what is no event a plugin wrote: it can only hide its own progress
+        # what is no event a plugin wrote
         return [event for event in told if event], offset + len(whole)
 
     def read_ending(self) -> Ending | None:

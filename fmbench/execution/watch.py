@@ -38,7 +38,7 @@ def follow(
     Stops early, after the `Ended` of the run under way, when the worker dies or a run takes
     longer than `timeout` seconds; the runs after it are then still owed.
     """
-    at, offset = 0, 0
+    at, offset, started = 0, 0, -1
     began = looked = time.monotonic()
 
     def end(outcome: Outcome) -> Ended:
@@ -49,10 +49,10 @@ def follow(
         ended = worker.ended()  # asked before the files are read, so that they are whole
         events, offset = folder.events_after(offset)
         for event in events:
-            if event.run != at:
-                continue
+            if event.run != at or (event.kind == "start" and started == at):
+                continue  # a run starts once, whatever a plugin writes: its time goes on
             if event.kind == "start":
-                began = before
+                began, started = before, at
                 yield runs[at]
             elif event.kind == "progress":
                 yield Progress(

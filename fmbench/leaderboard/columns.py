@@ -104,6 +104,8 @@ COLUMNS = (
     Column("status", "status", ("status",), lambda row: row.status),
 )  # fmt: skip
 KEYS = tuple(column.key for column in COLUMNS)
+WORDS = ("model", "plugin", "device", "recipe", "status")
+"""Columns of words; the others hold numbers."""
 
 
 def choose(keys: str = "") -> tuple[Column, ...]:

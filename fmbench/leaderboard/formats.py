@@ -8,11 +8,10 @@ from typing import Any
 import pandas as pd
 
 from fmbench.leaderboard.board import Board, Row
-from fmbench.leaderboard.columns import Column, choose
+from fmbench.leaderboard.columns import WORDS, Column, choose
 from fmbench.leaderboard.words import inert
 
 JSON_SCHEMA = 1
-LEFT_ALIGNED = ("model", "plugin", "device", "recipe", "status")
 
 
 def to_csv(board: Board, columns: Sequence[Column] = ()) -> str:
@@ -36,11 +35,13 @@ def to_json(board: Board, columns: Sequence[Column] = ()) -> str:
 def to_markdown(board: Board, columns: Sequence[Column] = ()) -> str:
     """The columns people read, those that say anything, and the notes below them."""
     lines = [f"# {board.protocol}", ""]
-    cells = [[column.cell(row) for column in columns or choose()] for row in board.rows]
-    table = pd.DataFrame(cells, columns=[column.heading for column in columns or choose()])
+    columns = columns or choose()
+    cells = [[column.cell(row) for column in columns] for row in board.rows]
+    table = pd.DataFrame(cells, columns=[column.heading for column in columns])
     if board.rows:
         table = table.loc[:, (table != "").any()].map(_unbroken)
-        align = ["left" if name in LEFT_ALIGNED else "right" for name in table.columns]
+        words = [column.heading for column in columns if column.key in WORDS]
+        align = ["left" if name in words else "right" for name in table.columns]
         lines += [table.to_markdown(index=False, colalign=align, disable_numparse=True), ""]
     lines += [f"- {_unbroken(note)}" for note in board.notes]
     return "\n".join(lines) + "\n"

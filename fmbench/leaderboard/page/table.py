@@ -1,13 +1,27 @@
-"""The table: a row for each model, its columns with what they sort by."""
+"""The table: a leaderboard's columns, each with what its cells sort by."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from fmbench.leaderboard import columns
+from fmbench.leaderboard.board import Row
+from fmbench.leaderboard.columns import COLUMNS, WORDS
 from fmbench.leaderboard.page.subjects import Subject
 from fmbench.leaderboard.page.text import span
 from fmbench.leaderboard.statistics import SEEDS_FOR_T
-from fmbench.leaderboard.words import duration, memory, percent, rank_set, short
+
+HEADINGS = {
+    "accuracy": ("Accuracy", "%"),
+    "seeds": ("Over seeds", "%"),
+    "n": ("Runs", "seeds × images"),
+    "loss": ("Log-loss", "nats"),
+    "flops": ("FLOPs", "an image"),
+    "train": ("Training time", ""),
+    "speed": ("Training", "images/s"),
+    "inference": ("Inference", "images/s"),
+}
+"""Headings with their units, where a page has more room than a line of text."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +40,11 @@ class Column:
     kind: numbers sort by size and stand to the right; words sort by letters.
     """
 
-    name: str
+    key: str
     heading: str
     unit: str
     kind: Literal["number", "words"]
     first: Literal["ascending", "descending"]
-    cell: Callable[[Subject], Cell]
 
 
 @dataclass(frozen=True)
@@ -52,123 +65,52 @@ class Table:
 
 def table(subjects: Sequence[Subject], seeds: int) -> Table:
     """The table of the subjects in their order; `seeds` is the number the protocol asks for."""
-    columns = _columns(_kind(seeds))
+    usual = _kind_of_span(seeds)
     return Table(
-        columns,
+        tuple(_headed(column, usual) for column in COLUMNS),
         tuple(
-            TableRow(subject, tuple(column.cell(subject) for column in columns))
+            TableRow(subject, tuple(_cell(column, subject.row, usual) for column in COLUMNS))
             for subject in subjects
         ),
     )
 
 
-def _number(text: str, value: float | None) -> Cell:
-    return Cell(text, value="" if value is None else repr(float(value)))
-
-
-def _words(text: str, small: str = "") -> Cell:
-    return Cell(text, small=small, value=f"{text} {small}".strip())
-
-
-def _rank(subject: Subject) -> Cell:
-    best, worst = subject.row.rank_best, subject.row.rank_worst
-    value = None if best is None or worst is None else best + worst / 1e6
-    return _number(rank_set(best, worst), value)
-
-
-def _accuracy(subject: Subject) -> Cell:
-    accuracy, margin = subject.row.accuracy, subject.margin
-    if accuracy is None:
-        return _number("", None)
-    said = percent(accuracy) if margin is None else f"{percent(accuracy)} ± {percent(margin)}"
-    return _number(said, accuracy)
-
-
-def _over_seeds(usual: str) -> Callable[[Subject], Cell]:
-    """The cells of what seeds leave open; one of another kind than the heading names says so."""
-
-    def cell(subject: Subject) -> Cell:
-        row = subject.row
-        if row.accuracy_seed_low is None or row.accuracy_seed_high is None:
-            return _number("", None)
-        said = span(row.accuracy_seed_low, row.accuracy_seed_high)
-        kind = _kind(row.seeds)
-        small = "" if kind == usual else kind
-        return Cell(said, small=small, value=repr(row.accuracy_seed_low))
-
-    return cell
-
-
-def _kind(seeds: int) -> str:
+def _kind_of_span(seeds: int) -> str:
     return "95 % t" if seeds >= SEEDS_FOR_T else "range"
 
 
-def _runs(subject: Subject) -> Cell:
-    row = subject.row
-    if row.test_images is None:
-        return _number(f"{row.seeds}", float(row.seeds))
-    return _number(f"{row.seeds} × {row.test_images:,}", float(row.seeds * row.test_images))
+def _headed(column: columns.Column, usual: str) -> Column:
+    heading, unit = HEADINGS.get(column.key, (column.heading.capitalize(), ""))
+    return Column(
+        key=column.key,
+        heading=heading,
+        unit=f"{unit}, {usual}" if column.key == "seeds" else unit,
+        kind="words" if column.key in WORDS else "number",
+        first="descending" if column.best == "high" else "ascending",
+    )
 
 
-def _fraction(pick: Callable[[Subject], float | None]) -> Callable[[Subject], Cell]:
-    def cell(subject: Subject) -> Cell:
-        value = pick(subject)
-        return _number("" if value is None else f"{value:.3f}", value)
+def _cell(column: columns.Column, row: Row, usual: str) -> Cell:
+    if column.key == "plugin":
+        return Cell(row.distribution, small=row.version, value=column.cell(row))
+    if column.key in WORDS:
+        return Cell(column.cell(row), value=column.cell(row))
+    value = _number(column, row)
+    text = column.cell(row)
+    small = ""
+    if row.accuracy_seed_low is not None and column.key == "seeds":
+        text = span(row.accuracy_seed_low, row.accuracy_seed_high or 0.0)
+        kind = _kind_of_span(row.seeds)
+        small = "" if kind == usual else kind  # the heading names the usual one
+    return Cell(text, small=small, value="" if value is None else repr(float(value)))
 
-    return cell
 
-
-def _worded(
-    pick: Callable[[Subject], float | None], worded: Callable[[float | None], str]
-) -> Callable[[Subject], Cell]:
-    return lambda subject: _number(worded(pick(subject)), pick(subject))
-
-
-def _columns(kind: str) -> tuple[Column, ...]:
-    """The columns; `kind` is that of most intervals over seeds."""
-    return (
-        Column("rank", "Rank", "", "number", "ascending", _rank),
-        Column("model", "Model", "", "words", "ascending", lambda of: _words(of.row.model)),
-        Column(
-            "plugin", "Plugin", "", "words", "ascending",
-            lambda of: _words(of.row.distribution, of.row.version),
-        ),
-        Column("accuracy", "Accuracy", "%", "number", "descending", _accuracy),
-        Column("over-seeds", "Over seeds", f"%, {kind}", "number", "descending", _over_seeds(kind)),
-        Column("runs", "Runs", "seeds × images", "number", "descending", _runs),
-        Column(
-            "log-loss", "Log-loss", "nats", "number", "ascending",
-            _fraction(lambda of: of.row.log_loss),
-        ),
-        Column(
-            "calibration", "Calibration error", "", "number", "ascending",
-            _fraction(lambda of: of.row.calibration_error),
-        ),
-        Column(
-            "parameters", "Parameters", "", "number", "ascending",
-            _worded(lambda of: of.row.parameters, short),
-        ),
-        Column(
-            "flops", "FLOPs", "an image", "number", "ascending",
-            _worded(lambda of: of.row.forward_flops, short),
-        ),
-        Column(
-            "train-time", "Training time", "", "number", "ascending",
-            _worded(lambda of: of.row.train_seconds, duration),
-        ),
-        Column("device", "Device", "", "words", "ascending", lambda of: _words(of.row.device)),
-        Column(
-            "train-speed", "Training", "images/s", "number", "descending",
-            _worded(lambda of: of.row.train_images_per_second, short),
-        ),
-        Column(
-            "inference-speed", "Inference", "images/s", "number", "descending",
-            _worded(lambda of: of.row.inference_images_per_second, short),
-        ),
-        Column(
-            "memory", "Peak memory", "", "number", "ascending",
-            _worded(lambda of: of.row.peak_memory, memory),
-        ),
-        Column("recipe", "Recipe", "", "words", "ascending", lambda of: _words(of.row.recipe)),
-        Column("status", "Status", "", "words", "ascending", lambda of: _words(of.row.status)),
-    )  # fmt: skip
+def _number(column: columns.Column, row: Row) -> float | None:
+    """What a cell sorts by: of equal best ranks the worst decides."""
+    if column.key == "rank" and row.rank_best is not None:
+        return row.rank_best + (row.rank_worst or 0) / 1e6
+    if column.key == "n":
+        return row.seeds * (row.test_images or 1)
+    value = column.value(row)
+    assert not isinstance(value, str)  # noqa: S101 - those are words
+    return value
