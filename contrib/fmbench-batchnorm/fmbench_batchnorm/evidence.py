@@ -158,11 +158,11 @@ def read(results: Path, width: int | None = None) -> Study:
         changes_protocol=changes_protocol,
         invariance=exact,
     )
-    made_with = {
-        (run.plugin, run.torch, run.device_kind, run.semantics)
-        for run in (record.run for record in found.records)
-    }
-    if len(made_with) > 1 or {one[:2] for one in made_with} != {(exact.plugin, exact.torch)}:
+    first = found.records[0].run
+    ran = {(one.run.device_kind, one.run.semantics) for one in found.records}
+    made_with = [(one.run.plugin, one.run.torch) for one in found.records]
+    made_with.append((exact.plugin, exact.torch))
+    if len(ran) > 1 or any(one != (first.plugin, first.torch) for one in made_with):
         raise StoreError(
             "holds runs or exact tests of several versions or kinds of device: they do not compare",
             where=str(results),

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections import defaultdict
 
 import msgspec
 from fmbench_vgg_variants.variants import FULL_WIDTH
@@ -9,13 +10,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from fmbench.leaderboard.evidence import digest_of
 from fmbench.protocol import Protocol
-from fmbench_batchnorm import figures
 from fmbench_batchnorm.claims import findings
 from fmbench_batchnorm.evidence import Study, tuning
 
 
-def write_page(study: Study) -> str:
-    """The page: one HTML document that needs no network."""
+def write_page(study: Study, *, drawn: bool = True) -> str:
+    """The page: one HTML document that needs no network.
+
+    drawn: whether its figures are there; `without_figures` leaves them out in any case.
+    """
     templates = Environment(
         loader=PackageLoader("fmbench_batchnorm"),
         autoescape=True,
@@ -26,10 +29,16 @@ def write_page(study: Study) -> str:
         study=study,
         full_width=FULL_WIDTH,
         findings=findings(study),
-        figures=figures.draw(study),
+        figures=_figures(study) if drawn else defaultdict(str),
         digest=digest(study),
         facts=facts(study),
     )
+
+
+def _figures(study: Study) -> dict[int, str]:
+    from fmbench_batchnorm import figures  # matplotlib takes longer to load than all the rest
+
+    return figures.draw(study)
 
 
 def digest(study: Study) -> str:

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from fmbench_batchnorm import evidence, invariance
 from fmbench_batchnorm.claims import findings
-from fmbench_batchnorm.cli import PAGE
 from fmbench_batchnorm.evidence import Runs, Study
 from fmbench_batchnorm.findings import HOLDS, NOT, PARTLY, accuracy, seeds_that_train
 from fmbench_batchnorm.intervals import difference, mean
@@ -30,9 +29,6 @@ from fmbench.records import Record
 from fmbench.store import Store
 
 PUBLISHED = Path(__file__).parents[1] / "results"
-needs_results = pytest.mark.skipif(
-    not (PUBLISHED / PAGE).exists(), reason="the study is not made yet"
-)
 SEEDS, EPOCHS, CHANCE = 5, 8, 0.1
 
 Truth = Callable[[Variant, float], tuple[float, float]]
@@ -237,7 +233,6 @@ def batchnorm(*arguments: object) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
-@needs_results
 def test_the_published_page_follows_from_its_records() -> None:
     """The committed page and summary say what the committed records say, no more and no less."""
     checked = batchnorm("page", "--check", "--results", PUBLISHED)
@@ -261,7 +256,6 @@ def spoil(results: Path, **changes: object) -> Path:
     return path
 
 
-@needs_results
 def test_a_page_that_says_something_else_is_stale(copy: Path) -> None:
     """Another record, and another word on the page, do not pass; the page can be made again."""
     page = copy / "index.html"
@@ -277,7 +271,6 @@ def test_a_page_that_says_something_else_is_stale(copy: Path) -> None:
     assert batchnorm("page", "--check", "--results", copy).returncode == 0
 
 
-@needs_results
 def test_a_study_that_is_not_whole_has_no_page(copy: Path) -> None:
     """A missing run, one that says nothing about its network, and an empty folder are errors."""
     path = spoil(copy, status="crashed", correct=None, log_loss=None, calibration_error=None)
@@ -294,7 +287,6 @@ def test_a_study_that_is_not_whole_has_no_page(copy: Path) -> None:
     assert "hint: make them with: fmbench-batchnorm run" in empty.stderr
 
 
-@needs_results
 def test_runs_of_two_versions_are_not_compared(copy: Path) -> None:
     """Records made with another torch than the rest make the study an error."""
     store = Store(copy, RATES)
@@ -308,7 +300,6 @@ def test_runs_of_two_versions_are_not_compared(copy: Path) -> None:
     assert "several versions or kinds of device" in mixed.stderr
 
 
-@needs_results
 def test_exact_tests_of_another_version_do_not_count(copy: Path) -> None:
     """Exact tests of other sources than the runs make the study an error, and are made again."""
     (exact,) = copy.glob("invariance-width-*.json")
@@ -321,7 +312,6 @@ def test_exact_tests_of_another_version_do_not_count(copy: Path) -> None:
     assert not invariance.of_this_installation(msgspec.convert(found, Invariance))
 
 
-@needs_results
 def test_the_page_shows_what_each_verdict_rests_on() -> None:
     """Each claim has its rule, verdict, figure and tables; the page needs no network."""
     found = evidence.read(PUBLISHED)
