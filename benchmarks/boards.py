@@ -1,6 +1,6 @@
 """How long reading and tabulating records takes, and how it grows.
 
-    python benchmarks/boards.py [RECORDS ...]
+    python benchmarks/boards.py [RECORDS ...] [--json FILE]
 
 writes that many made-up records (1,000, 10,000 and 100,000 unless told otherwise) into a temporary
 folder and reads them as `fmbench leaderboard` does, each size in a process of its own.
@@ -12,14 +12,21 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
+import command_line
+import measurements
+import msgspec
 import numpy as np
+import tables
+from command_line import say
+from measurements import Boards, BoardsRow, Reading
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import samples
 import simulated
-from fmbench import files, records
+from fmbench import environment, files, records
 from fmbench.leaderboard import formats
 from fmbench.leaderboard.board import read_board
 from fmbench.leaderboard.evidence import Evidence
@@ -61,50 +68,58 @@ def write(folder: Path, count: int) -> None:
             store.path(record, ".npy").write_bytes(files.npy_bytes(predictions))
 
 
-def read(folder: Path, *, cached: bool) -> None:
-    """Print the seconds that reading and tabulating takes, the peak memory in MB, and the rows."""
+def read(folder: Path, *, cached: bool) -> Reading:
+    """Read and tabulate a folder of records, ranks from the cache or computed."""
     before = time.perf_counter()
     evidence = Evidence(Store(folder, "tiny-v1"))
     after_reading = time.perf_counter()
     board = read_board(evidence, cached=cached)
     formats.to_markdown(board)
-    seconds = time.perf_counter() - after_reading
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{after_reading - before:.2f} {seconds:.2f} {peak:.0f} {len(board.rows)}")
+    return Reading(
+        read_seconds=after_reading - before,
+        tabulate_seconds=time.perf_counter() - after_reading,
+        peak_memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        models=len(board.rows),
+    )
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Measure each size, first with ranks computed, then with ranks from the cache."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("records", nargs="*", type=int, default=[1_000, 10_000, 100_000])
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write what was measured")
     parser.add_argument("--read", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--fresh", action="store_true", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if options.read:
-        read(options.read, cached=not options.fresh)
-        return
-    print("| records | models | read, s | ranks computed, s | ranks cached, s | peak memory, MB |")
-    print("|--:|--:|--:|--:|--:|--:|")
-    for count in options.records:
-        with tempfile.TemporaryDirectory() as folder:
-            write(Path(folder), count)
-            fresh, _, cached = (_child(folder, flag) for flag in (["--fresh"], [], []))
-            print(
-                f"| {count:,} | {cached[3]} | {cached[0]} | {fresh[1]} | {cached[1]} "
-                f"| {cached[2]} |",
-                flush=True,
-            )
+        reading = read(options.read, cached=not options.fresh)
+        print(msgspec.json.encode(reading).decode())
+        return 0
+    occasion = command_line.begin(environment.cpu_device(), threads=1)
+    found = Boards(occasion=occasion, rows=tuple(measure(count) for count in options.records))
+    if options.json:
+        measurements.write(options.json, found)
+    print(tables.to_markdown(found))
+    return 0
 
 
-def _child(folder: str, flags: list[str]) -> list[str]:
+def measure(count: int) -> BoardsRow:
+    """Write so many records and read them three times, each in a process of its own."""
+    say(f"{count:,} records")
+    with tempfile.TemporaryDirectory() as folder:
+        write(Path(folder), count)
+        computed, _, cached = (_read_apart(folder, flags) for flags in (["--fresh"], [], []))
+    return BoardsRow(records=count, computed=computed, cached=cached)
+
+
+def _read_apart(folder: str, flags: list[str]) -> Reading:
     ran = subprocess.run(
-        [sys.executable, __file__, "--read", folder, *flags],
-        check=True,
-        capture_output=True,
-        text=True,
+        [sys.executable, __file__, "--read", folder, *flags], check=True, capture_output=True
     )
-    return ran.stdout.split()
+    return msgspec.json.decode(ran.stdout, type=Reading)
 
 
 if __name__ == "__main__":
-    main()
+    command_line.run(main)

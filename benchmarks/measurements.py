@@ -151,7 +151,31 @@ class Ladder(_Part, frozen=True, kw_only=True, tag_field="kind", tag="ladder"):
     rungs: tuple[Rung, ...]
 
 
-Measurement = Speed | Growth | Memory | TimeToAccuracy | Ladder
+class Reading(_Part, frozen=True, kw_only=True):
+    """Seconds of reading records and of tabulating them, peak memory in bytes, rows that came."""
+
+    read_seconds: float
+    tabulate_seconds: float
+    peak_memory: int
+    models: int
+
+
+class BoardsRow(_Part, frozen=True, kw_only=True):
+    """So many records, read in a process that computed the ranks and in one that had them."""
+
+    records: int
+    computed: Reading
+    cached: Reading
+
+
+class Boards(_Part, frozen=True, kw_only=True, tag_field="kind", tag="boards"):
+    """What boards.py measured."""
+
+    occasion: Occasion
+    rows: tuple[BoardsRow, ...]
+
+
+Measurement = Speed | Growth | Memory | TimeToAccuracy | Ladder | Boards
 
 
 def occasion(device: Device, threads: int) -> Occasion:

@@ -1,6 +1,6 @@
 """Tables: measurements as Markdown, the same on the terminal and in README.md."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from statistics import median
 
@@ -9,6 +9,7 @@ from measurements import (
     FMBENCH,
     LIGHTNING,
     PEERS,
+    Boards,
     Growth,
     Ladder,
     Measurement,
@@ -38,6 +39,8 @@ def to_markdown(measurement: Measurement) -> str:
             tables = [_epochs(measurement)]
         case Ladder():
             tables = [_ladder(measurement)]
+        case Boards():
+            tables = [_boards(measurement)]
     return "\n\n".join([*tables, where(measurement.occasion)]) + "\n"
 
 
@@ -56,8 +59,12 @@ def where(occasion: Occasion) -> str:
 
 def spread(values: Sequence[float], digits: int = 2) -> str:
     """The median, and in brackets the smallest and largest value."""
-    low, middle, high = min(values), median(values), max(values)
-    return f"{middle:,.{digits}f} ({low:,.{digits}f}–{high:,.{digits}f})"
+    return spread_of(values, lambda value: f"{value:,.{digits}f}")
+
+
+def spread_of(values: Sequence[float], say: Callable[[float], str]) -> str:
+    """The same, each value said in this way."""
+    return f"{say(median(values))} ({say(min(values))}–{say(max(values))})"
 
 
 def ratios(row: SpeedRow, upper: Sequence[str], lower: Sequence[str]) -> list[float]:
@@ -93,7 +100,7 @@ def _ratios(speed: Speed) -> str:
         ]
         for row in speed.rows
     ]
-    return _table([*headings, "fmbench ÷ floor"], rows, left=2)
+    return table([*headings, "fmbench ÷ floor"], rows, left=2)
 
 
 def _rates(speed: Speed) -> str:
@@ -109,7 +116,7 @@ def _rates(speed: Speed) -> str:
         for row in speed.rows
         for one in row.contended
     ]
-    return _table(["model", "contender", "images/s", "time ÷ fmbench's", "rounds"], rows, left=2)
+    return table(["model", "contender", "images/s", "time ÷ fmbench's", "rounds"], rows, left=2)
 
 
 def _growth(growth: Growth) -> str:
@@ -131,7 +138,7 @@ def _growth(growth: Growth) -> str:
         f"epochs or seeds grow; a command with nothing left to run {spread(growth.idle)} s, "
         "taken off where models grow, since each has a worker of its own."
     )
-    return f"{_table([*headings, 'net ÷ 1×'], rows, left=2)}\n\n{fixed_costs}"
+    return f"{table([*headings, 'net ÷ 1×'], rows, left=2)}\n\n{fixed_costs}"
 
 
 def _memory(memory: Memory) -> str:
@@ -154,7 +161,7 @@ def _memory(memory: Memory) -> str:
     ]
     headings = ["model", "protocol", "worker, MB", "bare process, MB", "difference, MB"]
     written = "with a checkpoint each epoch" if memory.checkpoints else "without checkpoints"
-    return f"{_table(headings, rows, left=2)}\n\nWorkers {written}; 1 MB is 1,000,000 bytes."
+    return f"{table(headings, rows, left=2)}\n\nWorkers {written}; 1 MB is 1,000,000 bytes."
 
 
 def _epochs(found: TimeToAccuracy) -> str:
@@ -173,7 +180,7 @@ def _epochs(found: TimeToAccuracy) -> str:
         rows.append(
             [str(number), f"{total:.2f}", f"{epoch.loss:.4f}", f"{100 * epoch.accuracy:.2f}"]
         )
-    return f"{head}\n\n{_table(['epoch', 'training, s', 'loss', 'test accuracy, %'], rows, left=0)}"
+    return f"{head}\n\n{table(['epoch', 'training, s', 'loss', 'test accuracy, %'], rows, left=0)}"
 
 
 def _ladder(found: Ladder) -> str:
@@ -183,7 +190,7 @@ def _ladder(found: Ladder) -> str:
         [rate / lower for lower, rate in zip(below, above, strict=True)]
         for below, above in pairwise(rates)
     ]
-    return _table(
+    return table(
         ["", "batch", "images/s", "times the one above", "an epoch of 60,000"],
         [
             [
@@ -199,7 +206,27 @@ def _ladder(found: Ladder) -> str:
     )
 
 
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, left: int) -> str:
+def _boards(found: Boards) -> str:
+    """What reading and tabulating takes as records grow in number; memory with ranks computed."""
+    headings = ["records", "models", "read, s", "ranks computed, s", "ranks cached, s"]
+    return table(
+        [*headings, "peak memory, MB"],
+        [
+            [
+                f"{row.records:,}",
+                f"{row.computed.models:,}",
+                f"{row.computed.read_seconds:.2f}",
+                f"{row.computed.tabulate_seconds:.2f}",
+                f"{row.cached.tabulate_seconds:.2f}",
+                f"{row.computed.peak_memory / MEGABYTE:,.0f}",
+            ]
+            for row in found.rows
+        ],
+        left=0,
+    )
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, left: int) -> str:
     """A Markdown table; its first `left` columns are words."""
     align = ["left" if number < left else "right" for number in range(len(headings))]
     return str(

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -22,10 +23,14 @@ from fmbench.contract import InputSpec, Model
 from fmbench.execution import worker
 from fmbench.execution.plan import make_setting
 from fmbench.execution.selection import select
+from fmbench.leaderboard.evidence import choose_entries
 from fmbench.protocol import Protocol
+from fmbench.records import Cost, Record
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
+import boards
 import contenders
+import costs
 import growth
 import jobs
 import ladder
@@ -49,6 +54,7 @@ SCRIPTS = {
     "memory": memory.main,
     "time_to_accuracy": time_to_accuracy.main,
     "report": report.main,
+    "boards": boards.main,
 }
 WITHOUT_PROCESSES = ("fmbench", "torchvision, 0 workers", "Lightning, 0 workers", "floor")
 OCCASION = measurements.Occasion(made="2026-11-24", environment=samples.ENVIRONMENT, busy=0.0)
@@ -409,6 +415,20 @@ def test_the_ladder_prints_what_its_json_says(
     assert "2.00 (2.00–2.00)" in told
 
 
+def test_boards_are_read_with_ranks_computed_and_cached(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """So many made-up records give their models' rows, either way, and the table says so."""
+    path = tmp_path / "boards.json"
+    assert boards.main(["32", "--json", str(path)]) == 0
+    found = read(path, measurements.Boards)
+    assert capsys.readouterr().out == tables.to_markdown(found) + "\n"
+    (row,) = found.rows
+    assert (row.records, row.computed.models, row.cached.models) == (32, 4, 4)
+    assert row.computed.peak_memory > 10**7
+    assert min(row.computed.read_seconds, row.cached.tabulate_seconds) > 0
+
+
 def test_testing_between_epochs_changes_no_training(tiny: TinyData) -> None:
     """With evaluations between its epochs, a network with dropout learns the same to the bit."""
     rules = protocol.load(str(tiny.protocol))
@@ -417,27 +437,69 @@ def test_testing_between_epochs_changes_no_training(tiny: TinyData) -> None:
     assert sum(epoch.loss for epoch in tested) / 2 == contenders.train_with_fmbench(work).loss
 
 
-def test_the_tables_in_the_readme_come_from_the_results() -> None:
-    """Between its marks README.md holds what report.py makes of benchmarks/results."""
+def test_the_tables_in_the_pages_come_from_the_results() -> None:
+    """Between their marks the pages hold what report.py makes of measurements and records."""
     assert report.main([]) == 0
 
 
 def test_a_report_fills_only_what_lies_between_marks() -> None:
     """What people wrote stays; a section holds its own measurements, or says it has none."""
     measured = measurements.Speed(occasion=OCCASION, rows=(row(fmbench=(1.0,), floor=(0.5,)),))
+    contents = report.pages([measured])[report.README]
     before = report.README.read_text("utf-8")
-    filled = report.fill(before, [measured])
+    filled = report.fill(before, contents)
     assert tables.to_markdown(measured) in filled
     assert "2.00 (2.00–2.00)" in filled
-    assert filled.count(report.NOTHING) == len(report.SECTIONS) - 1
-    assert report.fill(filled, []) == report.fill(before, [])
+    assert filled.count(report.NOTHING) == len(contents) - 1
+    emptied = dict.fromkeys(contents, "")
+    assert report.fill(filled, emptied) == report.fill(before, emptied)
     with pytest.raises(ValueError, match="is missing"):
-        report.fill("no marks", [])
+        report.fill("no marks", contents)
 
 
-def test_every_command_in_the_readme_exists(capsys: pytest.CaptureFixture[str]) -> None:
-    """Each script that README.md starts is there, and each option it is given is one of its own."""
-    text = report.README.read_text("utf-8")
+def test_a_time_to_accuracy_is_on_one_page() -> None:
+    """VGG-11's is on the page about it, every other model's in README.md."""
+    ours, other = (
+        measurements.TimeToAccuracy(
+            occasion=OCCASION, model=model, protocol="lite-v1", recipe="r", seed=1, target=0.5,
+            max_epochs=2, epochs=(measurements.Epoch(seconds=3.0, loss=1.0, accuracy=0.6),),
+        )
+        for model in ("vgg11", "softmax")
+    )  # fmt: skip
+    filled = report.pages([ours, other])
+    assert filled[report.VGG11]["time to accuracy"] == tables.to_markdown(ours)
+    assert filled[report.README]["time to accuracy"] == tables.to_markdown(other)
+
+
+def test_what_a_row_took_is_summed_over_its_runs() -> None:
+    """Training is a final run's; a row is its good runs by the runner's clock, trials included."""
+    rules = protocol.load("lite-v1")
+    cost = Cost(
+        train_seconds=120.0, runner_seconds=180.0, images_per_second=100.0,
+        inference_images_per_second=400.0, peak_memory=3 * 10**9,
+    )  # fmt: skip
+
+    def record(seed: int, *, stage: Any = "final", status: str = "ok") -> Record:
+        run = samples.run(
+            model="vgg11", protocol=rules.id, protocol_digest=rules.digest, stage=stage, seed=seed,
+            recipe=rules.recipes[0].name,
+        )  # fmt: skip
+        return msgspec.structs.replace(samples.record(run, status=status, id=str(seed)), cost=cost)
+
+    made = [record(1), record(2), record(3, status="failed"), record(0, stage="tune")]
+    told = costs.to_markdown(choose_entries(rules, made))
+    cells = [cell.strip() for cell in told.splitlines()[2].split("|")]
+    assert cells[1:-1] == [
+        "vgg11", "80.00 (n = 2)", "2 min 00 s (2 min 00 s–2 min 00 s)", "100 (100–100)",
+        "400 (400–400)", "3.00 GB", "3 min 00 s", "9 min 00 s",
+    ]  # fmt: skip
+    assert told.endswith("lite-v1, A CPU, 2 cores, threads used: 2, torch 2.0.\n")
+    assert costs.to_markdown(choose_entries(rules, made[2:])) == ""
+
+
+def test_every_command_in_the_pages_exists(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each script the pages start is there, and each option it is given is one of its own."""
+    text = report.README.read_text("utf-8") + report.VGG11.read_text("utf-8")
     lines = re.findall(r"python benchmarks/(\w+)\.py([^`\n]*)", text)
     assert set(SCRIPTS) <= {name for name, _ in lines}
     for name, rest in lines:

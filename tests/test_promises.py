@@ -1,5 +1,6 @@
 """Crashes, kills and company: what is stored stays right, and nothing is made twice."""
 
+import io
 import os
 import random
 import signal
@@ -9,13 +10,22 @@ import time
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 import samples
 from conftest import Fmbench, Install, TinyData
-from fmbench import processes
+from fmbench import data, environment, processes, protocol
+from fmbench.console.live import LiveProgress
+from fmbench.discovery import ListedModel
+from fmbench.execution import runner
 from fmbench.execution.claims import Claim, Claims
+from fmbench.execution.engines import LocalEngine
+from fmbench.execution.estimate import Estimate
+from fmbench.execution.judge import Judge
+from fmbench.execution.plan import make_setting, owed
 from fmbench.execution.scratch import clear_leftovers
 from fmbench.processes import ProcessId
+from fmbench.records import Run
 from fmbench.store import Store
 from kills import KILLED, LONG, Killing, results
 from plugins_of_all_kinds import offering
@@ -85,6 +95,52 @@ def test_four_runners_share_the_work(
         assert child.returncode == 0, said
     found = Store(tmp_path / "results", "tiny-v1").read().records
     assert len(found) == len({record.key for record in found}) == 8
+
+
+def test_what_another_runner_has_made_is_counted(
+    tiny: TinyData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A runner that waits for another's runs says, as each is stored, which are still owed."""
+    rules = protocol.load(str(tiny.protocol))
+    setting = make_setting(rules, environment.cpu_device())
+    model = ListedModel(name="m", summary="", size=28, source="", plugin=samples.PLUGIN)
+    store = Store(tmp_path, rules.id)
+    store.make()
+    theirs = owed(model, setting, {}).finals
+    assert Claims(store.claims).take(theirs) == theirs
+    stored = iter(theirs)
+    monkeypatch.setattr(runner.time, "sleep", lambda _: store.add(samples.record(next(stored))))
+    plan: list[tuple[Run, ...]] = []
+    made = runner.Runner(
+        setting=setting,
+        store=store,
+        judge=Judge(data.load(tiny.folder, rules.data.sha256), rules),
+        engine=LocalEngine(),
+        replanned=lambda left: plan.append(left[0].finals),
+    ).run([model])
+    assert made == []
+    assert plan == [theirs[1:], ()]
+
+
+def test_a_bar_takes_off_what_another_runner_has_made(tiny: TinyData) -> None:
+    """Its count and its time left are those of the runs still owed."""
+    setting = make_setting(protocol.load(str(tiny.protocol)), environment.cpu_device())
+    model = ListedModel(name="m", summary="", size=28, source="", plugin=samples.PLUGIN)
+    whole = owed(model, setting, {})
+    rest = owed(model, setting, {whole.finals[0].key: samples.record(whole.finals[0])})
+    estimate = Estimate([whole], setting, own=[], published=[])
+    before = estimate.remaining()
+    bar = LiveProgress(whole.count, estimate)
+    bar.replan((rest,))
+    assert "1 of 2 runs" in drawn(bar)
+    assert 0 < estimate.remaining() < before
+
+
+def drawn(bar: LiveProgress) -> str:
+    """What the bar shows now."""
+    console = Console(width=100, file=io.StringIO(), record=True)
+    console.print(bar._picture())
+    return console.export_text()
 
 
 def test_a_dead_claimers_work_is_taken_over(
@@ -208,11 +264,13 @@ def test_leftovers_are_removed_or_kept_and_said(tmp_path: Path) -> None:
     store.add(samples.record())
     for path in (store.jobs / "4194305-1", store.checkpoints / "done", store.checkpoints / "open"):
         path.mkdir()
+    (store.checkpoints / "open" / "epoch").write_bytes(bytes(1500))
     (store.records / "half.npy").write_bytes(b"")
     (store.records / ".whole.json.4194305.tmp").write_bytes(b"")
     (store.folder / f".leaderboard.md.{os.getpid()}.tmp").write_bytes(b"")
     said = clear_leftovers(store, {"done"})
     assert len(said) == 5
+    assert f"an unfinished run, 1.50 kB: {store.checkpoints / 'open'}" in "\n".join(said)
     assert [path.name for path in store.checkpoints.iterdir()] == ["open"]
     assert [path.suffix for path in store.records.iterdir()] == [".json"]
     assert list(store.jobs.iterdir()) == []

@@ -108,6 +108,7 @@ def run(
                 session.run(
                     dataset,
                     Observers(own=[estimate, progress], guests=guests, say=stream.say),
+                    replanned=progress.replan,
                     timeout=timeout,
                     checkpoint_seconds=checkpoint_every,
                     timings=timings,

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from fmbench.console.stream import plain, talk
 from fmbench.execution.estimate import Estimate
+from fmbench.execution.plan import Owed
 from fmbench.hookspecs import hookimpl
 from fmbench.leaderboard.words import duration, short
 from fmbench.records import Progress, Record, Run
@@ -48,6 +49,11 @@ class LiveProgress:
     ) -> None:
         self._at = self._progress = None
         self._live.stop()
+
+    def replan(self, owed: tuple[Owed, ...]) -> None:
+        """Another command has made some of the runs: these are left."""
+        self._ended = self._runs - sum(one.count for one in owed)
+        self._estimate.plan(owed)
 
     @hookimpl
     def fmbench_run_start(self, run: Run) -> None:

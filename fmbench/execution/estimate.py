@@ -30,16 +30,20 @@ class Estimate:
         published: Iterable[Record],
     ) -> None:
         self._protocol = setting.protocol
-        self._left: Counter[tuple[str, StageName]] = Counter()
-        for one in owed:
-            self._left[one.model.name, "tune"] += len(one.tune)
-            self._left[one.model.name, "final"] += one.count - len(one.tune)
+        self.plan(owed)
         alike = [one for one in published if one.run.device_kind == setting.device.kind]
         here = [one for one in own if one.environment.device.name == setting.device.name]
         self._published = _speeds(alike, setting)
         self._here = _speeds(here, setting)
         self._measured = {model: training for model, (training, _) in self._here.items()}
         self._under_way: Progress | None = None
+
+    def plan(self, owed: Iterable[Owed]) -> None:
+        """Take these as the runs that are left."""
+        self._left: Counter[tuple[str, StageName]] = Counter()
+        for one in owed:
+            self._left[one.model.name, "tune"] += len(one.tune)
+            self._left[one.model.name, "final"] += one.count - len(one.tune)
 
     def remaining(self) -> float:
         """Seconds until nothing is owed."""

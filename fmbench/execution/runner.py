@@ -5,7 +5,7 @@ import math
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from fmbench.execution.engines import Engine
 from fmbench.execution.job import Job, JobFolder, Outcome, Spent
 from fmbench.execution.judge import Judge
 from fmbench.execution.observers import Observers
-from fmbench.execution.plan import Setting, done_records, owed
+from fmbench.execution.plan import Owed, Setting, done_records, owed
 from fmbench.execution.scratch import scratch
 from fmbench.execution.timings import Part, Timings
 from fmbench.execution.watch import Ended, follow
@@ -36,6 +36,7 @@ class Runner:
 
     timeout:            seconds a run may take, from its start to its end.
     checkpoint_seconds: the least time between two checkpoints of a run.
+    replanned:          told what is owed whenever another runner has done some of it.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Runner:
         judge: Judge,
         engine: Engine,
         observers: Observers | None = None,
+        replanned: Callable[[tuple[Owed, ...]], None] = lambda _: None,
         timeout: float = math.inf,
         checkpoint_seconds: float = 60.0,
         retry_failed: bool = False,
@@ -62,6 +64,8 @@ class Runner:
         self._claims = Claims(store.claims)
         self._scratch: Path  # while it runs
         self._tell = observers or Observers()
+        self._replanned = replanned
+        self._left: list[ListedModel] = []
 
     def run(self, models: Sequence[ListedModel]) -> list[Record]:
         """Make every run these models owe and return the new records, failures included.
@@ -71,20 +75,20 @@ class Runner:
         goes into a new job. On `KeyboardInterrupt` the run under way is recorded as interrupted.
         """
         made: list[Record] = []
-        left = list(models)
+        self._left = list(models)
         with scratch(self._store) as self._scratch:
-            while left:
+            while self._left:
                 busy = False
-                for model in tuple(left):
+                for model in tuple(self._left):
                     runs = owed(model, self._setting, self._done).next
                     if not runs:
-                        left.remove(model)
+                        self._left.remove(model)
                         continue
                     with self._claimed(runs) as mine:
                         if mine:
                             busy = True
                             self._do(mine, made)
-                if left and not busy:
+                if self._left and not busy:
                     time.sleep(SECONDS_BETWEEN_LOOKS_AT_OTHERS)
                     self._look_at_others()
         return made
@@ -101,7 +105,11 @@ class Runner:
 
     def _look_at_others(self) -> None:
         """Take in the records that other runners have stored since."""
-        self._done |= done_records(self._store.read_new().records)
+        found = done_records(self._store.read_new().records)
+        others = found.keys() - self._done.keys()
+        self._done |= found
+        if others:
+            self._replanned(tuple(owed(model, self._setting, self._done) for model in self._left))
 
     def _do(self, runs: tuple[Run, ...], made: list[Record]) -> None:
         folder = JobFolder(self._scratch / f"job-{secrets.token_hex(4)}")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fmbench import files, processes
 from fmbench.execution.claims import lock
+from fmbench.leaderboard.words import memory
 from fmbench.processes import ProcessId
 from fmbench.store import Store
 
@@ -46,7 +47,8 @@ def _clear(store: Store, done: Container[str]) -> list[str]:
             shutil.rmtree(folder, ignore_errors=True)
             said.append(f"removed the checkpoints of a finished run: {folder.name[:8]}")
         else:
-            said.append(f"kept the checkpoints of an unfinished run: {folder.name[:8]}")
+            size = memory(sum(path.stat().st_size for path in folder.iterdir()))
+            said.append(f"kept the checkpoints of an unfinished run, {size}: {folder}")
     for path in _unfinished_files(store):
         path.unlink(missing_ok=True)
         said.append(f"removed a file without its record: {path.name}")

@@ -1,6 +1,6 @@
 """What one `fmbench run` is about: a setting, models, a store, and what is still owed there."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -60,6 +60,7 @@ class Session:
         dataset: Dataset,
         observers: Observers,
         *,
+        replanned: Callable[[tuple[Owed, ...]], None],
         timeout: float,
         checkpoint_seconds: float,
         timings: Timings | None = None,
@@ -71,6 +72,7 @@ class Session:
             judge=Judge(dataset, self.setting.protocol),
             engine=LocalEngine(),
             observers=observers,
+            replanned=replanned,
             timeout=timeout,
             checkpoint_seconds=checkpoint_seconds,
             retry_failed=self.retry_failed,

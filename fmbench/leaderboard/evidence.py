@@ -148,16 +148,17 @@ def _entry(protocol: Protocol, of_one_set: list[Record]) -> Entry:
             _take(tunes, (record.run.recipe, record.run.seed), record)
         elif record.run.seed in protocol.seeds:
             _take(finals, record.run.seed, record)
+    tried = protocol.tune.seeds if protocol.tune else ()
     run = of_one_set[-1].run
     return Entry(
         model=run.model,
         plugin=run.plugin,
         finals=tuple(record for _, record in sorted(finals.items())),
         tunes=tuple(
-            record
-            for one in protocol.recipes
-            for (recipe, _), record in sorted(tunes.items())
-            if recipe == one.name
+            tunes[recipe.name, seed]
+            for recipe in protocol.recipes
+            for seed in tried
+            if (recipe.name, seed) in tunes
         ),
     )
 

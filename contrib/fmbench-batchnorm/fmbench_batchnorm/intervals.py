@@ -59,4 +59,9 @@ def difference(first: Sequence[float], second: Sequence[float]) -> Interval:
     Runs of one seed share the order of images and, where they can, the initial weights: they are
     not independent, and paired they need not be.
     """
-    return mean([one - other for one, other in zip(first, second, strict=True)])
+    return mean(differences(first, second))
+
+
+def differences(first: Sequence[float], second: Sequence[float]) -> list[float]:
+    """The first less the second, seed by seed."""
+    return [one - other for one, other in zip(first, second, strict=True)]

@@ -14,7 +14,7 @@ from fmbench_batchnorm.findings import (
     trains,
     verdict,
 )
-from fmbench_batchnorm.intervals import difference, mean
+from fmbench_batchnorm.intervals import difference, differences, mean
 
 
 def groups(study: Study) -> tuple[Runs, Runs, Runs, Runs]:
@@ -33,8 +33,8 @@ def find(study: Study) -> Finding:
     bare, dropped, normalised, both = groups(study)
     named = {"neither": bare, "dropout": dropped, "batch norm": normalised, "both": both}
     narrower = difference(bare.gaps, normalised.gaps)
-    by_dropout = _less(bare.gaps, dropped.gaps)
-    by_dropout_with_it = _less(normalised.gaps, both.gaps)
+    by_dropout = differences(bare.gaps, dropped.gaps)
+    by_dropout_with_it = differences(normalised.gaps, both.gaps)
     less = difference(by_dropout, by_dropout_with_it)
     all_train = all(map(trains, named.values()))
     regularises = all_train and narrower.above_zero
@@ -88,7 +88,3 @@ def find(study: Study) -> Finding:
             ),
         ),
     )
-
-
-def _less(before: list[float], after: list[float]) -> list[float]:
-    return [one - other for one, other in zip(before, after, strict=True)]
