@@ -39,6 +39,11 @@ class Runs:
     records: tuple[Record, ...]
 
     @property
+    def diverged(self) -> int:
+        """How many of them diverged."""
+        return sum(one.result.accuracy is None for one in self.records)
+
+    @property
     def accuracies(self) -> list[float]:
         """Validation accuracy of each seed after its last epoch, 0 to 1."""
         return [CHANCE if (a := one.result.accuracy) is None else a for one in self.records]

@@ -62,9 +62,15 @@ def trained(group: Sequence[Runs]) -> str:
 
 
 def seeds_that_train(runs: Runs) -> str:
-    """How many seeds train, and where the lowest ends."""
+    """How many seeds train, where the lowest ends, and how many diverged."""
     right = [accuracy >= TRAINS for accuracy in runs.accuracies]
-    return f"{sum(right)} of {len(right)}, least {100 * min(runs.accuracies):.1f}"
+    said = f"{sum(right)} of {len(right)}, least {100 * min(runs.accuracies):.1f}"
+    return f"{said}, {runs.diverged} diverged" if runs.diverged else said
+
+
+def all_diverged(runs: Runs) -> bool:
+    """Whether no seed's accuracy was measured: all count as chance, and nothing scatters."""
+    return runs.diverged == len(runs.records)
 
 
 def splits(runs: Runs) -> bool:
@@ -73,13 +79,21 @@ def splits(runs: Runs) -> bool:
 
 
 def over_seeds(runs: Runs, shares: Sequence[float]) -> str:
-    """The mean of a share for each seed in per cent, with its interval unless the seeds split."""
-    return f"{100 * fmean(shares):.1f}" if splits(runs) else mean(shares).percent()
+    """The mean of a share for each seed in per cent, with its interval where it has one."""
+    alone = splits(runs) or all_diverged(runs)
+    return f"{100 * fmean(shares):.1f}" if alone else mean(shares).percent()
 
 
 def accuracy(runs: Runs) -> str:
-    """Mean accuracy in per cent, with its interval unless the seeds split."""
+    """Mean accuracy in per cent, with its interval where it has one."""
     return over_seeds(runs, runs.accuracies)
+
+
+def gain(after: Runs, before: Runs) -> str:
+    """The difference of two accuracies in points; empty where all runs of both diverged."""
+    if all_diverged(after) and all_diverged(before):
+        return ""
+    return difference(after.accuracies, before.accuracies).points()
 
 
 def shortfall(group: Sequence[Runs]) -> Interval:
@@ -112,7 +126,7 @@ def compared(
                 value,
                 *(accuracy(one), f"{one.rate:g}", seeds_that_train(one)),
                 *(accuracy(two), f"{two.rate:g}", seeds_that_train(two)),
-                difference(two.accuracies, one.accuracies).points(),
+                gain(two, one),
             )
             for value, one, two in zip(values, plain, other, strict=True)
         ),

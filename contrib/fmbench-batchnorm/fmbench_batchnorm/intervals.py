@@ -26,6 +26,10 @@ class Interval:
         """A difference of shares as `+1.2 (+0.5 to +1.9)`, in percentage points."""
         return _said([100 * x for x in (self.value, self.low, self.high)], "+")
 
+    def plain(self) -> str:
+        """The numbers as they are."""
+        return _said([self.value, self.low, self.high], "")
+
     def number(self) -> str:
         """The numbers as they are, with their signs."""
         return _said([self.value, self.low, self.high], "+")

@@ -57,6 +57,8 @@ def facts(study: Study) -> dict[str, str]:
         f"{', '.join(devices)}, torch {record.run.torch}",
         "claim 1": _training(study.rates_protocol),
         "claims 2 to 6": _training(study.changes_protocol),
+        "not tried": "longer training than this, and for claims 2 to 6 other learning rates: a "
+        "network that does not train here may train with either",
         "judged on": f"{study.changes_protocol.data.validation_images:,} validation images; "
         "no test image was looked at",
     }
@@ -85,4 +87,10 @@ def summary(study: Study) -> str:
         for one in findings(study)
     ]
     lines += ["", *(f"- {name}: {said}" for name, said in facts(study).items())]
+    lines += [
+        "- numbers in brackets: 95 % intervals over seeds (Student's t; differences are taken seed "
+        "by seed); the six claims are not corrected for one another",
+        "- does not hold here: a rule was not met; the opposite was not shown",
+        "- rules, tables and figures: index.html",
+    ]
     return "\n".join(lines) + "\n"

@@ -14,7 +14,7 @@ import pytest
 from fmbench_batchnorm import evidence, invariance
 from fmbench_batchnorm.claims import findings
 from fmbench_batchnorm.evidence import Runs, Study
-from fmbench_batchnorm.findings import HOLDS, NOT, PARTLY, accuracy, seeds_that_train
+from fmbench_batchnorm.findings import HOLDS, NOT, PARTLY, accuracy, gain, seeds_that_train
 from fmbench_batchnorm.intervals import difference, mean
 from fmbench_batchnorm.invariance import Change, Invariance
 from fmbench_batchnorm.page import write_page
@@ -142,7 +142,7 @@ def untrained(variant: Variant, rate: float) -> tuple[float, float]:
         (of_no_effect, False, [NOT] * 6),
         (half_true, True, [PARTLY] * 6),
         (of_no_difference, True, [NOT, HOLDS, PARTLY, PARTLY, NOT, NOT]),
-        (untrained, False, [NOT, PARTLY, NOT, NOT, NOT, NOT]),
+        (untrained, False, [NOT, NOT, NOT, NOT, NOT, NOT]),
     ],
     ids=["as-claimed", "of-no-effect", "half-true", "of-no-difference", "untrained"],
 )
@@ -164,8 +164,17 @@ def test_seeds_that_split_have_no_interval() -> None:
     """Where some seeds train and others do not, the mean stands alone."""
     group = Runs(Variant(), 0.1, EPOCHS, (*runs(Variant(), 0.01, as_claimed).records[:4], FAILED))
     assert accuracy(group) == "70.4"
-    assert seeds_that_train(group) == "4 of 5, least 10.0"
+    assert seeds_that_train(group) == "4 of 5, least 10.0, 1 diverged"
     assert "(" in accuracy(runs(Variant(), 0.01, as_claimed))
+
+
+def test_what_was_not_measured_has_no_interval() -> None:
+    """Where all seeds diverged chance stands alone, and a difference of two such groups nowhere."""
+    diverged = Runs(Variant(), 1.0, EPOCHS, (FAILED,) * SEEDS)
+    assert accuracy(diverged) == "10.0"
+    assert seeds_that_train(diverged) == "0 of 5, least 10.0, 5 diverged"
+    assert gain(diverged, diverged) == ""
+    assert "(" in gain(runs(Variant(), 0.01, as_claimed), diverged)
 
 
 def test_a_run_that_diverged_counts_as_chance() -> None:

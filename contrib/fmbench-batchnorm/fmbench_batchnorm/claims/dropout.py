@@ -11,6 +11,7 @@ from fmbench_batchnorm.findings import (
     count,
     over_seeds,
     seeds_that_train,
+    trained,
     trains,
     verdict,
 )
@@ -60,7 +61,8 @@ def find(study: Study) -> Finding:
             f"Without dropout, the gap without batch norm less the gap with it is "
             f"{narrower.points()} points. Dropout narrows the gap by {mean(by_dropout).points()} "
             f"points without batch norm and by {mean(by_dropout_with_it).points()} with it; the "
-            f"difference is {less.points()}."
+            f"difference is {less.points()}. All seeds train in {trained(list(named.values()))} "
+            f"networks{_not_with(named)}."
         ),
         runs=count([runs for (one, _), runs in study.changes.items() if one in variants]),
         tables=(
@@ -88,3 +90,9 @@ def find(study: Study) -> Finding:
             ),
         ),
     )
+
+
+def _not_with(named: dict[str, Runs]) -> str:
+    """Which networks do not train at every seed, and how many seeds of theirs do."""
+    off = [f"{name} ({seeds_that_train(runs)})" for name, runs in named.items() if not trains(runs)]
+    return f", not with {', '.join(off)}" if off else ""

@@ -12,6 +12,7 @@ from fmbench_batchnorm.findings import (
     compared,
     count,
     insensitive,
+    seeds_that_train,
     shortfall,
     trained,
     verdict,
@@ -62,7 +63,8 @@ def find(study: Study) -> Finding:
             f"Logits change by at most {exact:.1e} of the largest with nothing added to variances; "
             f"as batch norm is used, by up to {used:.1e}, for the factor {factor}. Trained from "
             f"multiplied weights, {trained(normalised)} factors train with batch norm, the worst "
-            f"{shortfall(normalised).points()} points from the best, and {trained(plain)} without."
+            f"{shortfall(normalised).points()} points from the best, and {trained(plain)} without; "
+            f"seeds that train at factor 1 there: {seeds_that_train(study.best(study.plain))}."
         ),
         runs=count([runs for (one, _), runs in study.changes.items() if one in variants]),
         method=METHOD,
