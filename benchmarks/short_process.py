@@ -35,26 +35,38 @@ def work(folder: str, steps: int, parent: str) -> None:
 
 def train_barely(folder: str, steps: int) -> None:
     """Train on one batch and look at one of evaluation's, as the job in the folder says."""
-    job = JobFolder(Path(folder))
-    asked = job.read_job()
-    rules = asked.protocol.devices[asked.device.kind]
-    training = asked.protocol.training
-    device = devices.prepare(asked.device.torch_name, rules, asked.threads)
-    offer = load_model(asked.plugin, asked.model)
+    folder_of_job = JobFolder(Path(folder))
+    job = folder_of_job.read_job()
+    rules = job.protocol.devices[job.device.kind]
+    device = devices.prepare(job.device.torch_name, rules, job.threads)
+    offer = load_model(job.plugin, job.model)
     memory_format = devices.memory_format(rules)
     network = offer.build(InputSpec(size=offer.size))
     network.to(device, memory_format=memory_format)  # type: ignore[call-overload]
-    optimizer = loop.make_optimizer(network, asked.protocol.recipes[0])
 
     def batch(count: int) -> torch.Tensor:
         images = torch.zeros(count, 1, offer.size, offer.size, device=device)
         return images.contiguous(memory_format=memory_format)
 
-    images, evaluated = batch(training.batch_size), batch(training.evaluation_batch_size)
-    labels = torch.zeros(training.batch_size, dtype=torch.int64, device=device)
+    train(network, batch(job.protocol.training.batch_size), job, steps * job.protocol.final.epochs)
+    evaluated = batch(job.protocol.training.evaluation_batch_size)
+    network.eval()
+    with torch.inference_mode(), devices.autocast(device, rules):
+        for _ in range(2):
+            network(evaluated)
+    cost = Cost(peak_memory=devices.peak_memory(device))
+    folder_of_job.write_outcome(0, Outcome(status="ok", cost=cost))
+
+
+def train(network: nn.Module, images: torch.Tensor, job: Job, steps: int) -> None:
+    """So many steps on one batch; the optimiser's state goes with the end, as a worker's does."""
+    training = job.protocol.training
+    rules = job.protocol.devices[job.device.kind]
+    optimizer = loop.make_optimizer(network, job.protocol.recipes[0])
+    labels = torch.zeros(len(images), dtype=torch.int64, device=images.device)
     network.train()
-    for _ in range(steps * asked.protocol.final.epochs):
-        with devices.autocast(device, rules):
+    for _ in range(steps):
+        with devices.autocast(images.device, rules):
             loss = functional.cross_entropy(
                 network(images), labels, label_smoothing=training.label_smoothing
             )
@@ -63,11 +75,6 @@ def train_barely(folder: str, steps: int) -> None:
         if training.clip_norm:
             nn.utils.clip_grad_norm_(network.parameters(), training.clip_norm)
         optimizer.step()
-    network.eval()
-    with torch.inference_mode(), devices.autocast(device, rules):
-        for _ in range(2):
-            network(evaluated)
-    job.write_outcome(0, Outcome(status="ok", cost=Cost(peak_memory=devices.peak_memory(device))))
 
 
 if __name__ == "__main__":

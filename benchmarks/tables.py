@@ -63,7 +63,9 @@ def spread(values: Sequence[float], digits: int = 2) -> str:
 
 
 def spread_of(values: Sequence[float], say: Callable[[float], str]) -> str:
-    """The same, each value said in this way."""
+    """The same, each value said in this way; one value alone stands alone."""
+    if len(values) == 1:
+        return say(values[0])
     return f"{say(median(values))} ({say(min(values))}–{say(max(values))})"
 
 
@@ -142,7 +144,7 @@ def _growth(growth: Growth) -> str:
 
 
 def _memory(memory: Memory) -> str:
-    """Peak memory of a worker and of the bare process, and the largest difference in a round."""
+    """Peak memory of a worker and of the bare process, and the difference round by round."""
     rows = [
         [
             row.model,

@@ -43,7 +43,7 @@ class Model:
              that maps float images (batch, channels, size, size) to logits (batch, classes).
     summary: one line for people.
     size:    side of the square input in pixels. 28 is the raw image, 29 to 63 zero-pads to that
-             size, 64 and up resizes bilinearly.
+             size, 64 to 512 resizes bilinearly.
     source:  where the architecture comes from, a paper or an address.
 
     Raises `PluginError` when a field breaks these rules.
@@ -59,7 +59,8 @@ class Model:
         if not isinstance(self.name, str) or not MODEL_NAME.fullmatch(self.name):
             raise PluginError(
                 f"{self.name!r} is not a model name",
-                hint="use lower-case letters, digits and . _ - with at most one / and one @variant",
+                hint="use up to 64 lower-case letters, digits and . _ - with at most one / and one "
+                "@variant of up to 32",
             )
         if not callable(self.build):
             raise PluginError(

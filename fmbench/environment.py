@@ -2,9 +2,11 @@
 
 import os
 import platform
+from collections.abc import Iterator
 from functools import cache
 from importlib import metadata, resources
 from pathlib import Path
+from typing import Any
 
 import psutil
 from msgspec import Struct
@@ -92,7 +94,11 @@ def cpu_device() -> Device:
 
 
 def cuda_devices() -> list[Device]:
-    """The CUDA devices the driver reports; empty without a driver."""
+    """The CUDA devices that torch will see here, in its order; empty without a driver.
+
+    The driver counts by PCI bus, as `devices.prepare` has torch do, and knows nothing of
+    CUDA_VISIBLE_DEVICES.
+    """
     import pynvml
 
     try:
@@ -102,8 +108,7 @@ def cuda_devices() -> list[Device]:
     try:
         driver = str(pynvml.nvmlSystemGetDriverVersion())
         devices = []
-        for index in range(pynvml.nvmlDeviceGetCount()):
-            handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+        for index, handle in enumerate(_visible_handles()):
             devices.append(
                 Device(
                     kind="cuda",
@@ -118,6 +123,36 @@ def cuda_devices() -> list[Device]:
         return []
     finally:
         pynvml.nvmlShutdown()
+
+
+def _visible_handles() -> Iterator[Any]:
+    """Handles of the devices CUDA_VISIBLE_DEVICES lists, up to the first that is none; or of all.
+
+    An entry is a number, a UUID or its beginning, or the UUID of a MIG device
+    (https://docs.nvidia.com/cuda/cuda-c-programming-guide, "CUDA Environment Variables").
+    """
+    import pynvml
+
+    handles = [
+        pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())
+    ]
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if listed is None:
+        yield from handles
+        return
+    for word in map(str.strip, listed.split(",")):
+        if word.startswith("MIG-"):
+            yield pynvml.nvmlDeviceGetHandleByUUID(word)
+            continue
+        found = [
+            handle
+            for index, handle in enumerate(handles)
+            if word == str(index)
+            or (word and str(pynvml.nvmlDeviceGetUUID(handle)).startswith(word))
+        ]
+        if len(found) != 1:
+            return
+        yield found[0]
 
 
 def cores() -> int:

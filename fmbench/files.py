@@ -1,5 +1,6 @@
 """How fmbench puts files on disk: whole or not at all, and never over an existing record."""
 
+import contextlib
 import hashlib
 import io
 import math
@@ -64,6 +65,15 @@ def make_folder(path: Path) -> Path:
     except OSError as error:
         raise unwritable(path, error) from error
     return path
+
+
+def size_of_folder(path: Path) -> int:
+    """Bytes of the files in a folder, of those that do not go away meanwhile."""
+    size = 0
+    for file in path.rglob("*"):
+        with contextlib.suppress(OSError):
+            size += file.stat().st_size
+    return size
 
 
 def unwritable(path: Path, error: OSError) -> StoreError:
@@ -143,7 +153,8 @@ def _place(path: Path, parts: Iterable[Buffer], move: Callable[[Path, Path], Non
     except OSError as error:
         raise unwritable(path, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def _write_through(path: Path, parts: Iterable[Buffer]) -> None:

@@ -10,8 +10,12 @@ from pathlib import Path
 import psutil
 from msgspec import Struct
 
-PYTHON_MODULE = (sys.executable, "-P", "-m")
-"""Starts a module in a child; -P keeps what lies in the current folder from being imported."""
+PYTHON_MODULE = (sys.executable, "-u", "-P", "-m")
+"""Starts a module in a child.
+
+-u: what a plugin prints is there at once, and not lost with the process; -P: what lies in the
+current folder is not imported.
+"""
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36

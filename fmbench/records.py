@@ -11,6 +11,9 @@ from fmbench.protocol import DeviceKind, StageName
 
 Status = Literal["ok", "diverged", "invalid", "oom", "timeout", "failed", "crashed", "interrupted"]
 
+MODELS_OWN = ("ok", "diverged", "invalid")
+"""Statuses that say something about the model; the others may be a machine's doing."""
+
 
 class _Part(Struct, frozen=True, forbid_unknown_fields=True):
     pass
@@ -66,6 +69,11 @@ class Progress(_Part, frozen=True, kw_only=True):
     steps: int
     loss: float | None
     images_per_second: float
+
+    @property
+    def share(self) -> float:
+        """How much of its training is done, 0 to 1."""
+        return ((self.epoch - 1) * self.steps + self.step) / (self.epochs * self.steps)
 
 
 class Result(_Part, frozen=True, kw_only=True):

@@ -182,8 +182,9 @@ def environment(site: Path, tmp_path: Path) -> dict[str, str]:
 
 def child_environment(site: Path, cache: Path) -> dict[str, str]:
     """This environment with another path, another cache, and a wide terminal without colours."""
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     return {
-        **os.environ,
+        **inherited,
         "PYTHONPATH": str(site),
         "XDG_CACHE_HOME": str(cache),
         "COLUMNS": "200",

@@ -444,7 +444,9 @@ def test_the_tables_in_the_pages_come_from_the_results() -> None:
 
 def test_a_report_fills_only_what_lies_between_marks() -> None:
     """What people wrote stays; a section holds its own measurements, or says it has none."""
-    measured = measurements.Speed(occasion=OCCASION, rows=(row(fmbench=(1.0,), floor=(0.5,)),))
+    measured = measurements.Speed(
+        occasion=OCCASION, rows=(row(fmbench=(1.0, 1.0), floor=(0.5, 0.5)),)
+    )
     contents = report.pages([measured])[report.README]
     before = report.README.read_text("utf-8")
     filled = report.fill(before, contents)
@@ -490,7 +492,7 @@ def test_what_a_row_took_is_summed_over_its_runs() -> None:
     told = costs.to_markdown(choose_entries(rules, made))
     cells = [cell.strip() for cell in told.splitlines()[2].split("|")]
     assert cells[1:-1] == [
-        "vgg11", "80.00 (n = 2)", "2 min 00 s (2 min 00 s–2 min 00 s)", "100 (100–100)",
+        "vgg11", "80.00 ± 7.77", "2 × 100", "2 min 00 s (2 min 00 s–2 min 00 s)", "100 (100–100)",
         "400 (400–400)", "3.00 GB", "3 min 00 s", "9 min 00 s",
     ]  # fmt: skip
     assert told.endswith("lite-v1, A CPU, 2 cores, threads used: 2, torch 2.0.\n")

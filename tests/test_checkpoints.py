@@ -102,8 +102,29 @@ class Counting(nn.Module):
         return logits
 
 
+class Extra(nn.Module):
+    """A model whose state dict holds more than tensors, and an attribute in bfloat16."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = linear()
+        self.scale = torch.tensor(1.0, dtype=torch.bfloat16)
+
+    def forward(self, batch: Tensor) -> Tensor:
+        """Apply the layers."""
+        logits: Tensor = self.layers(batch) * self.scale.float()
+        return logits
+
+    def get_extra_state(self) -> dict[str, int]:
+        """What torch then puts into the state dict."""
+        return {"version": 1}
+
+    def set_extra_state(self, state: dict[str, int]) -> None:
+        """Take it back."""
+
+
 MODELS = {"linear": linear, "convolutional": convolutional, "tied": Tied, "mirrored": Mirrored}
-UNSTORABLE = {"odd": Odd, "counting": Counting}
+UNSTORABLE = {"odd": Odd, "counting": Counting, "extra": Extra}
 
 
 @pytest.fixture(params=["adamw", "sgd"])
@@ -115,10 +136,10 @@ def rules(request: pytest.FixtureRequest, tiny: TinyData, tmp_path: Path) -> Pro
 
 
 def train(
-    rules: Protocol, name: str, folder: Path, *, until: int = EPOCHS
+    rules: Protocol, name: str, folder: Path, *, until: int = EPOCHS, threads: int = 1
 ) -> tuple[dict[str, Tensor], loop.Trained]:
     """Train a model with checkpoints after every epoch, killed at the end of epoch `until`."""
-    devices.prepare("cpu", rules.devices["cpu"], 1)
+    devices.prepare("cpu", rules.devices["cpu"], threads)
     devices.seed_everything(rules.id, 1, "build")
     model = (MODELS | UNSTORABLE)[name]()
     pixels, labels = tiny_images(320, 1)
@@ -179,6 +200,27 @@ def test_a_spoilt_checkpoint_falls_back_to_the_one_before(
     resumed, again = train(rules, "linear", tmp_path / "cut")
     assert again.resumed_after == 2
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+
+
+def test_other_threads_start_again(rules: Protocol, tmp_path: Path) -> None:
+    """A run goes on only with the number of threads it was begun with: sums depend on it."""
+    with pytest.raises(KilledError):
+        train(rules, "linear", tmp_path, until=2)
+    try:
+        assert train(rules, "linear", tmp_path, threads=2)[1].resumed_after == 0
+    finally:
+        torch.set_num_threads(1)
+
+
+def test_a_checkpoint_that_cannot_be_written_costs_no_run(
+    rules: Protocol, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where there is no room for it, training goes on to the same curve and says so."""
+    _, whole = train(rules, "linear", tmp_path / "whole")
+    (tmp_path / "full").write_text("")
+    _, trained = train(rules, "linear", tmp_path / "full")
+    assert trained.curve == whole.curve
+    assert "no checkpoint after epoch 1: it cannot be written" in capsys.readouterr().err
 
 
 def test_two_checkpoints_are_kept(rules: Protocol, tmp_path: Path) -> None:

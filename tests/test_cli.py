@@ -75,6 +75,11 @@ BAD_INPUT = {
     "a part of a published board": (
         ("leaderboard", "--results", "some", "--check", "--filter", "m"), 2, "published files",
     ),
+    "an unwritable board": (
+        ("leaderboard", "--results", "some", "--format", "md", "--output", "no/board.md"),
+        2, "another file",
+    ),
+    "an unwritable plugin": (("new", "my-cnn", "--folder", "a-file/x"), 2, "--folder"),
     "a terminal table in a file": (
         ("leaderboard", "--results", "some", "--output", "x"), 2, "--format",
     ),

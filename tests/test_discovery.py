@@ -10,6 +10,7 @@ import pytest
 
 from conftest import Fmbench, Install, TinyData, alive
 from fmbench import discovery, environment, protocol
+from fmbench.cli import completion
 from fmbench.discovery import child, choice, entries, listing
 from fmbench.errors import NothingSelectedError, PluginError
 from fmbench.execution import selection
@@ -198,8 +199,26 @@ def test_a_plugin_is_loaded_for_training_by_its_provenance(found: Path, install:
         assert child.load_model(plugin, "good").name == "good"
         with pytest.raises(PluginError, match="no longer"):
             child.load_model(plugin, "gone")
+        (found / "plugin_a.py").write_text(GOOD + "# edited\n")
+        with pytest.raises(PluginError, match="have changed since"):
+            child.load_model(plugin, "good")
     finally:
         sys.modules.pop("plugin_a", None)
+
+
+def test_a_shell_completes_from_what_was_offered_last(
+    found: Path, install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broken plugin is asked anew by commands, but not each time a shell completes a name."""
+    install("plugin-a", GOOD)
+    install("bad-one", "import nothing_of_this_name")
+    asked = []
+    ask = listing._ask
+    monkeypatch.setattr(listing, "_ask", lambda found: asked.append(1) or ask(found))
+    assert completion.models("go") == completion.models("goo") == ["good"]
+    assert len(asked) == 1
+    assert len(discovery.catalogue().problems) == 1
+    assert len(asked) == 2
 
 
 def test_plugins_can_be_left_out(

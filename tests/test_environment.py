@@ -1,5 +1,9 @@
 """The machine a run is on: which device a request means."""
 
+import sys
+from collections.abc import Callable
+from types import SimpleNamespace
+
 import pytest
 
 from fmbench import environment
@@ -33,6 +37,52 @@ def test_a_request_means_a_device(
     monkeypatch.setattr(environment, "cuda_devices", lambda: gpus)
     found = find_device(request_)
     assert found == (gpus[wanted] if wanted is not None else environment.cpu_device())
+
+
+class Driver:
+    """Three GPUs as NVML tells of them; a handle is a number, and a MIG device's its UUID."""
+
+    NVMLError = RuntimeError
+    UUIDS = ("GPU-aa1", "GPU-ab2", "GPU-ab3")
+
+    def __getattr__(self, name: str) -> Callable[..., object]:
+        return {
+            "nvmlInit": lambda: None,
+            "nvmlShutdown": lambda: None,
+            "nvmlSystemGetDriverVersion": lambda: "1.0",
+            "nvmlDeviceGetCount": lambda: len(self.UUIDS),
+            "nvmlDeviceGetHandleByIndex": lambda index: index,
+            "nvmlDeviceGetHandleByUUID": lambda uuid: uuid,
+            "nvmlDeviceGetUUID": lambda handle: self.UUIDS[handle],
+            "nvmlDeviceGetName": lambda handle: f"GPU {handle}",
+            "nvmlDeviceGetMemoryInfo": lambda _: SimpleNamespace(total=1),
+        }[name]
+
+
+@pytest.mark.parametrize(
+    ("visible", "names"),
+    [
+        (None, ["GPU 0", "GPU 1", "GPU 2"]),
+        ("", []),
+        ("-1", []),
+        ("2,0", ["GPU 2", "GPU 0"]),
+        ("1, 7, 0", ["GPU 1"]),
+        ("GPU-ab3,GPU-aa", ["GPU 2", "GPU 0"]),
+        ("GPU-ab", []),
+        ("MIG-x", ["GPU MIG-x"]),
+    ],
+)
+def test_devices_are_counted_as_torch_counts_them(
+    monkeypatch: pytest.MonkeyPatch, visible: str | None, names: list[str]
+) -> None:
+    """CUDA_VISIBLE_DEVICES chooses and orders, up to the first entry that is no device."""
+    monkeypatch.setitem(sys.modules, "pynvml", Driver())
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    found = environment.cuda_devices()
+    assert [device.name for device in found] == names
+    assert [device.index for device in found] == list(range(len(names)))
 
 
 @pytest.mark.parametrize("request_", ["cuda:2", "cuda:x", "cpu:0", "tpu", ""])

@@ -1,5 +1,6 @@
 """A new plugin is right as it is written, and names that cannot work are refused."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,8 @@ import pytest
 
 from conftest import Fmbench, TinyData
 from fmbench.errors import ExitCode
+
+PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
 
 
 def test_a_new_plugin_passes_its_own_tests_and_gets_a_row(
@@ -30,6 +33,10 @@ def test_a_new_plugin_passes_its_own_tests_and_gets_a_row(
     )  # fmt: skip
     assert tests.returncode == 0, tests.stdout
     assert "my-cnn" in fmbench("check", "my-cnn").stdout
+    (address,) = re.findall(r'^Source = "(.*)"$', PYPROJECT.read_text("utf-8"), re.MULTILINE)
+    for page in ("README.md", ".github/workflows/test.yml"):
+        text = (tmp_path / "my-cnn" / page).read_text("utf-8")
+        assert f'pip install "fashion-mnist-bench @ git+{address}"' in text
     ran = fmbench("run", "my-cnn", "--protocol", tiny.protocol, "--data-dir", tiny.folder)
     assert ran.returncode == 0, ran.stderr
     assert "my-cnn 0.1.0" in ran.stdout

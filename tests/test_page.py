@@ -391,6 +391,27 @@ def test_the_verdict_says_no_more_than_the_rank_sets(
     assert says in said
     assert never not in said
     assert "Training takes" in said
+    assert "as far as" not in said
+
+
+def test_the_verdict_counts_few_seeds_and_names_no_lone_candidate(tmp_path: Path) -> None:
+    """With fewer than five seeds it says so; one model that may be best leaves no choice open."""
+    named = {"first": 0.95, "second": 0.9, "third": 0.85}
+    for seeds, ranks, says in (
+        (3, [(1, 1), (2, 2), (3, 3)], "more than chance explains, as far as 3 seeds tell."),
+        (5, [(1, 1), (2, 2), (3, 3)], "more than chance explains."),
+        (5, [(1, 2), (2, 3), (2, 3)], "surely more than the second"),
+    ):
+        board, evidence = board_of(small_store(tmp_path / says, named, seeds=seeds))
+        rows = [
+            replace(row, rank_best=best, rank_worst=worst)
+            for row, (best, worst) in zip(board.rows, ranks, strict=True)
+        ]
+        board = replace(board, rows=tuple(rows))
+        sentences = verdict(board, seeds, subjects_of(board, evidence))
+        said = " ".join("".join(phrase.text for phrase in sentence) for sentence in sentences)
+        assert says in said
+        assert "leave open" not in said
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """Whole runs with real workers on a tiny data set: good models, bad models, and going on."""
 
 import json
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -35,7 +37,7 @@ def leave():
 
 def raises(module, logits): raise RuntimeError("on purpose")
 def exits(module, logits): raise SystemExit(0)
-def dies(module, logits): os._exit(0)
+def dies(module, logits): print("last words"); os._exit(0)
 def signals(module, logits): os.kill(os.getpid(), 40)
 def segfaults(module, logits): import ctypes; ctypes.string_at(0)
 def diverges(module, logits): return logits * float("inf")
@@ -77,6 +79,11 @@ def clock(module, logits):
     time.monotonic = lambda: 0.0
     json.dumps = None
     return logits
+"""
+MUTE = """
+def mute(spec):
+    from torch import nn
+    return nn.Sequential(linear(spec), nn.Threshold(1e9, 0.0))
 """
 DEFAULT_PLUGINS = "no:fmbench-softmax,no:fmbench-vgg,no:fmbench-timm"
 WANTED = {
@@ -193,8 +200,10 @@ def test_a_run_leaves_records_predictions_and_a_leaderboard(
     assert "good," in (store.folder / "leaderboard.csv").read_text()
     for folder in (store.jobs, store.checkpoints):
         assert list(folder.iterdir()) == []
+    assert "data set is not at hand" not in (store.folder / "index.html").read_text()
     second = fmbench(*asked)
     assert second.returncode == 0
+    assert "data set is not at hand" not in (store.folder / "index.html").read_text()
     assert "nothing is left to run" in second.stderr
     assert second.stdout == first.stdout
     assert records(tmp_path / "results") == found
@@ -251,6 +260,7 @@ def test_the_zoo_costs_nobody_else_anything(
     assert {problem["entry"].partition("[")[0] for problem in problems} == set(AT_IMPORT)
     store = Store(tmp_path / "all", "tiny-v1")
     assert 0 < len(store.log(found["bad-floods", 1])) <= 256 * 1024
+    assert "last words" in store.log(found["bad-dies", 1])
     for key, record in records(tmp_path / "alone").items():
         assert found[key].result == record.result
     assert {name for name, _ in found} == {"good", "conv", *(f"bad-{name}" for name in WANTED)}
@@ -354,6 +364,22 @@ def test_trying_recipes_alone_sees_no_test_image(
     assert {(o.run.recipe, o.run.seed): o.result.logits_sha256 for o in unwatched} == {
         (o.run.recipe, o.run.seed): o.result.logits_sha256 for o in found
     }
+
+
+def test_trials_shown_are_those_of_the_installed_version(
+    fmbench: Fmbench, install: Install, site: Path, tiny: TinyData, tmp_path: Path
+) -> None:
+    """After an upgrade --tune-only shows what it has just tried, not what older finals rest on."""
+    path = tiny.variant(tmp_path / "tuned.toml", WATCHED)
+    asked = ("run", "good", "--protocol", path, "--data-dir", tiny.folder)
+    install("plugin-good", offering("good=linear"), version="1.0")
+    assert fmbench(*asked).returncode == 0
+    shutil.rmtree(site / "plugin_good-1.0.dist-info")
+    install("plugin-good", offering("good=mute", extra=MUTE), version="2.0")
+    tried = fmbench(*asked, "--tune-only").stdout
+    shares = [float(share) for share in re.findall(r" (\d+\.\d+) +2 × 60", tried)]
+    assert len(shares) == 2
+    assert max(shares) < 20
 
 
 def test_accuracy_after_each_epoch_survives_a_kill(

@@ -84,6 +84,14 @@ def test_nothing_half_written_is_left_when_a_write_fails(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ["x" * 300, "file/below"])
+def test_a_place_that_cannot_be_written_is_a_clear_error(tmp_path: Path, name: str) -> None:
+    """Where not even the temporary file can be named, the error is the one about the place."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot be written"):
+        files.write(tmp_path / name, b"content")
+
+
 def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
     """A results folder that is a file says so, with what to do."""
     (tmp_path / "taken").write_text("")

@@ -23,7 +23,7 @@ from fmbench.contract import InputSpec, Model
 from fmbench.discovery import Catalogue, Problem
 from fmbench.errors import NothingSelectedError, PluginError, UsageError
 from fmbench.testing import Report, contract, manual
-from fmbench.testing.checks import examine, perform
+from fmbench.testing.checks import perform
 from fmbench.testing.facts import Fact
 from fmbench.testing.laws import LAWS
 from fmbench.testing.report import failed
@@ -46,6 +46,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "precious").write_text("")
     monkeypatch.setenv("HOME", str(folder))
     return folder
+
+
+def examine(subject: Subject) -> Iterator[Report]:
+    """Put every law to a subject, in order."""
+    for law in LAWS:
+        yield perform(law, subject)
 
 
 @contextlib.contextmanager

@@ -81,7 +81,6 @@ def leaderboard(
       fmbench leaderboard --format html --output board.html
       fmbench leaderboard --results results/published --check
     """
-    from fmbench import files
     from fmbench.console import stream, tables
     from fmbench.leaderboard import columns as column
     from fmbench.leaderboard import formats
@@ -135,7 +134,8 @@ def leaderboard(
     if output is None:
         sys.stdout.write(text)
     else:
-        files.write(output, text.encode())
+        with writing(output):
+            output.write_bytes(text.encode())
 
 
 def compare(

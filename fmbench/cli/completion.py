@@ -10,7 +10,7 @@ def models(incomplete: str) -> list[str]:
     try:
         from fmbench import discovery
 
-        catalogue = discovery.catalogue()
+        catalogue = discovery.remembered()
     except Exception:  # a shell that completes has nobody to tell
         return []
     names = [model.name for model in catalogue.models]

@@ -45,7 +45,12 @@ def run(
         float, typer.Option(metavar="SECONDS", min=0, help="The least time between checkpoints.")
     ] = 60.0,
     plugins: PluginsOption = None,
-    retry_failed: Annotated[bool, typer.Option(help="Make failed runs again.")] = False,
+    retry_failed: Annotated[
+        bool,
+        typer.Option(
+            help="Make failed runs again; one that diverged or answered wrongly stays as it is."
+        ),
+    ] = False,
     dry_run: Annotated[bool, typer.Option(help="Say what would be run and how long.")] = False,
     show_timings: Annotated[
         bool, typer.Option("--timings", help="Say at the end where the time went.")
@@ -120,14 +125,14 @@ def run(
         if tune_only:
             tables.print_trials(Evidence(session.store, session.setting.protocol))
         else:
-            print_and_write_board(session.store, session.setting.protocol)
+            print_and_write_board(session.store, session.setting.protocol, data_dir)
     if show_timings:
         tables.print_timings(timings)
     if not session.all_ok():
         raise typer.Exit(ExitCode.RUN_FAILED)
 
 
-def print_and_write_board(store: "Store", protocol: "Protocol") -> None:
+def print_and_write_board(store: "Store", protocol: "Protocol", data_dir: Path | None) -> None:
     """Print the leaderboard and write it beside the records, as a run's last act."""
     from fmbench.console import stream, tables
     from fmbench.leaderboard import columns
@@ -138,5 +143,5 @@ def print_and_write_board(store: "Store", protocol: "Protocol") -> None:
     evidence = Evidence(store, protocol)
     board = read_board(evidence)
     tables.print_board(board, columns.choose())
-    paths = write_board(evidence, board)
+    paths = write_board(evidence, board, data_dir)
     stream.say(f"the page: {paths[-1]}")

@@ -51,7 +51,7 @@ class LiveProgress:
         self._live.stop()
 
     def replan(self, owed: tuple[Owed, ...]) -> None:
-        """Another command has made some of the runs: these are left."""
+        """Take these as the runs that are left."""
         self._ended = self._runs - sum(one.count for one in owed)
         self._estimate.plan(owed)
 
@@ -82,19 +82,16 @@ class LiveProgress:
         return Group(whole, self._line())
 
     def _share(self) -> float:
-        if self._progress is None:
-            return self._ended
-        now = self._progress
-        done = ((now.epoch - 1) * now.steps + now.step) / (now.epochs * now.steps)
-        return self._ended + done
+        now = self._progress  # read once: another thread sets it
+        return self._ended + (now.share if now else 0.0)
 
     def _line(self) -> Text:
-        if self._at is None:
+        at, now = self._at, self._progress
+        if at is None:
             return plain("starting a worker" if self._ended < self._runs else "", "dim")
-        name = f"{self._at.model}, {run_kind(self._at)}"
-        if self._progress is None:
+        name = f"{at.model}, {run_kind(at)}"
+        if now is None:
             return plain(f"{name}: building")
-        now = self._progress
         loss = "not finite" if now.loss is None else f"{now.loss:.3f}"
         if now.epoch == now.epochs and now.step == now.steps:
             return plain(f"{name}: loss {loss}, evaluating")

@@ -15,9 +15,9 @@ from fmbench.execution.timings import Timings
 from fmbench.leaderboard.board import Board
 from fmbench.leaderboard.columns import Column
 from fmbench.leaderboard.comparison import Compared
-from fmbench.leaderboard.evidence import Evidence
+from fmbench.leaderboard.evidence import Evidence, choose_entries
 from fmbench.leaderboard.recipes import recipes_tried
-from fmbench.leaderboard.words import duration, percent, short
+from fmbench.leaderboard.words import duration, memory, percent, short, versions
 from fmbench.protocol import Protocol
 from fmbench.records import Record
 from fmbench.store import Contents
@@ -120,7 +120,8 @@ def print_trials(evidence: Evidence) -> None:
     """The recipes tried on each model, the one its final runs would use marked."""
     lines = []
     images = evidence.protocol.data.validation_images
-    for entry in evidence.entries:
+    tunes = [record for record in evidence.contents.records if record.run.stage == "tune"]
+    for entry in choose_entries(evidence.protocol, tunes):
         best = best_recipe(entry.tunes)
         lines += [
             {
@@ -238,7 +239,7 @@ def print_record(record: Record, log: str) -> None:
         "record": f"{record.id}, key {record.key[:12]}, {record.created}",
         "run": f"{run.model}, {run_kind(run)}, recipe {run.recipe}, {run.protocol}",
         "plugin": f"{run.plugin.distribution} {run.plugin.version}, "
-        f"source {run.plugin.source[:12]}, {_versions(run.plugin.dependencies)}",
+        f"source {run.plugin.source[:12]}, {versions(run.plugin.dependencies)}",
         "status": result.status + (f": {result.message}" if result.message else ""),
     }
     if result.accuracy is not None:
@@ -249,7 +250,7 @@ def print_record(record: Record, log: str) -> None:
             f", {duration(cost.runner_seconds)} by the runner's clock",
             "inference": f"{short(cost.inference_images_per_second)} images/s",
             "model": f"{cost.parameters:,} parameters, {short(cost.forward_flops)} FLOPs an image",
-            "memory": f"{short(cost.peak_memory)}B at the peak",
+            "memory": f"{memory(cost.peak_memory)} at the peak",
         }
     if result.fit_correct is not None:
         share = percent(result.fit_correct / result.fit_images)
@@ -262,7 +263,7 @@ def print_record(record: Record, log: str) -> None:
         "device": f"{where.device.torch_name}, {where.device.name} {where.device.driver}".rstrip(),
         "machine": f"{where.cpu}, {where.cores} cores, {where.threads} threads, {where.os}",
         "versions": f"fmbench {where.fmbench} {where.commit[:12]}, Python {where.python}, "
-        + _versions(where.libraries),
+        + versions(where.libraries),
         "repeatable": record.reproducibility,
     }
     for name, fact in facts.items():
@@ -280,10 +281,6 @@ def _problem(problem: Problem) -> Text:
     hint = f"\n  hint: {problem.hint}" if problem.hint else ""
     text = plain(f"problem in {problem.entry} {problem.version}: ", "red")
     return text.append_text(plain(f"{problem.what}{hint}", "default"))
-
-
-def _versions(versions: dict[str, str]) -> str:
-    return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
 def _count(number: int, noun: str) -> str:

@@ -8,6 +8,7 @@ from fmbench.discovery.listing import (
     catalogue,
     family_of,
     members,
+    remembered,
     resolve,
 )
 
@@ -19,5 +20,6 @@ __all__ = [
     "catalogue",
     "family_of",
     "members",
+    "remembered",
     "resolve",
 ]

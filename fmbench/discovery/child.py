@@ -29,9 +29,16 @@ from fmbench.records import Plugin
 def load_model(plugin: Plugin, name: str) -> Model:
     """Import a plugin here and return its model: only a worker or a check does this.
 
-    Raises `PluginError` when the plugin no longer offers it, and whatever its import raises.
+    Raises `PluginError` when the plugin is no longer what was planned with or no longer offers it,
+    and whatever its import raises.
     """
     entry = entry_of(plugin)
+    if entry and (entry.version, source_digest(entry)) != (plugin.version, plugin.source):
+        raise PluginError(
+            "its files have changed since this command began",
+            where=plugin.distribution,
+            hint="start the command again",
+        )
     offers = _offers(entry) if entry else []
     for offer in offers:
         if isinstance(offer, Model) and offer.name == name:

@@ -86,14 +86,19 @@ def catalogue() -> Catalogue:
     found = entries()
     if not found:
         return Catalogue()
-    cached = platformdirs.user_cache_path("fmbench") / f"catalogue-{_stamp(found)}.json"
-    if known := files.read_json(cached, Catalogue):
+    cache = _cache(found)
+    known = files.read_json(cache, Catalogue)
+    if known and not known.problems:  # what is wrong may be mended where no stamp shows it
         return known
     answer = _ask(found)
-    if not answer.problems:  # what is wrong may be mended where no stamp shows it
-        with contextlib.suppress(FmbenchError):  # a cache that cannot be written costs only time
-            files.write(files.make_folder(cached.parent) / cached.name, msgspec.json.encode(answer))
+    with contextlib.suppress(FmbenchError):  # a cache that cannot be written costs only time
+        files.write(files.make_folder(cache.parent) / cache.name, msgspec.json.encode(answer))
     return answer
+
+
+def remembered() -> Catalogue:
+    """What the plugins last offered, problems included; they are asked when they never were."""
+    return files.read_json(_cache(entries()), Catalogue) or catalogue()
 
 
 def resolve(name: str, family: ListedFamily) -> ListedModel:
@@ -175,6 +180,10 @@ def _kill(child: "subprocess.Popen[bytes]") -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
     child.wait()
+
+
+def _cache(found: list[Entry]) -> Path:
+    return platformdirs.user_cache_path("fmbench") / f"catalogue-{_stamp(found)}.json"
 
 
 def _stamp(found: list[Entry]) -> str:

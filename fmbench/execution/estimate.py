@@ -40,10 +40,11 @@ class Estimate:
 
     def plan(self, owed: Iterable[Owed]) -> None:
         """Take these as the runs that are left."""
-        self._left: Counter[tuple[str, StageName]] = Counter()
+        left: Counter[tuple[str, StageName]] = Counter()
         for one in owed:
-            self._left[one.model.name, "tune"] += len(one.tune)
-            self._left[one.model.name, "final"] += one.count - len(one.tune)
+            left[one.model.name, "tune"] += len(one.tune)
+            left[one.model.name, "final"] += one.count - len(one.tune)
+        self._left = left  # at once: the thread that draws the bar reads it
 
     def remaining(self) -> float:
         """Seconds until nothing is owed."""
@@ -51,10 +52,8 @@ class Estimate:
         for (model, stage), runs in self._left.items():
             if runs:
                 total += runs * self._run_seconds(model, stage) + SECONDS_TO_START_A_JOB
-        if self._under_way:
-            now = self._under_way
-            done = ((now.epoch - 1) * now.steps + now.step) / (now.epochs * now.steps)
-            total -= done * self._train_seconds(now.run.model, now.run.stage)
+        if now := self._under_way:
+            total -= now.share * self._train_seconds(now.run.model, now.run.stage)
         return max(total, 0.0)
 
     @hookimpl

@@ -10,7 +10,7 @@ from fmbench.discovery import ListedModel
 from fmbench.environment import Device, cores, version
 from fmbench.errors import ProtocolError, UsageError
 from fmbench.protocol import Protocol, StageName
-from fmbench.records import Record, Result, Run
+from fmbench.records import MODELS_OWN, Record, Result, Run
 
 
 @dataclass(frozen=True)
@@ -141,15 +141,17 @@ def make_run(model: ListedModel, setting: Setting, stage: StageName, recipe: str
 
 
 def done_records(records: Sequence[Record], *, retry_failed: bool = False) -> dict[str, Record]:
-    """By key, the newest record that makes a run unnecessary; an ok one before any other."""
+    """By key, the newest record that makes a run unnecessary; an ok one before any other.
+
+    retry_failed: a failure that may be a machine's doing does not count. What diverged or answered
+    wrongly does: tried until it ends well, a run would be better than its model.
+    """
     done: dict[str, Record] = {}
     for record in sorted(records, key=lambda record: (record.created, record.id)):
-        ok = record.result.status == "ok"
-        if ok or (
-            record.done
-            and not retry_failed
-            and not (record.key in done and done[record.key].result.status == "ok")
-        ):
+        status = record.result.status
+        counts = record.done and (status in MODELS_OWN or not retry_failed)
+        good_before = record.key in done and done[record.key].result.status == "ok"
+        if counts and (status == "ok" or not good_before):
             done[record.key] = record
     return done
 

@@ -36,7 +36,8 @@ class Runner:
 
     timeout:            seconds a run may take, from its start to its end.
     checkpoint_seconds: the least time between two checkpoints of a run.
-    replanned:          told what is owed whenever another runner has done some of it.
+    replanned:          told what is owed at the start, whenever another runner has done some of
+                        it, and when nothing is owed for a model any more.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Runner:
         """
         made: list[Record] = []
         self._left = list(models)
+        self._replan()
         with scratch(self._store) as self._scratch:
             while self._left:
                 busy = False
@@ -83,6 +85,7 @@ class Runner:
                     runs = owed(model, self._setting, self._done).next
                     if not runs:
                         self._left.remove(model)
+                        self._replan()
                         continue
                     with self._claimed(runs) as mine:
                         if mine:
@@ -109,7 +112,10 @@ class Runner:
         others = found.keys() - self._done.keys()
         self._done |= found
         if others:
-            self._replanned(tuple(owed(model, self._setting, self._done) for model in self._left))
+            self._replan()
+
+    def _replan(self) -> None:
+        self._replanned(tuple(owed(model, self._setting, self._done) for model in self._left))
 
     def _do(self, runs: tuple[Run, ...], made: list[Record]) -> None:
         folder = JobFolder(self._scratch / f"job-{secrets.token_hex(4)}")

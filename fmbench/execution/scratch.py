@@ -47,7 +47,7 @@ def _clear(store: Store, done: Container[str]) -> list[str]:
             shutil.rmtree(folder, ignore_errors=True)
             said.append(f"removed the checkpoints of a finished run: {folder.name[:8]}")
         else:
-            size = memory(sum(path.stat().st_size for path in folder.iterdir()))
+            size = memory(files.size_of_folder(folder))
             said.append(f"kept the checkpoints of an unfinished run, {size}: {folder}")
     for path in _unfinished_files(store):
         path.unlink(missing_ok=True)

@@ -16,13 +16,17 @@ MARKDOWN, CSV, PICTURE = "leaderboard.md", "leaderboard.csv", "leaderboard.svg"
 PAGE = "index.html"
 
 
-def write_board(evidence: Evidence, board: Board) -> list[Path]:
-    """Write Markdown, CSV, picture and page, with images when they are on this machine."""
+def write_board(evidence: Evidence, board: Board, data_dir: Path | None = None) -> list[Path]:
+    """Write Markdown, CSV, picture and page, with images when they are on this machine.
+
+    data_dir: the folder of the data set, where it is not one of those that are always looked into.
+    """
+    images = images_at_hand(evidence.protocol, data_dir)
     texts = {
         MARKDOWN: formats.to_markdown(board),
         CSV: formats.to_csv(board),
         PICTURE: page.draw(board, evidence),
-        PAGE: page.render(board, evidence, images_at_hand(evidence.protocol)),
+        PAGE: page.render(board, evidence, images),
     }
     for name, text in texts.items():
         files.write(evidence.folder / name, text.encode())
@@ -45,9 +49,9 @@ def stale(evidence: Evidence) -> list[Path]:
     return [evidence.folder / name for name, fresh in found.items() if not fresh]
 
 
-def images_at_hand(protocol: Protocol) -> NDArray[np.uint8] | None:
+def images_at_hand(protocol: Protocol, data_dir: Path | None = None) -> NDArray[np.uint8] | None:
     """A protocol's test images, uint8 (n, 28, 28), when they are on this machine; never fetched."""
-    folder = data.present()
+    folder = data_dir or data.present()
     if folder is None:
         return None
     try:

@@ -57,6 +57,11 @@ def memory(number: float | None) -> str:
     return said and (f"{said}B" if said[-1] in UNITS else f"{said} B")
 
 
+def versions(of: dict[str, str]) -> str:
+    """Distributions with their versions, by name: `numpy 2.4.6, torch 2.14.1`."""
+    return ", ".join(f"{name} {version}" for name, version in sorted(of.items()))
+
+
 def rank_set(best: int | None, worst: int | None) -> str:
     """The ranks a model may have: `1`, `1-3`, empty when it is not ranked."""
     if best is None or worst is None:

@@ -4,12 +4,13 @@ import keyword
 import re
 import sys
 from dataclasses import dataclass
-from importlib import resources, util
+from importlib import metadata, resources, util
 from pathlib import Path
 
 from fmbench import files
 from fmbench.contract import MODEL_NAME
-from fmbench.errors import UsageError
+from fmbench.environment import DISTRIBUTION
+from fmbench.errors import StoreError, UsageError
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 PREFIX = "fmbench-"
@@ -49,8 +50,7 @@ def names_of(name: str) -> Names:
 def write_plugin(name: str, folder: Path | None = None) -> list[Path]:
     """Write a plugin into `folder`, ./NAME by default; returns the files, in order.
 
-    Raises `UsageError` when the name cannot be used or the folder exists, and `StoreError` when it
-    cannot be written.
+    Raises `UsageError` when the name cannot be used, or the folder exists or cannot be written.
     """
     from jinja2 import Environment, FunctionLoader, StrictUndefined
 
@@ -72,6 +72,18 @@ def write_plugin(name: str, folder: Path | None = None) -> list[Path]:
         "test.yml": folder / ".github" / "workflows" / "test.yml",
     }
     for template, path in targets.items():
-        text = environment.get_template(f"{template}.j2").render(names=names)
-        files.write_new(files.make_folder(path.parent) / path.name, text.encode())
+        text = environment.get_template(f"{template}.j2").render(
+            names=names, source=source_of_fmbench()
+        )
+        try:
+            files.write_new(files.make_folder(path.parent) / path.name, text.encode())
+        except StoreError as error:
+            hint = "choose another with --folder FOLDER"
+            raise UsageError(error.what, where=error.where, hint=hint) from error
     return list(targets.values())
+
+
+def source_of_fmbench() -> str:
+    """The address of fmbench's own source, as its distribution says."""
+    addresses: list[str] = metadata.metadata(DISTRIBUTION).get_all("Project-URL", [])
+    return dict(address.split(", ", 1) for address in addresses)["Source"]

@@ -1,12 +1,11 @@
 """Checks carried out: a law put to a subject, and the report that comes of it."""
 
-from collections.abc import Iterator
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 from fmbench.errors import FmbenchError
 from fmbench.testing.facts import Fault, MissingFactError, SkipError, told, trace
-from fmbench.testing.laws import LAWS, Law
+from fmbench.testing.laws import Law
 from fmbench.testing.report import Outcome, Report, report_of
 
 if TYPE_CHECKING:
@@ -44,9 +43,3 @@ def perform(law: Law, subject: "Subject", plugin: str = "") -> Report:
         trace=raised,
         seconds=perf_counter() - start,
     )
-
-
-def examine(subject: "Subject", plugin: str = "") -> Iterator[Report]:
-    """Put every law to a subject, in order."""
-    for law in LAWS:
-        yield perform(law, subject, plugin)

@@ -7,7 +7,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from fmbench.contract import MODEL_NAME
-from fmbench.leaderboard.words import duration, short
+from fmbench.leaderboard.words import duration, memory, short
 from fmbench.testing.facts import Fault, MissingFactError, SkipError
 from fmbench.testing.report import Check, Severity
 
@@ -224,10 +224,10 @@ def cost(subject: "Subject") -> str:
     words = (
         f"{found.parameters:,} parameters, {short(found.flops)} FLOPs an image; "
         f"a run of {subject.protocol.id} here takes about {duration(found.seconds)} "
-        f"and {short(found.memory)}B"
+        f"and {memory(found.memory)}"
     )
     if found.memory > subject.memory:
-        raise Fault(f"{words}, and there are {short(subject.memory)}B")
+        raise Fault(f"{words}, and there are {memory(subject.memory)}")
     if found.seconds > LONGEST_RUN:
         raise Fault(words, hint="name a longer one with `fmbench run --timeout SECONDS`")
     return words

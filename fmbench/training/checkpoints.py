@@ -22,6 +22,7 @@ class Saved(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a checkpoint holds beside tensors.
 
     seconds:  training time so far.
+    threads:  the CPU threads it was trained with: other sums are other bits.
     sha256:   of the tensor file that belongs to it.
     aliases:  names of the model's state whose tensor is stored under another name, shared with it.
     groups:   the optimiser's parameter groups without their parameters.
@@ -30,6 +31,7 @@ class Saved(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     curve: tuple[float, ...]
     seconds: float
+    threads: int
     sha256: str
     aliases: dict[str, str]
     groups: list[dict[str, Any]]
@@ -65,13 +67,14 @@ class Checkpoints:
         """Keep the state after the epochs of `curve`; its JSON file comes last, the mark of commit.
 
         A model that keeps state outside its state dict, or in a dtype that safetensors cannot hold,
-        gets none: it could not go on to the bit.
+        gets none: it could not go on to the bit. Raises `StoreError` when it cannot be written.
         """
-        if hidden_state(self._fresh, model):
+        state = model.state_dict()
+        if hidden_state(self._fresh, model) or not all(map(torch.is_tensor, state.values())):
             return
-        tensors, aliases = _unshared(model.state_dict())
-        for number, state in enumerate(_states(optimizer)):
-            for name, value in state.items():
+        tensors, aliases = _unshared(state)
+        for number, of_parameter in enumerate(_states(optimizer)):
+            for name, value in of_parameter.items():
                 if isinstance(value, Tensor):
                     tensors[f"optimizer.{number}.{name}"] = value
         if not all(value.dtype in _TYPES for value in tensors.values()):
@@ -81,6 +84,7 @@ class Checkpoints:
         saved = Saved(
             curve=tuple(curve),
             seconds=seconds,
+            threads=torch.get_num_threads(),
             sha256=files.write_stream(self._tensors(epoch), _safetensors(tensors)),
             aliases=aliases,
             groups=[
@@ -120,7 +124,7 @@ class Checkpoints:
                         for name, value in _under(f"optimizer.{number}.", tensors).items()
                     }
             except (OSError, ValueError, KeyError, RuntimeError, SafetensorError):
-                continue  # cut short, spoilt, or of another model: the one before it may be whole
+                continue  # spoilt, or of another model or thread count: one before it may do
             for group, known in zip(optimizer.param_groups, saved.groups, strict=True):
                 group.update(known)
                 if "betas" in known:
@@ -133,6 +137,8 @@ class Checkpoints:
         saved = msgspec.json.decode(self._json(epoch).read_bytes(), type=Saved)
         if files.digest_of_file(self._tensors(epoch)) != saved.sha256:
             raise ValueError("the tensors are not those the checkpoint was made with")
+        if saved.threads != torch.get_num_threads():
+            raise ValueError("it was made with another number of threads")
         return saved, safetensors.torch.load_file(self._tensors(epoch))
 
     def _epochs(self) -> list[int]:
@@ -183,7 +189,7 @@ def _attributes(module: nn.Module) -> dict[str, str]:
         if name in _TORCHS_OWN or isinstance(value, nn.Module):
             continue
         if isinstance(value, Tensor):
-            found[name] = hashlib.sha256(value.detach().cpu().numpy().tobytes()).hexdigest()
+            found[name] = hashlib.sha256(_bytes_of(value)).hexdigest()
         elif isinstance(value, _PLAIN) or (
             isinstance(value, list | tuple | dict | set) and "object at 0x" not in repr(value)
         ):
@@ -231,8 +237,13 @@ def _safetensors(tensors: dict[str, Tensor]) -> Iterator[bytes | memoryview]:
     text += b" " * (-len(text) % 8)
     yield len(text).to_bytes(8, "little") + text
     for value in tensors.values():
-        flat = value.detach().cpu().contiguous().view(-1)
-        yield flat.view(torch.uint8).numpy().data
+        yield _bytes_of(value)
+
+
+def _bytes_of(value: Tensor) -> memoryview:
+    """A tensor's values in C order, whatever its dtype and layout."""
+    flat = value.detach().cpu().to_dense().contiguous().view(-1)
+    return flat.view(torch.uint8).numpy().data
 
 
 def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:

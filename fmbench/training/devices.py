@@ -1,6 +1,7 @@
 """What differs between kinds of device: numerics, synchronisation, memory and random streams."""
 
 import hashlib
+import os
 import random
 import resource
 import sys
@@ -20,6 +21,7 @@ def prepare(name: str, rules: DeviceRules, threads: int) -> torch.device:
     Raises `UsageError` when this torch cannot use the device.
     """
     device = torch.device(name)
+    os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # as the driver counts, see `cuda_devices`
     try:
         torch.ones(1, device=device).add_(1)
     except (AssertionError, RuntimeError) as error:

@@ -1,6 +1,7 @@
 """The one training loop, and the evaluation after it."""
 
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fmbench.contract import CLASSES
+from fmbench.errors import StoreError
 from fmbench.protocol import Protocol, Recipe, Stage
 from fmbench.training import devices
 from fmbench.training.batches import Images
@@ -125,7 +127,10 @@ def train(
             after_epoch(epoch)
         if checkpoints and epoch < stage.epochs and checkpoints.due:
             before = perf_counter()
-            checkpoints.save(model, optimizer, schedule, curve=curve, seconds=seconds)
+            try:
+                checkpoints.save(model, optimizer, schedule, curve=curve, seconds=seconds)
+            except StoreError as error:  # costs no more than a kill would
+                sys.stderr.write(f"no checkpoint after epoch {epoch}: it {error.what}\n")
             checkpointing += perf_counter() - before
     return Trained(
         curve=tuple(curve),

@@ -37,7 +37,9 @@ def run(
     threads: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="CPU threads; all cores by default.")
     ] = None,
-    retry_failed: Annotated[bool, typer.Option(help="Make failed runs again.")] = False,
+    retry_failed: Annotated[
+        bool, typer.Option(help="Make failed runs again; one that diverged stays as it is.")
+    ] = False,
     data_dir: Annotated[Path | None, typer.Option(help="Folder of the four data files.")] = None,
 ) -> None:
     """Make the runs that are missing, and write the page.

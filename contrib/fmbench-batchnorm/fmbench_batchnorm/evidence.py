@@ -13,15 +13,13 @@ from fmbench import protocol
 from fmbench.errors import StoreError, UsageError
 from fmbench.leaderboard.evidence import Evidence
 from fmbench.protocol import Protocol, Tuning
-from fmbench.records import Record
+from fmbench.records import MODELS_OWN, Record
 from fmbench.store import Store
 from fmbench_batchnorm import invariance
 from fmbench_batchnorm.invariance import Invariance
 from fmbench_batchnorm.plan import CHANGES, RATES, changed, protocol_file, swept
 
 CHANCE = 0.1
-THE_NETWORKS_OWN = ("ok", "diverged", "invalid")
-"""Ends of a run that say something about its network; all others say something about a machine."""
 
 Key = tuple[Variant, float]
 
@@ -216,7 +214,7 @@ def _all(
             ends = {one.result.status for one in runs.records} if runs else set()
             if not runs or len(runs.records) < len(tuning(rules).seeds):
                 problem, option = "lacks runs", ""
-            elif ends - set(THE_NETWORKS_OWN):
+            elif ends - set(MODELS_OWN):
                 problem, option = (
                     f"has runs that ended {', '.join(sorted(ends))}",
                     "--retry-failed ",

@@ -8,7 +8,7 @@ from fmbench import protocol
 from fmbench.errors import FmbenchError
 from fmbench.leaderboard.evidence import Evidence
 from fmbench.leaderboard.page.subjects import Subject
-from fmbench.leaderboard.words import memory, percent
+from fmbench.leaderboard.words import memory, percent, versions
 from fmbench.protocol import Protocol
 from fmbench.records import Record
 
@@ -92,7 +92,7 @@ def _facts(subject: Subject) -> Iterable[Fact]:
     yield Fact("Distribution", (f"{plugin.distribution} {plugin.version}",))
     yield Fact("Entry point", (plugin.entry,))
     yield Fact("Source digest", (plugin.source,), code=True)
-    yield Fact("Dependencies", (_versions(plugin.dependencies),))
+    yield Fact("Dependencies", (versions(plugin.dependencies),))
     yield Fact("torch", each(lambda record: record.run.torch))
     yield Fact("Recipe", (subject.recipe,))
     yield Fact("Training semantics", each(lambda record: str(record.run.semantics)))
@@ -103,7 +103,7 @@ def _facts(subject: Subject) -> Iterable[Fact]:
     yield Fact("Memory", each(lambda record: memory(record.environment.memory)))
     yield Fact("Operating system", each(lambda record: record.environment.os))
     yield Fact("Python", each(lambda record: record.environment.python))
-    yield Fact("Libraries", each(lambda record: _versions(record.environment.libraries)))
+    yield Fact("Libraries", each(lambda record: versions(record.environment.libraries)))
     yield Fact("fmbench", each(lambda record: record.environment.fmbench))
     yield Fact("fmbench commit", each(lambda record: record.environment.commit), code=True)
     yield Fact("Reproducibility", each(lambda record: record.reproducibility))
@@ -116,10 +116,6 @@ def _device(record: Record) -> str:
 
 def _cores(record: Record) -> str:
     return f"{record.environment.cores}, {record.environment.threads}"
-
-
-def _versions(of: dict[str, str]) -> str:
-    return ", ".join(f"{name} {version}" for name, version in sorted(of.items()))
 
 
 def _line(record: Record) -> RunLine:

@@ -70,7 +70,7 @@ def _of_ranked(board: Board, seeds: int, ranked: Sequence[Subject]) -> list[Sent
     # In the board's order only the first can be surely better than the second.
     open_place = _open_first_place(ranked)
     second_differs = (second.row.rank_best or 0) > 1
-    chance = f"chance explains{', as far as ' + str(seeds) + ' seeds tell' * _few(seeds)}"
+    chance = "chance explains" + (f", as far as {seeds} seeds tell" if _few(seeds) else "")
     if first.row.rank_worst == 1:
         more = "" if len(ranked) == 2 else f", surely more than {count(len(ranked) - 1, 'other')}"
         return [
@@ -92,7 +92,7 @@ def _of_ranked(board: Board, seeds: int, ranked: Sequence[Subject]) -> list[Sent
 def _open_first_place(ranked: Sequence[Subject]) -> list[Sentence]:
     """Who else may be best, where the sentence before does not say it."""
     able = [subject for subject in ranked if subject.row.rank_best == 1]
-    if able == list(ranked[:2]):
+    if len(able) < 2 or able == list(ranked[:2]):
         return []
     if len(able) > MOST_NAMES:
         return [_said(f"The runs leave open which of {len(able)} models is best.")]
