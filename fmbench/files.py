@@ -107,6 +107,28 @@ def read_json(path: Path, kind: type[T]) -> T | None:
         return None
 
 
+def append_json(path: Path, value: object) -> None:
+    """Add a line of JSON. The file is opened each time: a plugin may close every descriptor."""
+    with path.open("ab") as file:
+        file.write(msgspec.json.encode(value) + b"\n")
+
+
+def json_lines(path: Path, kind: type[T], offset: int = 0) -> tuple[list[T], int]:
+    """The whole lines past a byte offset, and the offset after them.
+
+    A line that holds anything else, which a plugin may have written, is passed over.
+    """
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            content = file.read()
+    except FileNotFoundError:
+        return [], offset
+    whole = content[: content.rfind(b"\n") + 1]
+    found = (decode_json(line, kind) for line in whole.splitlines())
+    return [one for one in found if one is not None], offset + len(whole)
+
+
 def npy_bytes(array: NDArray[Any]) -> bytes:
     """An array as the bytes of a .npy file, without pickle."""
     buffer = io.BytesIO()

@@ -74,7 +74,6 @@ def run(
     from fmbench.execution.session import plan_session
     from fmbench.execution.timings import Part, Timings
     from fmbench.leaderboard.evidence import Evidence
-    from fmbench.leaderboard.words import duration
 
     if not models and not every:
         raise NothingSelectedError("no model is named", hint="fmbench run --all, or name some")
@@ -94,12 +93,12 @@ def run(
         )
     for problem in session.problems:
         tables.print_problem(problem)
-    estimate = session.estimate()
-    tables.print_session(session, duration(estimate.remaining()))
+    estimate = session.estimate() if session.count else None
+    tables.print_session(session, estimate)
     if dry_run:
         tables.print_plan(session)
         return
-    if session.count:
+    if estimate:
         if environment.busy_share() > environment.BUSY:
             stream.say("other programs keep this machine busy: training can take many times longer")
         with timings.during(Part.DATA):

@@ -9,6 +9,7 @@ from fmbench.console.live import run_kind
 from fmbench.console.stream import out, plain, print_table, say, talk, tell
 from fmbench.data import Summary
 from fmbench.discovery import Catalogue, Problem
+from fmbench.execution.estimate import Estimate
 from fmbench.execution.plan import best_recipe
 from fmbench.execution.session import Session
 from fmbench.execution.timings import Timings
@@ -87,15 +88,16 @@ def print_comparison(found: Compared) -> None:
     tell(f"\n{found.conclusion}")
 
 
-def print_session(session: Session, estimate: str) -> None:
-    """What a run is about to do, as talk."""
+def print_session(session: Session, estimate: Estimate | None) -> None:
+    """What a run is about to do, as talk; there is no estimate where nothing is left to run."""
     protocol, device = session.setting.protocol, session.setting.device
     where = f"{device.torch_name}, {device.name}"
     if device.kind == "cpu":
         where += "; no CUDA device is used"
     say(f"protocol {protocol.id} ({protocol.status}, digest {protocol.digest[:12]}) on {where}")
-    if session.count:
-        say(f"{_count(session.count, 'run')} to make, about {estimate}; in {session.store.folder}")
+    if estimate:
+        runs, time = _count(session.count, "run"), duration(estimate.remaining())
+        say(f"{runs} to make, about {time}; in {session.store.folder}")
     else:
         say(f"nothing is left to run; the records are in {session.store.folder}")
 

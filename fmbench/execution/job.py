@@ -133,22 +133,12 @@ class JobFolder:
         return files.read_json(self._refusal, Refusal)
 
     def append(self, event: Event) -> None:
-        """Tell an event. The file is reopened each time: a plugin may close every descriptor."""
-        with self._events.open("ab") as file:
-            file.write(msgspec.json.encode(event) + b"\n")
+        """Tell an event."""
+        files.append_json(self._events, event)
 
     def events_after(self, offset: int) -> tuple[list[Event], int]:
-        """The whole lines past a byte offset, and the offset after them."""
-        try:
-            with self._events.open("rb") as file:
-                file.seek(offset)
-                content = file.read()
-        except FileNotFoundError:
-            return [], offset
-        whole = content[: content.rfind(b"\n") + 1]
-        told = (files.decode_json(line, Event) for line in whole.splitlines())
-        # what is no event a plugin wrote
-        return [event for event in told if event], offset + len(whole)
+        """The events told past a byte offset, and the offset after them."""
+        return files.json_lines(self._events, Event, offset)
 
     def read_ending(self) -> Ending | None:
         """How the worker ended; None when its guard could not say."""

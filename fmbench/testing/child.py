@@ -59,19 +59,12 @@ class ChildFolder:
         return msgspec.json.decode(self._request.read_bytes(), type=Request)
 
     def append(self, line: Line) -> None:
-        """Add a line. The file is reopened each time: a plugin may close every descriptor."""
-        with self._lines.open("ab") as file:
-            file.write(msgspec.json.encode(line) + b"\n")
+        """Add a line."""
+        files.append_json(self._lines, line)
 
     def lines(self) -> list[Line]:
         """The whole lines so far."""
-        try:
-            content = self._lines.read_bytes()
-        except FileNotFoundError:
-            return []
-        whole = content[: content.rfind(b"\n") + 1]
-        told_of = (files.decode_json(line, Line) for line in whole.splitlines())
-        return [line for line in told_of if line]
+        return files.json_lines(self._lines, Line)[0]
 
     def witness_a_crash(self) -> None:
         """Have a crash, and SIGUSR1, write down where this process is."""
