@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 PUBLISHED = ROOT / "results" / "published"
 README = ROOT / "README.md"
 BEGIN, END = "<!-- board: generated -->\n", "<!-- end of board -->\n"
-IN_README = "quick-v1"
+IN_README = "lite-v1"
 
 
 def readme() -> str:
