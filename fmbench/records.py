@@ -1,14 +1,15 @@
 """The record: what one run leaves behind, and the key that says which run it was."""
 
 import hashlib
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from fmbench.environment import Environment
 from fmbench.protocol import DeviceKind, StageName
 
+Reproducibility = Literal["bitwise", "statistical", "none"]
 Status = Literal["ok", "diverged", "invalid", "oom", "timeout", "failed", "crashed", "interrupted"]
 
 MODELS_OWN = ("ok", "diverged", "invalid")
@@ -134,10 +135,10 @@ class Record(_Part, frozen=True, kw_only=True):
     """The immutable file a run leaves behind, failures included."""
 
     schema: Literal[1] = 1
-    id: str
+    id: Annotated[str, Meta(pattern=r"^[0-9a-z]{1,32}\Z")]
     key: str
     created: str
-    reproducibility: Literal["bitwise", "statistical", "none"]
+    reproducibility: Reproducibility
     run: Run
     result: Result
     cost: Cost

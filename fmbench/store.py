@@ -1,5 +1,6 @@
 """The store: one folder of immutable record files for each protocol in a results folder."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -14,6 +15,7 @@ from fmbench.errors import DataError, StoreError
 from fmbench.protocol import Protocol
 from fmbench.records import Record
 
+LOG_BYTES = 256 * 1024
 RECORD_BYTES = 1024 * 1024
 TEST_LABELS = data.FILES[3]
 
@@ -136,9 +138,11 @@ class Store:
             raise StoreError(f"does not fit its record: {error}", where=str(path)) from error
 
     def log(self, record: Record) -> str:
-        """What the plugin printed in that run's job, at most 256 kB of it."""
+        """What the plugin printed in that run's job, at most 256 kB; no link is followed."""
         try:
-            return self.path(record, ".log").read_text("utf-8", "replace")
+            descriptor = os.open(self.path(record, ".log"), os.O_RDONLY | os.O_NOFOLLOW)
+            with os.fdopen(descriptor, "rb") as file:
+                return file.read(LOG_BYTES).decode("utf-8", "replace")
         except OSError:
             return ""
 

@@ -322,8 +322,9 @@ def test_a_board_can_be_sorted_filtered_and_cut(fmbench: Fmbench, tmp_path: Path
     assert shown.index("t/b") < shown.index("t/c")
     assert ["model", "train"] in [line.split() for line in shown.splitlines()]
     narrow = fmbench("leaderboard", COLUMNS="60").stdout
-    assert all(word in narrow for word in ("rank", "model", "accuracy, %", "status"))
+    assert all(word in narrow for word in ("rank", "model", "accuracy, %", " n ", "status"))
     assert max(len(line) for line in narrow.splitlines()) <= 60
+    assert fmbench("leaderboard", "--json").stdout == fmbench(*asked[:1], "--format", "json").stdout
     wide = fmbench("leaderboard", COLUMNS="250").stdout
     assert "calibration error" in wide
 

@@ -125,11 +125,15 @@ def test_a_dependency_of_another_version_makes_another_run(
 
 
 @pytest.mark.parametrize("fault", ["import os; os._exit(1)", "import nothing_of_this_name"])
-def test_a_fault_is_looked_at_again(found: Path, install: Install, fault: str) -> None:
-    """A fault at import is not cached: what mends it may show in no stamp."""
+def test_a_fault_is_looked_at_again(
+    found: Path, install: Install, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    """A fault at import is asked about each time: what mends it may show in no stamp."""
     install("bad-dies", fault)
-    discovery.catalogue()
-    assert not list((found.parent / "cache").rglob("catalogue-*"))
+    asked, ask = [], listing._ask
+    monkeypatch.setattr(listing, "_ask", lambda found: asked.append(1) or ask(found))
+    assert discovery.catalogue() == discovery.catalogue()
+    assert len(asked) == 2
 
 
 def test_provenance_names_what_is_installed(found: Path, install: Install) -> None:

@@ -65,10 +65,12 @@ def attacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     (folder / "deep.json").write_bytes(b'{"run":' * 100_000)
     (folder / "number.json").write_bytes(good.replace(b'"seed": 1', b'"seed": ' + b"9" * 5000))
     (folder / "model.json").write_bytes(good.replace(b'"model": "m"', b'"model": "../../x"'))
+    (folder / "id.json").write_bytes(good.replace(b'"id": "00000000"', b'"id": "x/../../../y"'))
     (folder / "folder.json").mkdir()
     secret = tmp_path / "secret.txt"
     secret.write_text("secret")
     (folder / "link.json").symlink_to(secret)
+    store.path(samples.record(), ".log").symlink_to(secret)
     (folder / "loop.json").symlink_to(folder / "loop.json")
     return store
 
@@ -77,8 +79,9 @@ def test_a_folder_of_attacks_costs_only_its_own_files(attacked: Store, tmp_path:
     """Pickles, deep and huge JSON, links and forged names are problems; nothing is run."""
     contents = attacked.read()
     assert contents.records == (samples.record(),)
-    assert len(contents.problems) == 8
+    assert len(contents.problems) == 9
     assert not any("secret" in problem for problem in contents.problems)
+    assert attacked.log(samples.record()) == ""
     assert not (tmp_path / "PWNED").exists()
 
 

@@ -60,10 +60,11 @@ def test_an_incomplete_row_is_not_ranked_and_does_not_change_other_ranks(tmp_pat
 
 
 def test_ranks_for_this_test_set_are_called_so_in_every_format(tmp_path: Path) -> None:
-    """The weaker claim is said in Markdown and JSON."""
+    """The weaker claim is said in Markdown, JSON and CSV."""
     board = read_board(Evidence(simulated.write_store(tmp_path, MODELS, seeds=3)), THESE_IMAGES)
     assert "on this test set only" in formats.to_markdown(board)
     assert '"target": "this-test-set"' in formats.to_json(board)
+    assert formats.to_csv(board).startswith("rank_best_this_test_set,rank_worst_this_test_set,")
 
 
 def test_predictions_that_contradict_their_record_cost_only_that_rank(tmp_path: Path) -> None:

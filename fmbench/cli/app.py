@@ -72,11 +72,26 @@ def fmbench(
     Exit codes: 0 all ok, 1 some run failed, 2 usage, 3 internal error,
     4 data or protocol check failed, 5 nothing selected, 130 interrupted.
     """
+    warn_of_namesake()
     if version:
         from fmbench.environment import DISTRIBUTION
         from fmbench.environment import version as version_of
 
         typer.echo(f"fmbench {version_of(DISTRIBUTION)}")
+
+
+def warn_of_namesake() -> None:
+    """Say so when the other tool that calls its package and command fmbench is installed."""
+    from fmbench.environment import DISTRIBUTION
+    from fmbench.environment import version as version_of
+
+    if other := version_of("fmbench"):
+        typer.echo(
+            f"the distribution fmbench {other} is another tool, whose package and command have "
+            "this one's name\n"
+            f"  hint: pip uninstall fmbench, then pip install --force-reinstall {DISTRIBUTION}",
+            err=True,
+        )
 
 
 @contextmanager

@@ -67,6 +67,7 @@ def leaderboard(
     write: Annotated[
         bool, typer.Option("--write", help="Write leaderboard.md, .csv, .svg and index.html anew.")
     ] = False,
+    json: JsonOption = False,
     check: Annotated[
         bool, typer.Option("--check", help="Fail when one of them is stale; exit code 4.")
     ] = False,
@@ -88,6 +89,8 @@ def leaderboard(
     from fmbench.leaderboard.evidence import Evidence
     from fmbench.leaderboard.published import images_at_hand, write_board
 
+    if json:
+        format_ = BoardFormat.JSON
     arranged = bool(columns or sort or reverse or filter_)
     if check or write:
         elsewhere = output or format_ is not BoardFormat.TERMINAL

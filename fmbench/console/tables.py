@@ -30,7 +30,6 @@ DROPPABLE = (
     "calibration error",
     "log-loss",
     "images/s",
-    "n",
     "parameters",
     "over seeds, %",
     "train",

@@ -9,8 +9,8 @@ from typing import IO, Protocol
 
 from fmbench import processes
 from fmbench.execution.job import Ending, JobFolder, Outcome
+from fmbench.store import LOG_BYTES
 
-LOG_BYTES = 256 * 1024
 GRACE_SECONDS = 10.0
 
 

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from fmbench import files
 from fmbench.environment import Device
+from fmbench.leaderboard.words import without_home
 from fmbench.protocol import Protocol
 from fmbench.records import Cost, Plugin, Run, Status
 
@@ -72,13 +73,17 @@ class Spent(Struct, frozen=True, kw_only=True):
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
-    """How a run ended, before it is marked; the fields are those of Result and Record."""
+    """How a run ended, before it is marked; the fields are those of Result and Record.
+
+    repeatable: whether the plugin left threads and determinism as the worker had set them.
+    """
 
     status: Status
     message: str = ""
     curve: tuple[float | None, ...] = ()
     cost: Cost = Cost()
     spent: Spent = Spent()
+    repeatable: bool = True
 
 
 class Refusal(Struct, frozen=True, kw_only=True):
@@ -147,7 +152,7 @@ class JobFolder:
     def read_log(self) -> bytes:
         """What the plugin has printed so far."""
         try:
-            return self.log.read_bytes()
+            return without_home(self.log.read_text("utf-8", "replace")).encode()
         except OSError:
             return b""
 

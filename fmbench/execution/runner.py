@@ -25,7 +25,7 @@ from fmbench.execution.scratch import scratch
 from fmbench.execution.timings import Part, Timings
 from fmbench.execution.watch import Ended, follow
 from fmbench.protocol import StageName
-from fmbench.records import Progress, Record, Run
+from fmbench.records import Progress, Record, Reproducibility, Run
 from fmbench.store import Store
 
 SECONDS_BETWEEN_LOOKS_AT_OTHERS = 0.5
@@ -191,12 +191,11 @@ class Runner:
         outcome = end.outcome
         with self._timings.during(Part.SCORING):
             result, predictions = self._judge.mark(end.run.stage, outcome, end.answers)
-        bitwise = self._setting.protocol.devices[end.run.device_kind].deterministic
         record = Record(
             id=secrets.token_hex(4),
             key=end.run.key,
             created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            reproducibility="bitwise" if bitwise else "statistical",
+            reproducibility=self._reproducibility(outcome),
             run=end.run,
             result=result,
             cost=msgspec.structs.replace(outcome.cost, runner_seconds=end.seconds),
@@ -210,6 +209,12 @@ class Runner:
             shutil.rmtree(self._store.checkpoints / record.key, ignore_errors=True)
         self._tell.run_end(record)
         return record
+
+    def _reproducibility(self, outcome: Outcome) -> Reproducibility:
+        if not outcome.repeatable:
+            return "none"
+        rules = self._setting.protocol.devices[self._setting.device.kind]
+        return "bitwise" if rules.deterministic else "statistical"
 
     def _environment(self, folder: JobFolder) -> Environment:
         """Where the worker says it works; where it has not come to say so, this machine."""

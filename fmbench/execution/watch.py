@@ -51,6 +51,8 @@ def follow(
         for event in events:
             if event.run != at or (event.kind == "start" and started == at):
                 continue  # a run starts once, whatever a plugin writes: its time goes on
+            if event.kind == "progress" and event.steps < 1:
+                continue  # the loop tells of no such thing
             if event.kind == "start":
                 began, started = before, at
                 yield runs[at]

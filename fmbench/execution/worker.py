@@ -21,6 +21,7 @@ from fmbench.contract import InputSpec, Model
 from fmbench.discovery.child import load_model
 from fmbench.errors import PluginError, UsageError
 from fmbench.execution.job import Event, Inputs, Job, JobFolder, Outcome, Spent
+from fmbench.leaderboard.words import without_home
 from fmbench.protocol import Tuning
 from fmbench.records import Cost, Run
 from fmbench.training import cost, devices, loop
@@ -45,6 +46,7 @@ def main(path: str, guard: str) -> None:
         sys.exit(error.exit_code)
     contestant = Contestant(job, device)
     for number in range(len(job.runs)):
+        devices.prepare(job.device.torch_name, rules, job.threads)  # whatever the last run set
         folder.append(Event(kind="start", run=number))
         folder.write_outcome(number, perform(folder, contestant, number))
         folder.append(Event(kind="end", run=number))
@@ -124,9 +126,8 @@ def failed(status: str, error: BaseException, curve: list[float]) -> Outcome:
     sentence = (
         str(error) if status in ("diverged", "invalid") else f"{type(error).__name__}: {error}"
     )
-    return msgspec.convert(
-        {"status": status, "message": sentence.strip()[:2000], "curve": finite(curve)}, Outcome
-    )
+    message = without_home(sentence.strip())[:2000]
+    return msgspec.convert({"status": status, "message": message, "curve": finite(curve)}, Outcome)
 
 
 def train_and_answer(
@@ -194,6 +195,7 @@ def train_and_answer(
             evaluation=seconds + (log.seconds if log else 0.0),
             checkpoints=trained.checkpointing,
         ),
+        repeatable=devices.as_prepared(contestant.rules, job.threads),
     )
 
 

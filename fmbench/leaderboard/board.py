@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from fmbench.environment import Environment
 from fmbench.leaderboard.evidence import Entry, Evidence, digest_of
 from fmbench.leaderboard.ranking import Ranking, rank
 from fmbench.leaderboard.statistics import (
@@ -27,6 +28,7 @@ class Row:
     rank_best, rank_worst: its rank set, None when it is not ranked.
     accuracy_image_*: the 95 % interval for new test images, binomial.
     accuracy_seed_*:  the 95 % t interval of the mean over seeds from five seeds on, else the range.
+    train_*, inference_*: None where seeds were run on several devices: their times do not compare.
     status: `ok` when every seed of the protocol has an ok record, else what is missing and why.
     """
 
@@ -120,6 +122,8 @@ def _row(protocol: Protocol, entry: Entry, ranks: tuple[int, int] | None) -> Row
     images = ok[-1].result.images if ok else None
     by_images = image_interval(accuracy, images) if accuracy is not None and images else None
     by_seeds = seed_interval(entry.accuracies) if len(ok) > 1 else None
+    places = {device_name(record.environment) for record in ok}
+    timed = [record.cost for record in ok] if len(places) == 1 else []
     return Row(
         rank_best=ranks[0] if ranks else None,
         rank_worst=ranks[1] if ranks else None,
@@ -138,16 +142,22 @@ def _row(protocol: Protocol, entry: Entry, ranks: tuple[int, int] | None) -> Row
         calibration_error=_mean([record.result.calibration_error for record in ok]),
         parameters=ok[-1].cost.parameters if ok else None,
         forward_flops=ok[-1].cost.forward_flops if ok else None,
-        train_seconds=_mean([record.cost.train_seconds for record in ok]),
-        train_images_per_second=_mean([record.cost.images_per_second for record in ok]),
-        inference_images_per_second=_mean(
-            [record.cost.inference_images_per_second for record in ok]
-        ),
+        train_seconds=_mean([cost.train_seconds for cost in timed]),
+        train_images_per_second=_mean([cost.images_per_second for cost in timed]),
+        inference_images_per_second=_mean([cost.inference_images_per_second for cost in timed]),
         peak_memory=max((record.cost.peak_memory for record in ok), default=None),
         recipe=ok[-1].run.recipe if ok else "",
         device=", ".join(sorted({record.environment.device.name for record in ok})),
         status=_status(protocol, entry),
     )
+
+
+def device_name(environment: Environment) -> str:
+    """A device as times compare on it: with another number of threads a CPU is another device."""
+    device, threads = environment.device, environment.threads
+    if device.kind != "cpu":
+        return device.name
+    return f"{device.name}, {threads} thread{'' if threads == 1 else 's'}"
 
 
 def _status(protocol: Protocol, entry: Entry) -> str:

@@ -9,17 +9,23 @@ import pandas as pd
 
 from fmbench.leaderboard.board import Board, Row
 from fmbench.leaderboard.columns import WORDS, Column, choose
+from fmbench.leaderboard.statistics import NEW_IMAGES
 from fmbench.leaderboard.words import inert
 
 JSON_SCHEMA = 1
 
 
 def to_csv(board: Board, columns: Sequence[Column] = ()) -> str:
-    """Every field of every row, or those behind columns; unrounded, shares 0 to 1, SI units."""
+    """Every field of every row, or those behind columns; unrounded, shares 0 to 1, SI units.
+
+    Ranks for this test set alone are called so in their headings.
+    """
     names = [name for column in columns for name in column.fields]
     names = names or [field.name for field in dataclasses.fields(Row)]
     rows = [[getattr(row, name) for name in names] for row in board.rows]
-    table = pd.DataFrame(rows, columns=names, dtype=object)
+    weaker = "" if board.target == NEW_IMAGES else f"_{board.target.replace('-', '_')}"
+    headings = [f"{name}{weaker}" if name.startswith("rank_") else name for name in names]
+    table = pd.DataFrame(rows, columns=headings, dtype=object)
     return str(table.map(_no_formula).to_csv(index=False, lineterminator="\n"))
 
 

@@ -1,6 +1,7 @@
 """Numbers as people read them, and text that cannot do anything but be read."""
 
 import unicodedata
+from pathlib import Path
 
 UNSAFE = ("Cc", "Cf", "Cs")
 UNITS = ("", "k", "M", "G", "T")
@@ -44,6 +45,12 @@ def inert(words: str) -> str:
         else character
         for character in words
     )
+
+
+def without_home(words: str) -> str:
+    """Words with `~` for the user's home folder: records get published."""
+    home = str(Path.home())
+    return words.replace(home, "~") if len(home) > 1 else words
 
 
 def percent(share: float | None, digits: int = 2) -> str:

@@ -38,6 +38,12 @@ def prepare(name: str, rules: DeviceRules, threads: int) -> torch.device:
     return device
 
 
+def as_prepared(rules: DeviceRules, threads: int) -> bool:
+    """Whether threads and determinism are what `prepare` has set."""
+    deterministic_now = torch.are_deterministic_algorithms_enabled()
+    return (torch.get_num_threads(), deterministic_now) == (threads, rules.deterministic)
+
+
 def autocast(device: torch.device, rules: DeviceRules) -> AbstractContextManager[None]:
     """The precision of a forward pass."""
     enabled = rules.precision == "bfloat16"

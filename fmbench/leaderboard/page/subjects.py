@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from fmbench.environment import Environment
-from fmbench.leaderboard.board import Board, Row
+from fmbench.leaderboard.board import Board, Row, device_name
 from fmbench.leaderboard.evidence import Entry, Evidence
 
 
@@ -55,14 +54,6 @@ def subjects_of(board: Board, evidence: Evidence) -> tuple[Subject, ...]:
         )
         for number, row in enumerate(board.rows, start=1)
     )
-
-
-def device_name(environment: Environment) -> str:
-    """A device as times compare on it: with another number of threads a CPU is another device."""
-    device, threads = environment.device, environment.threads
-    if device.kind != "cpu":
-        return device.name
-    return f"{device.name}, {threads} thread{'' if threads == 1 else 's'}"
 
 
 def devices_of(subjects: Sequence[Subject]) -> tuple[str, ...]:
