@@ -6,9 +6,11 @@ a probit model with crossed random effects, whose expected accuracy on new image
 """
 
 import hashlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import msgspec
 import numpy as np
@@ -83,6 +85,7 @@ def rules(seeds: int, labels: NDArray[np.uint8], folder: Path) -> Protocol:
     return protocol.load(str(path))
 
 
+@mock.patch.object(os, "fsync", new=mock.Mock())  # nothing here has to outlive a power cut
 def write_store(
     folder: Path,
     named: dict[str, float],

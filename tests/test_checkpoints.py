@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 import safetensors.torch
 import torch
@@ -171,8 +172,12 @@ def test_a_resumed_run_has_the_bits_of_an_uninterrupted_one(
     whole, trained = train(rules, name, tmp_path / "whole")
     with pytest.raises(KilledError):
         train(rules, name, tmp_path / "cut", until=killed_after)
+    facts = (tmp_path / f"cut/epoch-{killed_after}.json").read_bytes()
+    before = msgspec.json.decode(facts)["seconds"]
     resumed, again = train(rules, name, tmp_path / "cut")
     assert again.resumed_after == killed_after
+    assert again.seconds == pytest.approx(before + again.here)
+    assert again.here > 0
     assert again.curve == trained.curve
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)
 

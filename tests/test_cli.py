@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 import samples
 import simulated
 from conftest import Fmbench, Install, TinyData, child_environment, install_into
-from fmbench import data, protocol
+from fmbench import data, protocol, records
 from fmbench.errors import ExitCode
 from fmbench.store import Store
 from plugins_of_all_kinds import GOOD, offering
@@ -220,20 +221,42 @@ def test_reading_commands_and_finished_runs_never_load_torch(
     assert ran.returncode == 0, ran.stderr
 
 
-def test_locale_time_zone_and_hash_seed_change_no_byte(
-    fmbench: Fmbench, install: Install, tiny: TinyData
-) -> None:
-    """The same records give the same Markdown, CSV and JSON wherever and whenever they are read."""
-    install("plugin-a", GOOD)
-    asked = ("run", "good", "--protocol", tiny.protocol, "--data-dir", tiny.folder)
-    assert fmbench(*asked).returncode == 0
-    for form in ("md", "csv", "json"):
-        here = fmbench("leaderboard", "--format", form, PYTHONHASHSEED="1", TZ="UTC")
-        there = fmbench(
-            "leaderboard", "--format", form, PYTHONHASHSEED="2", TZ="Asia/Tokyo", LC_ALL="C.UTF-8"
-        )
+def test_locale_time_zone_and_hash_seed_change_no_byte(fmbench: Fmbench, tmp_path: Path) -> None:
+    """The same records give the same bytes in every format, wherever they are read."""
+    store = simulated.write_store(tmp_path / "results", {"a": 0.9, "b": 0.8}, seeds=5)
+    for number, record in enumerate(store.read().records):
+        device = replace(record.environment.device, name=f"CPU {number % 5}")
+        moved = replace(record, environment=replace(record.environment, device=device))
+        store.path(record, ".json").write_bytes(records.encode(moved))
+    places = (
+        {"PYTHONHASHSEED": "1", "TZ": "UTC", "XDG_CACHE_HOME": str(tmp_path / "here")},
+        {"PYTHONHASHSEED": "2", "TZ": "Asia/Tokyo", "LC_ALL": "C.UTF-8",
+         "XDG_CACHE_HOME": str(tmp_path / "there")},
+    )  # fmt: skip
+    for form in ("md", "csv", "json", "html"):
+        here, there = (fmbench("leaderboard", "--format", form, **place) for place in places)
         assert here.stdout == there.stdout
-        assert here.stdout
+        assert "CPU 4" in here.stdout
+
+
+def test_a_board_is_written_where_and_for_what_it_is_asked(
+    fmbench: Fmbench, tmp_path: Path
+) -> None:
+    """--for reaches the ranks, --output holds the text, and stdout then nothing."""
+    simulated.write_store(tmp_path / "results", {"a": 0.9, "b": 0.8}, seeds=3)
+    ran = fmbench("leaderboard", "--for", "this-test-set", "--format", "md", "--output", "b.md")
+    assert ran.stdout == ""
+    assert "on this test set only" in (tmp_path / "b.md").read_text()
+
+
+def test_a_plugin_that_breaks_the_contract_fails_its_check(
+    fmbench: Fmbench, install: Install
+) -> None:
+    """`fmbench check` ends with 1 when there is an error; --json has it."""
+    install("bad-one", "import nothing_of_this_name")
+    ran = fmbench("check", "bad-one", "--json")
+    assert ran.returncode == ExitCode.RUN_FAILED
+    assert [one["outcome"] for one in json.loads(ran.stdout)] == ["error"]
 
 
 def test_stdout_is_data_and_stderr_is_talk(

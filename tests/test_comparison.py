@@ -1,13 +1,21 @@
 """Two models compared: the difference, its interval, and the sentence that says what follows."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 import simulated
 from fmbench.errors import UsageError
-from fmbench.leaderboard.comparison import Compared, compare_entries, find_entry
+from fmbench.leaderboard.comparison import (
+    Compared,
+    Side,
+    _conclusion,
+    compare_entries,
+    find_entry,
+)
 from fmbench.leaderboard.evidence import Evidence
 from fmbench.leaderboard.statistics import Sample, compare
 
@@ -112,3 +120,18 @@ def test_a_name_that_is_not_one_entry_is_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no good run"):
         find_entry(evidence, "b")
     assert find_entry(evidence, "plugin-a:alpha") is find_entry(evidence, "alpha")
+    one = find_entry(evidence, "alpha")
+    twin = replace(one, plugin=msgspec.structs.replace(one.plugin, distribution="plugin-b"))
+    evidence.entries = (*evidence.entries, twin)
+    with pytest.raises(UsageError, match="two distributions") as raised:
+        find_entry(evidence, "alpha")
+    assert "plugin-b:alpha" in raised.value.hint
+
+
+@pytest.mark.parametrize(
+    ("gap", "says"), [(0.0009, "Call it a tie"), (0.0011, "a is more accurate than b")]
+)
+def test_a_gap_nobody_should_choose_by_is_called_a_tie(gap: float, says: str) -> None:
+    """However sure, under 0.1 points nobody is called better."""
+    a, b = (Side(model, "plugin-a", "1.0", seeds=3, accuracy=0.9) for model in "ab")
+    assert says in _conclusion(a, b, gap, gap - 0.0004, gap + 0.0004)

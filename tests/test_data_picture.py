@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
+from fmbench import data
 from fmbench.data import LABELS, Dataset, class_picture
+from fmbench.data.picture import PictureRow
 
 
 @pytest.fixture
@@ -52,3 +54,12 @@ def test_picture_has_deterministic_bytes(
         kinds.append(kind)
         at += 12 + length
     assert set(kinds) <= {b"IHDR", b"pHYs", b"IDAT", b"IEND"}
+
+
+def test_rows_show_the_test_images_they_name(tmp_path: Path, blocks: Dataset) -> None:
+    """A picture of test images is of test images."""
+    swapped = Dataset(
+        blocks.test_images, blocks.test_labels, blocks.train_images, blocks.train_labels
+    )
+    data.test_picture(swapped, [PictureRow("x", (0, 1))], tmp_path / "p.png")
+    assert (imread(tmp_path / "p.png")[..., 0] == 0).sum() >= 2 * 84 * 84

@@ -105,11 +105,32 @@ def test_the_answer_is_cached_until_a_file_changes(
     assert second.models[0].plugin.source != first.models[0].plugin.source
 
 
+def test_an_editable_install_is_its_modules_files(found: Path, install: Install) -> None:
+    """A module that no RECORD lists counts, and so does a listed file: edits change the source."""
+    install("plugin-a", GOOD)
+    record = found / "plugin_a-1.0.dist-info" / "RECORD"
+    listed = record.read_text()
+    record.write_text(listed.replace("plugin_a.py,,\n", ""))
+    first = discovery.catalogue().models[0]
+    (found / "plugin_a.py").write_text(offering("better=linear"))
+    second = discovery.catalogue().models[0]
+    assert second.name == "better"
+    helper = found / "helper.py"
+    helper.write_text("")
+    record.write_text(f"{listed}helper.py,,\n")
+    third = discovery.catalogue().models[0]
+    helper.write_text("edited = True")
+    fourth = discovery.catalogue().models[0]
+    sources = {model.plugin.source for model in (first, second, third, fourth)}
+    assert len(sources) == 4
+
+
 def test_a_dependency_of_another_version_makes_another_run(
     found: Path, install: Install, tiny: TinyData
 ) -> None:
     """What a plugin declares it needs is part of its runs' keys, upgraded behind the cache too."""
-    install("plugin-a", GOOD, requires="needed>=1")
+    others = "Requires-Dist: fashion-mnist-bench\nRequires-Dist: heavy; extra == 'dev'"
+    install("plugin-a", GOOD, requires=f"needed>=1\n{others}")
     setting = make_setting(protocol.load(str(tiny.protocol)), environment.cpu_device())
     keys = []
     for version in ("1.0", "2.0"):

@@ -1,9 +1,12 @@
 """The machine a run is on: which device a request means."""
 
+import platform
+import socket
 import sys
 from collections.abc import Callable
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 
 from fmbench import environment
@@ -92,3 +95,14 @@ def test_what_is_no_device_is_told(monkeypatch: pytest.MonkeyPatch, request_: st
     with pytest.raises(UsageError) as told:
         find_device(request_)
     assert told.value.hint
+
+
+def test_an_environment_names_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the host nor the user is in what gets published."""
+    named = platform.uname()._replace(node="secret-host")
+    monkeypatch.setattr(platform, "uname", lambda: named)
+    monkeypatch.setattr(socket, "gethostname", lambda: "secret-host")
+    for name in ("USER", "LOGNAME", "HOME"):
+        monkeypatch.setenv(name, "/home/secret-user")
+    told = msgspec.json.encode(environment.describe(environment.cpu_device(), 1))
+    assert b"secret" not in told

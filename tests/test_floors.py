@@ -111,4 +111,4 @@ def test_a_module_stays_readable_in_one_sitting(module: str) -> None:
     docstring = ast.get_docstring(ast.parse(text))
     assert docstring
     assert len(docstring.splitlines()[0]) <= 100
-    assert len(text.splitlines()) <= 400
+    assert len(text.splitlines()) <= 320

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -124,3 +125,32 @@ def test_no_logit_may_be_other_than_finite(hearing: Hearing, image: int) -> None
     logits = np.zeros((VALIDATION + FIT, 10), np.float32)
     logits[image, 3] = np.nan
     assert hearing.mark(logits) == ("invalid", None)
+
+
+@pytest.mark.parametrize(
+    "logits",
+    [
+        np.zeros((100, 11), np.float32),
+        np.zeros((99, 10), np.float32),
+        np.zeros((100, 10), np.float64),
+    ],
+    ids=["classes", "images", "dtype"],
+)
+def test_answers_of_another_form_are_invalid(hearing: Hearing, logits: NDArray[Any]) -> None:
+    """Only float32 logits for each image asked and each class are marked."""
+    assert hearing.mark(logits) == ("invalid", None)
+
+
+def test_each_stage_trains_on_its_own_number_by_class(
+    tiny: TinyData, dataset: Dataset, tmp_path: Path
+) -> None:
+    """Tune and final runs get as many images as their tables say, as many of each class."""
+    path = tiny.variant(
+        tmp_path / "p.toml",
+        ("epochs = 2", "epochs = 2\ntrain_images = 100"),
+        ("[[recipes]]", WATCHED.replace("epochs = 1", "epochs = 1\ntrain_images = 50")),
+    )
+    stages: dict[StageName, int] = {"tune": 5, "final": 10}
+    for stage, count in stages.items():
+        _, labels, _ = placed(dataset, protocol.load(str(path)), stage, tmp_path)
+        assert np.bincount(labels).tolist() == [count] * 10

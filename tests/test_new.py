@@ -32,7 +32,8 @@ def test_a_new_plugin_passes_its_own_tests_and_gets_a_row(
         capture_output=True, text=True, env=environment, cwd=tmp_path / "my-cnn", timeout=200,
     )  # fmt: skip
     assert tests.returncode == 0, tests.stdout
-    assert "my-cnn" in fmbench("check", "my-cnn").stdout
+    checked = fmbench("check", "my-cnn")
+    assert checked.returncode == 0, checked.stdout
     (address,) = re.findall(r'^Source = "(.*)"$', PYPROJECT.read_text("utf-8"), re.MULTILINE)
     for page in ("README.md", ".github/workflows/test.yml"):
         text = (tmp_path / "my-cnn" / page).read_text("utf-8")

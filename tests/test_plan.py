@@ -1,13 +1,17 @@
 """Planning: which runs are owed, which recipe wins, what counts as done."""
 
+import itertools
+import re
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 
 import samples
 from conftest import TinyData
 from fmbench import protocol
+from fmbench.console import tables
 from fmbench.discovery import ListedModel
 from fmbench.environment import Device
 from fmbench.errors import ProtocolError, UsageError
@@ -19,7 +23,9 @@ from fmbench.execution.plan import (
     owed,
     train_steps,
 )
+from fmbench.leaderboard.evidence import Evidence
 from fmbench.records import Record, Run
+from fmbench.store import Store
 
 CPU = Device(kind="cpu", name="A CPU", memory=1)
 MODEL = ListedModel(name="m", summary="", size=28, source="", plugin=samples.PLUGIN)
@@ -130,6 +136,28 @@ def test_ties_between_recipes_go_to_log_loss_then_to_the_first_listed() -> None:
     assert best_recipe([tried("a", 80, 0.5), tried("b", 81, 0.9)]) == "b"
     assert best_recipe([tried("a", 80, 0.5), tried("b", 80, 0.4)]) == "b"
     assert best_recipe([tried("z", 80, 0.5), tried("b", 80, 0.5)]) == "z"
+
+
+def test_trials_shown_are_those_of_the_newest_version(
+    tiny: TinyData, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After an upgrade the trials are the new version's, not those that older finals rest on."""
+    recipes = RECIPES.replace("epochs = 1", "epochs = 1\nseeds = [0, 5]")
+    path = tiny.variant(tmp_path / "p.toml", ("[[recipes]]", recipes))
+    rules = protocol.load(str(path))
+    store = Store(tmp_path, rules.id)
+    store.make()
+    newer = msgspec.structs.replace(samples.PLUGIN, version="2.0")
+    for day, (plugin, correct) in enumerate(((samples.PLUGIN, 54), (newer, 6)), start=1):
+        for recipe, seed in itertools.product(("other", "adamw"), (0, 5)):
+            run = samples.run(
+                plugin=plugin, stage="tune", recipe=recipe, seed=seed, protocol_digest=rules.digest
+            )
+            created = f"2026-01-0{day}T00:00:00Z"
+            store.add(samples.record(run, correct=correct, images=60, created=created))
+    store.add(samples.record(samples.run(protocol_digest=rules.digest)), np.zeros(100, np.uint8))
+    tables.print_trials(Evidence(store, rules))
+    assert re.findall(r" (\d+\.\d+) +2 × 60", capsys.readouterr().out) == ["10.00", "10.00"]
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,6 @@
 """Whole runs with real workers on a tiny data set: good models, bad models, and going on."""
 
 import json
-import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -86,11 +84,6 @@ def reports(module, logits):
             if isinstance(thing, job.JobFolder):
                 thing.append(job.Event(kind="progress", run=0, steps=0))
     return logits
-"""
-MUTE = """
-def mute(spec):
-    from torch import nn
-    return nn.Sequential(linear(spec), nn.Threshold(1e9, 0.0))
 """
 DEFAULT_PLUGINS = "no:fmbench-softmax,no:fmbench-vgg,no:fmbench-timm"
 WANTED = {
@@ -232,11 +225,11 @@ def test_the_same_run_made_twice_gives_the_same_bits(
     fmbench: Fmbench, good: None, tiny: TinyData, tmp_path: Path
 ) -> None:
     """On one machine the result sections of two runs of a key are equal, logits included."""
-    asked = ("run", "good", "conv", "--protocol", tiny.protocol, "--data-dir", tiny.folder)
+    asked = ("run", "conv", "--seeds", 1, "--protocol", tiny.protocol, "--data-dir", tiny.folder)
     fmbench(*asked, "--results", tmp_path / "a")
     fmbench(*asked, "--results", tmp_path / "b")
     first, second = records(tmp_path / "a"), records(tmp_path / "b")
-    assert len(first) == 4
+    assert len(first) == 1
     assert {one.key: one.result for one in first.values()} == {
         one.key: one.result for one in second.values()
     }
@@ -375,22 +368,6 @@ def test_trying_recipes_alone_sees_no_test_image(
     assert {(o.run.recipe, o.run.seed): o.result.logits_sha256 for o in unwatched} == {
         (o.run.recipe, o.run.seed): o.result.logits_sha256 for o in found
     }
-
-
-def test_trials_shown_are_those_of_the_installed_version(
-    fmbench: Fmbench, install: Install, site: Path, tiny: TinyData, tmp_path: Path
-) -> None:
-    """After an upgrade --tune-only shows what it has just tried, not what older finals rest on."""
-    path = tiny.variant(tmp_path / "tuned.toml", WATCHED)
-    asked = ("run", "good", "--protocol", path, "--data-dir", tiny.folder)
-    install("plugin-good", offering("good=linear"), version="1.0")
-    assert fmbench(*asked).returncode == 0
-    shutil.rmtree(site / "plugin_good-1.0.dist-info")
-    install("plugin-good", offering("good=mute", extra=MUTE), version="2.0")
-    tried = fmbench(*asked, "--tune-only").stdout
-    shares = [float(share) for share in re.findall(r" (\d+\.\d+) +2 × 60", tried)]
-    assert len(shares) == 2
-    assert max(shares) < 20
 
 
 def test_accuracy_after_each_epoch_survives_a_kill(
