@@ -119,7 +119,7 @@ def test_what_another_runner_has_made_is_counted(
         replanned=lambda left: plan.append(tuple(run for one in left for run in one.finals)),
     ).run([model])
     assert made == []
-    assert plan == [theirs, theirs[1:], (), ()]
+    assert plan == [theirs, theirs[1:], ()]
 
 
 def test_a_bar_takes_off_what_another_runner_has_made(tiny: TinyData) -> None:

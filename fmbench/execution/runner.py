@@ -37,7 +37,7 @@ class Runner:
     timeout:            seconds a run may take, from its start to its end.
     checkpoint_seconds: the least time between two checkpoints of a run.
     replanned:          told what is owed at the start, whenever another runner has done some of
-                        it, and when nothing is owed for a model any more.
+                        it, and when a model has no finals because no recipe ended well.
     """
 
     def __init__(
@@ -82,10 +82,12 @@ class Runner:
             while self._left:
                 busy = False
                 for model in tuple(self._left):
-                    runs = owed(model, self._setting, self._done).next
+                    plan = owed(model, self._setting, self._done)
+                    runs = plan.next
                     if not runs:
                         self._left.remove(model)
-                        self._replan()
+                        if plan.recipe is None:
+                            self._replan()
                         continue
                     with self._claimed(runs) as mine:
                         if mine:
