@@ -133,8 +133,8 @@ def test_the_protocol_in_the_page_makes_a_ranked_board(
     for old, new in zip(astuple(FASHION_MNIST), astuple(small), strict=True):
         text = text.replace(old, new)
     (tmp_path / "mine.toml").write_text(text)
-    install("plugin-a", offering("one=linear"))
-    ran = fmbench("run", "one", "--protocol", "mine.toml", "--data-dir", tiny.folder)
+    install("plugin-a", offering("one=linear", "two=linear"))
+    ran = fmbench("run", "one", "two", "--protocol", "mine.toml", "--data-dir", tiny.folder)
     assert ran.returncode == 0, ran.stderr
     shown = fmbench("leaderboard", "--protocol", "mine-v1", "--format", "csv").stdout
-    assert "\n1,1,one," in shown
+    assert shown.count("1,2,") == 2
