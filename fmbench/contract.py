@@ -74,7 +74,10 @@ class Model:
             )
         for field in ("summary", "source"):
             if not isinstance(getattr(self, field), str):
-                raise PluginError(f"the {field} of {self.name} is not a string")
+                raise PluginError(
+                    f"the {field} of {self.name} is not a string",
+                    hint=f"write {field}='...', one line for people",
+                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +106,18 @@ class Family:
                 f"{self.prefix!r} is not a family prefix", hint="it ends in / or @, like 'timm/'"
             )
         if not callable(self.resolve):
-            raise PluginError(f"the resolve function of {self.prefix} cannot be called")
+            raise PluginError(
+                f"the resolve function of {self.prefix} cannot be called",
+                hint="pass a function that takes a full name and returns its fmbench.Model",
+            )
         if self.members is not None and not callable(self.members):
-            raise PluginError(f"the members function of {self.prefix} cannot be called")
+            raise PluginError(
+                f"the members function of {self.prefix} cannot be called",
+                hint="pass a function without arguments that returns full names, or None",
+            )
         for name in self.listed:
             if not isinstance(name, str) or not name.startswith(self.prefix):
                 raise PluginError(
-                    f"{name!r} is listed in the family {self.prefix} but does not begin with it"
+                    f"{name!r} is listed in the family {self.prefix} but does not begin with it",
+                    hint=f"list full names, each of which begins with {self.prefix}",
                 )

@@ -18,6 +18,9 @@ from fmbench.records import Record
 LOG_BYTES = 256 * 1024
 RECORD_BYTES = 1024 * 1024
 TEST_LABELS = data.FILES[3]
+COPY_OR_REDO = (
+    "copy the file from where the record comes from, or remove the record's files and run again"
+)
 
 
 @dataclass(frozen=True)
@@ -135,7 +138,9 @@ class Store:
         try:
             return files.read_npy(path, np.uint8, (record.result.images,))
         except (OSError, ValueError) as error:
-            raise StoreError(f"does not fit its record: {error}", where=str(path)) from error
+            raise StoreError(
+                f"does not fit its record: {error}", where=str(path), hint=COPY_OR_REDO
+            ) from error
 
     def log(self, record: Record) -> str:
         """What the plugin printed in that run's job, at most 256 kB; no link is followed."""

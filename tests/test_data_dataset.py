@@ -48,6 +48,7 @@ def refusal(folder: Path, digests: Digests) -> DataError:
     with pytest.raises(DataError) as caught:
         load(folder, digests)
     assert caught.value.exit_code == ExitCode.CHECK_FAILED
+    assert caught.value.hint
     return caught.value
 
 

@@ -51,7 +51,7 @@ def found(site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_broken_plugin_costs_only_its_own_models(
     found: Path, install: Install, name: str
 ) -> None:
-    """Whatever a plugin does when it is loaded is its own problem; the good one is there."""
+    """Whatever a plugin does when it is loaded is its own problem, told with a hint."""
     code, said = BAD[name]
     install(f"bad-{name}", code)
     install("zz-good", GOOD)
@@ -59,6 +59,7 @@ def test_a_broken_plugin_costs_only_its_own_models(
     assert [model.name for model in catalogue.models] == ["good"]
     assert [problem.entry for problem in catalogue.problems] == [f"bad-{name}[bad-{name}]"]
     assert said in catalogue.problems[0].what
+    assert catalogue.problems[0].hint
 
 
 def test_a_plugin_that_hangs_is_given_up(

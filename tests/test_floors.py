@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import fmbench
+from fmbench.errors import FmbenchError
 
 PACKAGE = Path(fmbench.__file__).parent
 FLOORS = (
@@ -42,6 +43,8 @@ HEAVY = {
     "typer": ("cli",),
     "timm": (),
 }
+REASONS = ("data.idx", "data.debian", "data.download")
+"""Modules whose faults are the reasons of other faults, which say what to do about them."""
 MODULES = sorted(
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path in PACKAGE.rglob("*.py")
 )
@@ -71,6 +74,24 @@ def imports(module: str) -> set[str]:
         elif isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
     return found
+
+
+def faults_without_a_hint(module: str) -> list[str]:
+    """The raise statements of a module that make a fault and leave its hint out."""
+    text = (PACKAGE / Path(*module.split("."))).with_suffix(".py").read_text()
+    names = {kind.__name__ for kind in FmbenchError.__subclasses__()} | {FmbenchError.__name__}
+    raised = [
+        node.exc
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call)
+    ]
+    return [
+        ast.unparse(call)
+        for call in raised
+        if isinstance(call.func, ast.Name)
+        and call.func.id in names
+        and "hint" not in {keyword.arg for keyword in call.keywords}
+    ]
 
 
 def own_module(name: str) -> str | None:
@@ -112,3 +133,9 @@ def test_a_module_stays_readable_in_one_sitting(module: str) -> None:
     assert docstring
     assert len(docstring.splitlines()[0]) <= 100
     assert len(text.splitlines()) <= 320
+
+
+@pytest.mark.parametrize("module", [one for one in MODULES if one not in REASONS])
+def test_a_fault_says_what_to_do_about_it(module: str) -> None:
+    """Every fault that ends a command or costs a plugin its models is raised with a hint."""
+    assert not faults_without_a_hint(module)

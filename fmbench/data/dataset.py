@@ -51,7 +51,9 @@ _WITHDRAWN_PAIRS = {
     60_000: ((601, 39865), (831, 24228), (1826, 23718), (2024, 53883), (4974, 6293)),
     10_000: ((6334, 8569),),
 }
+_NAME = "name the folder that holds the four files, plain or .gz: FMBENCH_DATA=FOLDER"
 _HINT = "remove the file, so that it is fetched anew, or name another folder: FMBENCH_DATA=FOLDER"
+_OWN_DIGESTS = "correct the file and its digest in the protocol's [data.sha256]"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,7 +99,9 @@ def locate(folder: Path, name: str) -> Path | None:
             if path.is_file():
                 return path
     except OSError as error:
-        raise DataError(f"it cannot be read: {error.strerror}", where=str(folder)) from error
+        raise DataError(
+            f"it cannot be read: {error.strerror}", where=str(folder), hint=_NAME
+        ) from error
     return None
 
 
@@ -118,13 +122,14 @@ def load(folder: Path, digests: Digests = FASHION_MNIST) -> Dataset:
         largest = arrays[labels].max()
         counts = len(arrays[images]), len(arrays[labels])
         if size != (RAW_SIZE, RAW_SIZE):
-            raise DataError(f"its images have {size} pixels", where=str(folder / images))
+            what = f"its images have {size} pixels"
+            raise DataError(what, where=str(folder / images), hint=_OWN_DIGESTS)
         if counts[0] != counts[1]:
             what = f"it has {counts[1]} labels for {counts[0]} images"
-            raise DataError(what, where=str(folder / labels))
+            raise DataError(what, where=str(folder / labels), hint=_OWN_DIGESTS)
         if largest >= CLASSES:
             what = f"it has a label {largest}; the largest is {CLASSES - 1}"
-            raise DataError(what, where=str(folder / labels))
+            raise DataError(what, where=str(folder / labels), hint=_OWN_DIGESTS)
     return Dataset(*arrays.values())
 
 
@@ -135,7 +140,9 @@ def read(folder: Path, name: str, digests: Digests = FASHION_MNIST) -> NDArray[n
     """
     path = locate(folder, name)
     if path is None:
-        raise DataError("there is no such file, nor one with .gz", where=str(folder / name))
+        raise DataError(
+            "there is no such file, nor one with .gz", where=str(folder / name), hint=_NAME
+        )
     try:
         data = idx.read(path)
     except DataError as error:

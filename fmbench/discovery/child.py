@@ -45,7 +45,11 @@ def load_model(plugin: Plugin, name: str) -> Model:
             return offer
     if family := family_of(name, [offer for offer in offers if isinstance(offer, Family)]):
         return _member(family, name)
-    raise PluginError(f"the model {name} is no longer offered", where=plugin.distribution)
+    raise PluginError(
+        f"the model {name} is no longer offered",
+        where=plugin.distribution,
+        hint="see what is offered with: fmbench models",
+    )
 
 
 def _answer(found: Iterable[Entry], member: str) -> Catalogue:
@@ -140,9 +144,15 @@ def _member(family: Family, name: str) -> Model:
     try:
         model = family.resolve(name)
     except LookupError as error:
-        raise PluginError(str(error.args[0]) if error.args else f"there is no {name}") from error
+        raise PluginError(
+            str(error.args[0]) if error.args else f"there is no {name}",
+            hint=f"see the family's models with: fmbench models '{family.prefix}{ALL_MEMBERS}'",
+        ) from error
     if not isinstance(model, Model) or model.name != name:
-        raise PluginError(f"the family {family.prefix} answered {name} with {model!r}")
+        raise PluginError(
+            f"the family {family.prefix} answered {name} with {model!r}",
+            hint="return the fmbench.Model of that very name, or raise LookupError with a sentence",
+        )
     return model
 
 
@@ -161,7 +171,9 @@ def _members(entry: Entry, family: Family) -> tuple[list[Model], list[Problem]]:
 def _check_names(names: list[str]) -> None:
     for name, count in Counter(names).items():
         if count > 1:
-            raise PluginError(f"it offers two models named {name}")
+            raise PluginError(
+                f"it offers two models named {name}", hint="give each model a name of its own"
+            )
 
 
 def _problem(entry: Entry, error: BaseException) -> Problem:

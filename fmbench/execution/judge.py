@@ -41,6 +41,7 @@ class Judge:
             raise ProtocolError(
                 f"{rules.validation_images} validation images leave none of {len(everything)}",
                 where=protocol.id,
+                hint="lower data.validation_images in the protocol",
             )
         kept, validation = stratified_split(
             dataset.train_labels, rules.validation_images, rules.split_seed

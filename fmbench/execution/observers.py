@@ -21,7 +21,11 @@ def manager_of(name: str, observer: object) -> pluggy.PluginManager:
         manager.register(observer, name=name)
         manager.check_pending()
     except pluggy.PluginValidationError as error:
-        raise PluginError(str(error).strip(), where=name) from error
+        raise PluginError(
+            str(error).strip(),
+            where=name,
+            hint="its hooks and their arguments are those of fmbench.hookspecs.ObserverHooks",
+        ) from error
     if not manager.get_hookcallers(observer):
         raise PluginError(
             "the observer implements no hook",

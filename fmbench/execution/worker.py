@@ -78,7 +78,10 @@ class Contestant:
         devices.seed_everything(self.job.protocol.id, run.seed, "build")
         network = offer.build(InputSpec(size=offer.size))
         if not isinstance(network, nn.Module):
-            raise PluginError(f"build returned a {type(network).__name__}, not an nn.Module")
+            raise PluginError(
+                f"build returned a {type(network).__name__}, not an nn.Module",
+                hint="return the network itself, with fresh parameters",
+            )
         network.to(self.device, memory_format=self.memory_format)  # type: ignore[call-overload]
         return network
 

@@ -15,7 +15,7 @@ from fmbench.errors import StoreError
 from fmbench.leaderboard.statistics import Sample
 from fmbench.protocol import Protocol
 from fmbench.records import Plugin, Record, Run
-from fmbench.store import Contents, Store
+from fmbench.store import COPY_OR_REDO, Contents, Store
 
 Key = TypeVar("Key")
 
@@ -83,7 +83,9 @@ class Evidence:
         found = self._store.predictions(record)
         if len(found) != len(self.labels) or (found == self.labels).sum() != record.result.correct:
             raise StoreError(
-                "its predictions contradict its record", where=str(self._store.path(record, ".npy"))
+                "its predictions contradict its record",
+                where=str(self._store.path(record, ".npy")),
+                hint=COPY_OR_REDO,
             )
         return found
 

@@ -11,6 +11,7 @@ from fmbench.contract import CLASSES
 from fmbench.errors import StoreError
 from fmbench.leaderboard.evidence import Evidence
 from fmbench.leaderboard.page.subjects import Subject
+from fmbench.store import COPY_OR_REDO
 
 PAIRS, IMAGES = 8, 6
 
@@ -76,7 +77,8 @@ def read_votes(
         try:
             predictions = evidence.predictions(subject.entry)
             if max(predictions.max(), evidence.labels.max()) >= CLASSES:
-                raise StoreError("its predictions or labels hold a class that there is not")
+                what = "its predictions or labels hold a class that there is not"
+                raise StoreError(what, hint=COPY_OR_REDO)
         except StoreError as error:
             place = f" ({error.where})" if error.where else ""
             unread[f"{error.what}{place}"].append(subject.name)
