@@ -88,7 +88,7 @@ class LiveProgress:
     def _line(self) -> Text:
         at, now = self._at, self._progress
         if at is None:
-            return plain("starting a worker" if self._ended < self._runs else "", "dim")
+            return plain("waiting for a worker" if self._ended < self._runs else "", "dim")
         name = f"{at.model}, {run_kind(at)}"
         if now is None:
             return plain(f"{name}: building")
