@@ -1,12 +1,14 @@
 """The command `fmbench run`, as a user starts it, and what it leaves behind."""
 
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
+from fmbench.execution.timings import Part
 from fmbench.records import Record
 from fmbench.store import Store, protocols_in
 
@@ -25,14 +27,25 @@ class FmbenchCommand:
         """Where plugins can be installed that only this command sees."""
         return self.folder / "site"
 
-    def run(self, results: str, protocol: Path, *models: str) -> float:
+    def run(self, results: str, protocol: Path, *asked: str) -> float:
         """Run it into a results folder of that name; the seconds from its start to its end.
 
-        Raises `CalledProcessError`, after showing what it said, when a run does not end well.
+        asked: models or other options. Raises `CalledProcessError`, after showing what it said,
+        when a run does not end well.
         """
+        return self._run(results, str(protocol), *asked)[0]
+
+    def timings(self, results: str, protocol: str, *asked: str) -> dict[Part, float]:
+        """Run it and return the seconds of wall time that each part took, by its own account."""
+        _, said = self._run(results, protocol, *asked, "--timings")
+        seconds = dict(re.findall(r"^  (\S.*?) +([\d.]+) s +[\d.]+ %$", said, re.MULTILINE))
+        return {part: float(seconds[part.value]) for part in Part}
+
+    def _run(self, results: str, protocol: str, *asked: str) -> tuple[float, str]:
+        """The seconds it took, and what it said on stderr."""
         command = [
-            str(Path(sys.executable).with_name("fmbench")), "run", *models,
-            "--protocol", str(protocol), "--results", str(self.folder / results),
+            str(Path(sys.executable).with_name("fmbench")), "run", *asked,
+            "--protocol", protocol, "--results", str(self.folder / results),
             "--data-dir", str(self.data_dir), "--device", self.device,
             "--threads", str(self.threads),
         ]  # fmt: skip
@@ -48,7 +61,7 @@ class FmbenchCommand:
         if ended.returncode:
             sys.stderr.write(ended.stdout + ended.stderr)
             ended.check_returncode()
-        return seconds
+        return seconds, ended.stderr
 
     def records(self, results: str) -> tuple[Record, ...]:
         """The records in a results folder of that name."""

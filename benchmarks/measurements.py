@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from fmbench import environment, files
 from fmbench.environment import Device, Environment
+from fmbench.execution.timings import Part
 
 FMBENCH, FLOOR = "fmbench", "floor"
 PEERS = ("torchvision, 0 workers", "torchvision, 2 workers")
@@ -175,7 +176,23 @@ class Boards(_Part, frozen=True, kw_only=True, tag_field="kind", tag="boards"):
     rows: tuple[BoardsRow, ...]
 
 
-Measurement = Speed | Growth | Memory | TimeToAccuracy | Ladder | Boards
+class Overhead(_Part, frozen=True, kw_only=True, tag_field="kind", tag="overhead"):
+    """What overhead.py measured: seconds of each part of a command's wall time."""
+
+    occasion: Occasion
+    protocol: str
+    models: tuple[str, ...]
+    runs: int
+    seconds: dict[Part, float]
+
+    @property
+    def share(self) -> float:
+        """What neither trains nor evaluates, as a share of all wall time, 0 to 1."""
+        total = sum(self.seconds.values())
+        return 1 - (self.seconds[Part.TRAINING] + self.seconds[Part.EVALUATION]) / total
+
+
+Measurement = Speed | Growth | Memory | TimeToAccuracy | Ladder | Boards | Overhead
 
 
 def occasion(device: Device, threads: int) -> Occasion:

@@ -15,7 +15,16 @@ import costs
 import measurements
 import tables
 from command_line import say
-from measurements import Boards, Growth, Ladder, Measurement, Memory, Speed, TimeToAccuracy
+from measurements import (
+    Boards,
+    Growth,
+    Ladder,
+    Measurement,
+    Memory,
+    Overhead,
+    Speed,
+    TimeToAccuracy,
+)
 
 from fmbench.leaderboard.evidence import Entry, Evidence
 from fmbench.store import Store
@@ -62,6 +71,7 @@ def pages(found: Sequence[Measurement]) -> dict[Path, dict[str, str]]:
     return {
         README: {
             "speed": of(Speed),
+            "overhead": of(Overhead),
             "growth": of(Growth),
             "memory": of(Memory),
             "boards": of(Boards),

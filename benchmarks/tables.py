@@ -15,6 +15,7 @@ from measurements import (
     Measurement,
     Memory,
     Occasion,
+    Overhead,
     Speed,
     SpeedRow,
     TimeToAccuracy,
@@ -41,6 +42,8 @@ def to_markdown(measurement: Measurement) -> str:
             tables = [_ladder(measurement)]
         case Boards():
             tables = [_boards(measurement)]
+        case Overhead():
+            tables = [_overhead(measurement)]
     return "\n\n".join([*tables, where(measurement.occasion)]) + "\n"
 
 
@@ -226,6 +229,20 @@ def _boards(found: Boards) -> str:
         ],
         left=0,
     )
+
+
+def _overhead(found: Overhead) -> str:
+    """Where the wall time of a command went, and the share outside training and evaluation."""
+    total = sum(found.seconds.values())
+    rows = [
+        [part.value, f"{seconds:,.1f}", f"{100 * seconds / total:.1f}"]
+        for part, seconds in found.seconds.items()
+    ]
+    head = (
+        f"{found.protocol}, {found.runs} runs of {', '.join(found.models)}: "
+        f"{duration(total)}, {100 * found.share:.1f} % outside training and evaluation."
+    )
+    return f"{head}\n\n{table(['part', 'seconds', '%'], rows, left=1)}"
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, left: int) -> str:

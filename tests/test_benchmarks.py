@@ -23,6 +23,7 @@ from fmbench.contract import InputSpec, Model
 from fmbench.execution import worker
 from fmbench.execution.plan import make_setting
 from fmbench.execution.selection import select
+from fmbench.execution.timings import Part
 from fmbench.leaderboard.evidence import choose_entries
 from fmbench.protocol import Protocol
 from fmbench.records import Cost, Record
@@ -37,6 +38,7 @@ import ladder
 import measurements
 import memory
 import networks
+import overhead
 import report
 import short_protocol
 import speed
@@ -55,6 +57,7 @@ SCRIPTS = {
     "time_to_accuracy": time_to_accuracy.main,
     "report": report.main,
     "boards": boards.main,
+    "overhead": overhead.main,
 }
 WITHOUT_PROCESSES = ("fmbench", "torchvision, 0 workers", "Lightning, 0 workers", "floor")
 OCCASION = measurements.Occasion(made="2026-11-24", environment=samples.ENVIRONMENT, busy=0.0)
@@ -336,6 +339,24 @@ def test_growth_runs_the_command(
     ]
     assert all(0 < one.train_seconds[0] < one.seconds[0] for one in measured.rows)
     assert capsys.readouterr().out == tables.to_markdown(measured) + "\n"
+
+
+@pytest.mark.parametrize(("most", "status"), [(1.0, 0), (0.0, 1)])
+def test_overhead_is_what_the_command_says_and_held_to_a_budget(
+    tiny: TinyData, tmp_path: Path, capsys: pytest.CaptureFixture[str], most: float, status: int
+) -> None:
+    """The parts of a real run are read from its account, and too large a share ends with 1."""
+    path = tmp_path / "overhead.json"
+    asked = ["softmax", "--most", f"{most}", *options(tiny, path)]
+    assert overhead.main(asked) == status
+    measured = read(path, measurements.Overhead)
+    assert measured.models == ("softmax",)
+    assert 0 < measured.seconds[Part.TRAINING] < sum(measured.seconds.values())
+    assert measured.seconds[Part.WORKER] > 0
+    assert 0 < measured.share < 1
+    told = capsys.readouterr()
+    assert told.out == tables.to_markdown(measured) + "\n"
+    assert ("is overhead" in told.err) == bool(status)
 
 
 def test_memory_compares_a_worker_with_a_bare_process(
