@@ -1,9 +1,10 @@
 """How long reading and tabulating records takes, and how it grows.
 
-    python benchmarks/boards.py [RECORDS ...] [--json FILE]
+    python benchmarks/boards.py [RECORDS ...] [--most SECONDS] [--json FILE]
 
 writes that many made-up records (1,000, 10,000 and 100,000 unless told otherwise) into a temporary
-folder and reads them as `fmbench leaderboard` does, each size in a process of its own.
+folder and reads them as `fmbench leaderboard` does, each size in a process of its own. Ends with 1
+when reading and tabulating takes longer than `--most` for each 10,000 records.
 """
 
 import argparse
@@ -89,6 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("records", nargs="*", type=int, default=[1_000, 10_000, 100_000])
+    parser.add_argument("--most", type=float, default=2.0, help="seconds for 10,000 records; 2")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write what was measured")
     parser.add_argument("--read", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--fresh", action="store_true", help=argparse.SUPPRESS)
@@ -102,7 +104,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json:
         measurements.write(options.json, found)
     print(tables.to_markdown(found))
-    return 0
+    slow = [row.records for row in found.rows if seconds(row) > allowed(row, options.most)]
+    for count in slow:
+        say(f"{count:,} records took more than {options.most:g} s for each 10,000")
+    return int(bool(slow))
+
+
+def seconds(row: BoardsRow) -> float:
+    """What reading and tabulating took, ranks computed."""
+    return row.computed.read_seconds + row.computed.tabulate_seconds
+
+
+def allowed(row: BoardsRow, most: float) -> float:
+    """Seconds that so many records may take; fewer than 10,000 as many as 10,000."""
+    return most * max(1.0, row.records / 10_000)
 
 
 def measure(count: int) -> BoardsRow:

@@ -436,14 +436,17 @@ def test_the_ladder_prints_what_its_json_says(
     assert "2.00 (2.00–2.00)" in told
 
 
+@pytest.mark.parametrize(("most", "status"), [("inf", 0), ("0", 1)])
 def test_boards_are_read_with_ranks_computed_and_cached(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], most: str, status: int
 ) -> None:
-    """So many made-up records give their models' rows, either way, and the table says so."""
+    """Made-up records give their models' rows, either way; taking more than allowed ends with 1."""
     path = tmp_path / "boards.json"
-    assert boards.main(["32", "--json", str(path)]) == 0
+    assert boards.main(["32", "--most", most, "--json", str(path)]) == status
     found = read(path, measurements.Boards)
-    assert capsys.readouterr().out == tables.to_markdown(found) + "\n"
+    told = capsys.readouterr()
+    assert told.out == tables.to_markdown(found) + "\n"
+    assert ("32 records took more" in told.err) == bool(status)
     (row,) = found.rows
     assert (row.records, row.computed.models, row.cached.models) == (32, 4, 4)
     assert row.computed.peak_memory > 10**7
