@@ -1,7 +1,9 @@
 """This machine, its devices and the versions on it, as plain data that is safe to publish."""
 
+import importlib.util
 import os
 import platform
+import re
 from collections.abc import Iterator
 from functools import cache
 from importlib import metadata, resources
@@ -69,7 +71,7 @@ def describe(device: Device, threads: int) -> Environment:
 def find_device(request: str = "auto") -> Device:
     """The device a `--device` option means: auto, cpu, cuda or cuda:INDEX.
 
-    auto takes the first CUDA device of at least 16 GB, else the CPU.
+    auto takes the first CUDA device of at least 16 GB that torch is built for, else the CPU.
     Raises `UsageError` when there is no such device.
     """
     kind, _, index = request.partition(":")
@@ -77,7 +79,8 @@ def find_device(request: str = "auto") -> Device:
         return cpu_device()
     gpus = cuda_devices()
     if request == "auto":
-        return next((gpu for gpu in gpus if gpu.memory >= CUDA_MEMORY_FOR_AUTO), cpu_device())
+        large = [gpu for gpu in gpus if gpu.memory >= CUDA_MEMORY_FOR_AUTO]
+        return large[0] if large and torch_is_built_for_cuda() else cpu_device()
     if kind != "cuda" or (index and not index.isdecimal()):
         raise UsageError(f"{request!r} is not a device", hint="use auto, cpu, cuda or cuda:INDEX")
     if int(index or 0) >= len(gpus):
@@ -123,6 +126,18 @@ def cuda_devices() -> list[Device]:
         return []
     finally:
         pynvml.nvmlShutdown()
+
+
+def torch_is_built_for_cuda() -> bool:
+    """Whether the installed torch can use CUDA at all, as its version.py says; never imported."""
+    found = importlib.util.find_spec("torch")
+    if found is None or found.origin is None:
+        return False
+    try:
+        text = Path(found.origin).with_name("version.py").read_text("utf-8")
+    except OSError:
+        return True  # a build that does not say so: trying it tells
+    return re.search(r"^cuda\b[^=]*= *None", text, re.MULTILINE) is None
 
 
 def _visible_handles() -> Iterator[Any]:

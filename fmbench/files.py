@@ -1,14 +1,16 @@
 """How fmbench puts files on disk: whole or not at all, and never over an existing record."""
 
 import contextlib
+import errno
 import hashlib
 import io
 import math
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from tokenize import TokenError
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -18,6 +20,7 @@ from numpy.typing import NDArray
 from fmbench.errors import StoreError
 
 NPY_HEADER_BYTES = 10_000
+LARGEST_JSON = 64 * 1024 * 1024
 TEMPORARY = ".tmp"
 T = TypeVar("T")
 Buffer = bytes | memoryview
@@ -85,6 +88,38 @@ def unwritable(path: Path, error: OSError) -> StoreError:
     )
 
 
+def require_hard_links(folder: Path) -> None:
+    """Make and remove a file as `write_new` does; raises `StoreError` where that cannot be done."""
+    probe = folder / f"probe-{os.getpid()}"
+    probe.unlink(missing_ok=True)
+    write_new(probe, b"")
+    probe.unlink()
+
+
+def open_regular(path: Path) -> IO[bytes]:
+    """A file opened to be read that is one: no link is followed, no pipe or device waited for.
+
+    Raises `OSError` when it is anything else or cannot be read.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    return os.fdopen(descriptor, "rb")
+
+
+def read_at_most(path: Path, limit: int) -> bytes:
+    """The content of a regular file of at most `limit` bytes; see `open_regular`.
+
+    Raises `ValueError` when there is more.
+    """
+    with open_regular(path) as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise ValueError(f"it is larger than {limit} bytes")
+    return content
+
+
 def writer_lives(temporary: Path) -> bool:
     """Whether the process that was placing this temporary file may still be at it."""
     pid = temporary.name.removesuffix(TEMPORARY).rpartition(".")[2]
@@ -102,8 +137,8 @@ def decode_json(content: bytes, kind: type[T]) -> T | None:
 def read_json(path: Path, kind: type[T]) -> T | None:
     """What a JSON file holds, or None when it is missing, malformed or holds something else."""
     try:
-        return decode_json(path.read_bytes(), kind)
-    except OSError:
+        return decode_json(read_at_most(path, LARGEST_JSON), kind)
+    except (OSError, ValueError):
         return None
 
 
@@ -119,10 +154,10 @@ def json_lines(path: Path, kind: type[T], offset: int = 0) -> tuple[list[T], int
     A line that holds anything else, which a plugin may have written, is passed over.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             file.seek(offset)
-            content = file.read()
-    except FileNotFoundError:
+            content = file.read(LARGEST_JSON)
+    except OSError:
         return [], offset
     whole = content[: content.rfind(b"\n") + 1]
     found = (decode_json(line, kind) for line in whole.splitlines())
@@ -142,7 +177,9 @@ def read_npy(path: Path, dtype: type[np.generic], shape: tuple[int, ...]) -> NDA
     Raises `ValueError` when it holds anything else and `OSError` when it cannot be read.
     """
     size = math.prod(shape) * np.dtype(dtype).itemsize
-    with path.open("rb") as file:
+    with open_regular(path) as file:
+        if os.fstat(file.fileno()).st_size < size:
+            raise ValueError(f"it holds fewer than {size} bytes")
         content = file.read(NPY_HEADER_BYTES + size + 1)
     stream = io.BytesIO(content)
     try:

@@ -7,7 +7,8 @@ written for, `fmbench_contract = 1`; another number than `fmbench.CONTRACT` is r
 An observer is an object with `@fmbench.hookimpl` methods, named by an entry point in the group
 `fmbench.observers`. It is loaded when it is asked for, `fmbench run -p NAME`, by the name of that
 entry point, while `-p no:NAME` knows a plugin of models by its distribution's. It never sees a
-model, and is called in the runner, outside the timed region, with frozen data.
+model, and is called in the runner with frozen data, while the worker trains in a process of its
+own: a hook cannot change a result, but one that keeps a core busy slows training down.
 """
 
 from collections.abc import Sequence

@@ -245,7 +245,7 @@ def load(name: str) -> Protocol:
 
 def source(name: str) -> str:
     """The text of a protocol's file, by name or path; raises as `load` does."""
-    if name.endswith(".toml") or "/" in name:
+    if is_path(name):
         try:
             return Path(name).read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
@@ -260,6 +260,11 @@ def source(name: str) -> str:
             hint=f"choose one of {', '.join(names())}, or give the path of a .toml file",
         )
     return (resources.files("fmbench") / "protocols" / f"{name}.toml").read_text("utf-8")
+
+
+def is_path(name: str) -> bool:
+    """Whether a protocol is named by its file's path."""
+    return name.endswith(".toml") or "/" in name
 
 
 def names() -> list[str]:

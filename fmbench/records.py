@@ -105,6 +105,8 @@ class Result(_Part, frozen=True, kw_only=True):
             raise ValueError("a good result needs its scores, and no more correct than images")
         if self.status == "ok" and not self.images:
             raise ValueError("a good result needs images")
+        if self.status != "ok" and scores != (None, None, None):
+            raise ValueError("only a good result has scores")
 
     @property
     def accuracy(self) -> float | None:

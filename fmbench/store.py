@@ -1,6 +1,5 @@
 """The store: one folder of immutable record files for each protocol in a results folder."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -50,9 +49,10 @@ class Store:
         self._seen: set[str] = set()
 
     def make(self) -> None:
-        """Make the folders; raises `StoreError` when that is not possible."""
+        """Make the folders; raises `StoreError` when records cannot be kept there."""
         for folder in (self.records, self.jobs, self.claims, self.checkpoints):
             files.make_folder(folder)
+        files.require_hard_links(self.claims)
 
     def add(
         self, record: Record, predictions: NDArray[np.uint8] | None = None, log: bytes = b""
@@ -77,9 +77,7 @@ class Store:
                 continue
             self._seen.add(path.name)
             try:
-                if path.stat().st_size > RECORD_BYTES:
-                    raise ValueError(f"it is larger than {RECORD_BYTES} bytes")
-                found.append(records.decode(path.read_bytes()))
+                found.append(records.decode(files.read_at_most(path, RECORD_BYTES)))
             except (OSError, ValueError) as error:
                 problems.append(f"{path.name} is not a record: {error}")
         return Contents(tuple(found), tuple(problems))
@@ -100,10 +98,10 @@ class Store:
         newest = max(found, key=lambda record: (record.created, record.id))
         path = self._protocol_path(newest.run.protocol_digest)
         try:
-            return protocol.parse(path.read_text("utf-8"), str(path))
-        except OSError as error:
+            return protocol.parse(files.read_at_most(path, RECORD_BYTES).decode(), str(path))
+        except (OSError, ValueError) as error:
             raise StoreError(
-                "is missing: the protocol its records were made under",
+                f"the protocol its records were made under cannot be read: {_reason(error)}",
                 where=str(path),
                 hint="copy it from where the records come from",
             ) from error
@@ -139,14 +137,13 @@ class Store:
             return files.read_npy(path, np.uint8, (record.result.images,))
         except (OSError, ValueError) as error:
             raise StoreError(
-                f"does not fit its record: {error}", where=str(path), hint=COPY_OR_REDO
+                f"does not fit its record: {_reason(error)}", where=str(path), hint=COPY_OR_REDO
             ) from error
 
     def log(self, record: Record) -> str:
         """What the plugin printed in that run's job, at most 256 kB; no link is followed."""
         try:
-            descriptor = os.open(self.path(record, ".log"), os.O_RDONLY | os.O_NOFOLLOW)
-            with os.fdopen(descriptor, "rb") as file:
+            with files.open_regular(self.path(record, ".log")) as file:
                 return file.read(LOG_BYTES).decode("utf-8", "replace")
         except OSError:
             return ""
@@ -154,6 +151,11 @@ class Store:
     def path(self, record: Record, suffix: str) -> Path:
         """Where a file of a record lies."""
         return self.records / f"{record.stem}{suffix}"
+
+
+def _reason(error: Exception) -> str:
+    """Why a file cannot be read, without where it lies."""
+    return (isinstance(error, OSError) and error.strerror) or str(error)
 
 
 def protocols_in(results: Path) -> list[str]:

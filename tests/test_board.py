@@ -7,16 +7,18 @@ import tempfile
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 
 import samples
 from conftest import TinyData
 from fmbench import protocol
+from fmbench.data import FASHION_MNIST
 from fmbench.leaderboard import formats, words
 from fmbench.leaderboard.board import Board, read_board
 from fmbench.leaderboard.evidence import Evidence
 from fmbench.protocol import Protocol
-from fmbench.records import Record
+from fmbench.records import Cost, Record
 from fmbench.store import Store
 
 
@@ -39,7 +41,7 @@ def board_of(rules: Protocol, found: list[Record]) -> Board:
         store = Store(Path(folder), rules.id)
         store.make()
         for record in found:
-            store.add(record)
+            store.add(record, np.zeros(record.result.images, np.uint8))
         return read_board(Evidence(store, rules))
 
 
@@ -180,6 +182,55 @@ def test_csv_cells_cannot_start_a_formula(rules: Protocol) -> None:
     evil = msgspec.structs.replace(samples.PLUGIN, version="=1+1")
     text = formats.to_csv(board_of(rules, [final(rules, plugin=evil)]))
     assert next(csv.DictReader(io.StringIO(text)))["version"] == "'=1+1"
+
+
+def test_markdown_cells_cannot_become_markup(rules: Protocol) -> None:
+    """Neither a picture from elsewhere nor a link gets onto a board by a plugin's version."""
+    evil = msgspec.structs.replace(samples.PLUGIN, version="![](http://x/y.png) `a` *b* \\[c](d)")
+    text = formats.to_markdown(board_of(rules, [final(rules, plugin=evil)]))
+    assert r"!\[\](http://x/y.png) \`a\` \*b\* \\\[c\](d)" in text
+
+
+def test_times_of_other_thread_counts_are_told_apart(rules: Protocol) -> None:
+    """One CPU with one thread and with two is two devices, in the rows and below them."""
+    one = msgspec.structs.replace(samples.ENVIRONMENT, threads=1)
+    found = [final(rules, "a"), msgspec.structs.replace(final(rules, "b"), environment=one)]
+    board = board_of(rules, found)
+    assert [row.device for row in board.rows] == ["A CPU, 2 threads", "A CPU, 1 thread"]
+    assert any("compare only between rows of one device" in note for note in board.notes)
+    assert [row.device for row in board_of(rules, found[:1]).rows] == ["A CPU"]
+
+
+@pytest.mark.parametrize(("correct", "doubted"), [(97, False), (98, True)])
+def test_what_nobody_has_reproduced_is_doubted(
+    rules: Protocol, correct: int, doubted: bool
+) -> None:
+    """Above 97 % on the true data set a row is told to be doubtful; on another set it is not."""
+    data_rules = msgspec.structs.replace(rules.data, sha256=FASHION_MNIST)
+    true = msgspec.structs.replace(rules, data=data_rules)
+    board = board_of(true, [final(true, correct=correct)])
+    assert any("Doubt m: nothing above 97 %" in note for note in board.notes) == doubted
+    other = board_of(rules, [final(rules, correct=correct)])
+    assert not any("Doubt" in note for note in other.notes)
+
+
+@pytest.mark.parametrize(
+    ("train", "runner", "resumed", "doubted"),
+    [
+        (100.0, 103.0, 0, False), (100.0, 195.0, 0, False), (100.0, 300.0, 0, True),
+        (100.0, 50.0, 0, True), (100.0, 50.0, 3, False), (0.5, 9.0, 0, False), (2.0, 0.0, 0, False),
+    ],
+)  # fmt: skip
+def test_times_that_the_runner_did_not_see_are_doubted(
+    rules: Protocol, train: float, runner: float, resumed: int, doubted: bool
+) -> None:
+    """A worker's training time that fits ill into the runner's is told; a resumed run's may."""
+    cost = Cost(
+        train_seconds=train, runner_seconds=runner, resumed_after=resumed,
+        inference_images_per_second=100.0,
+    )  # fmt: skip
+    board = board_of(rules, [msgspec.structs.replace(final(rules), cost=cost)])
+    assert any("Doubt the times of m" in note for note in board.notes) == doubted
 
 
 def test_markdown_cells_cannot_break_the_table(rules: Protocol) -> None:

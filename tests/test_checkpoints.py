@@ -1,5 +1,7 @@
 """Checkpoints: a run that goes on from one computes the bits of an uninterrupted run."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -103,6 +105,21 @@ class Counting(nn.Module):
         return logits
 
 
+class Growing(nn.Module):
+    """A model that registers a buffer when it is first used."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = linear()
+
+    def forward(self, batch: Tensor) -> Tensor:
+        """Register and apply."""
+        if "late" not in dict(self.named_buffers()):
+            self.register_buffer("late", torch.zeros(1))
+        logits: Tensor = self.layers(batch)
+        return logits
+
+
 class Extra(nn.Module):
     """A model whose state dict holds more than tensors, and an attribute in bfloat16."""
 
@@ -126,6 +143,7 @@ class Extra(nn.Module):
 
 MODELS = {"linear": linear, "convolutional": convolutional, "tied": Tied, "mirrored": Mirrored}
 UNSTORABLE = {"odd": Odd, "counting": Counting, "extra": Extra}
+GROWING = {"growing": Growing}
 
 
 @pytest.fixture(params=["adamw", "sgd"])
@@ -142,7 +160,7 @@ def train(
     """Train a model with checkpoints after every epoch, killed at the end of epoch `until`."""
     devices.prepare("cpu", rules.devices["cpu"], threads)
     devices.seed_everything(rules.id, 1, "build")
-    model = (MODELS | UNSTORABLE)[name]()
+    model = (MODELS | UNSTORABLE | GROWING)[name]()
     pixels, labels = tiny_images(320, 1)
 
     def report(epoch: int, step: int, steps: int, loss: float, rate: float) -> None:
@@ -215,6 +233,40 @@ def test_other_threads_start_again(rules: Protocol, tmp_path: Path) -> None:
         assert train(rules, "linear", tmp_path, threads=2)[1].resumed_after == 0
     finally:
         torch.set_num_threads(1)
+
+
+def test_no_crash_point_loses_more_than_the_checkpoint_it_falls_into(tmp_path: Path) -> None:
+    """Dying at any call, a process leaves the last checkpoint it had saved, or the next, whole."""
+    script = Path(__file__).with_name("checkpoint_sweep.py")
+    ran = subprocess.run(
+        [sys.executable, script, tmp_path], capture_output=True, text=True, timeout=280
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert int(ran.stdout) > 20
+
+
+def test_what_started_again_keeps_its_own_checkpoints(rules: Protocol, tmp_path: Path) -> None:
+    """Later checkpoints of other threads push no earlier one out: killed once more, it goes on."""
+    with pytest.raises(KilledError):
+        train(rules, "linear", tmp_path, until=3)
+    try:
+        for _ in range(2):
+            with pytest.raises(KilledError):
+                train(rules, "linear", tmp_path, until=1, threads=2)
+        assert train(rules, "linear", tmp_path, threads=2)[1].resumed_after == 1
+    finally:
+        torch.set_num_threads(1)
+
+
+def test_a_state_that_does_not_fit_touches_nothing(rules: Protocol, tmp_path: Path) -> None:
+    """A model whose state has grown starts again from fresh weights, to the bits of a quiet run."""
+    whole, trained = train(rules, "growing", tmp_path / "whole")
+    with pytest.raises(KilledError):
+        train(rules, "growing", tmp_path / "cut", until=2)
+    again, resumed = train(rules, "growing", tmp_path / "cut")
+    assert resumed.resumed_after == 0
+    assert resumed.curve == trained.curve
+    assert all(torch.equal(whole[key], again[key]) for key in whole)
 
 
 def test_a_checkpoint_that_cannot_be_written_costs_no_run(

@@ -53,6 +53,7 @@ BAD_INPUT = {
     "absent device": (("run", "good", "--device", "cuda:99"), 2, "cuda:99"),
     "too many seeds": (("run", "good", "--seeds", "99"), 2, "seeds"),
     "no results": (("leaderboard",), 2, "results"),
+    "no plugin left out": (("run", "good", "-p", "no:plugin-z"), 2, "plugin-z"),
     "no records of it": (("leaderboard", "--protocol", "lite-v1"), 2, "lite-v1"),
     "no such record": (("show", "ffff", "--results", "some"), 2, "ffff"),
     "unknown column": (
@@ -350,6 +351,33 @@ def test_a_board_can_be_sorted_filtered_and_cut(fmbench: Fmbench, tmp_path: Path
     assert fmbench("leaderboard", "--json").stdout == fmbench(*asked[:1], "--format", "json").stdout
     wide = fmbench("leaderboard", COLUMNS="250").stdout
     assert "calibration error" in wide
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_a_check_notices_predictions_that_are_not_the_records(
+    fmbench: Fmbench, tmp_path: Path, seeds: int
+) -> None:
+    """Other predictions than the record was scored with are told, on boards without ranks too."""
+    store = simulated.write_store(tmp_path / "results", {"a": 0.9, "b": 0.8}, seeds=seeds)
+    fmbench("leaderboard", "--write")
+    path = next(store.records.glob("a-final-*.npy"))
+    path.write_bytes(next(store.records.glob("b-final-*.npy")).read_bytes())
+    checked = fmbench("leaderboard", "--check")
+    assert checked.returncode == ExitCode.CHECK_FAILED
+    assert "leaderboard.md" in checked.stderr
+
+
+def test_a_protocol_is_named_by_its_file_where_records_are_read(
+    fmbench: Fmbench, tmp_path: Path
+) -> None:
+    """A path does what the name of the protocol in it does, and no file is a sentence."""
+    simulated.write_store(tmp_path / "results", {"a": 0.8, "b": 0.9}, seeds=1)
+    by_path = fmbench("leaderboard", "--protocol", tmp_path / "results" / "simulated.toml")
+    assert by_path.returncode == 0, by_path.stderr
+    assert by_path.stdout == fmbench("leaderboard").stdout
+    absent = fmbench("show", "--protocol", "absent.toml")
+    assert absent.returncode == ExitCode.USAGE
+    assert "absent.toml" in absent.stderr
 
 
 def test_two_models_are_compared_in_words_and_in_json(fmbench: Fmbench, tmp_path: Path) -> None:

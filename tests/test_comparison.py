@@ -128,10 +128,37 @@ def test_a_name_that_is_not_one_entry_is_told(tmp_path: Path) -> None:
     assert "plugin-b:alpha" in raised.value.hint
 
 
+def test_seeds_that_did_not_end_well_are_not_spoken_for(tmp_path: Path) -> None:
+    """A model that lost a seed is compared by the others, and the sentence begins with that."""
+    evidence = Evidence(
+        simulated.write_store(tmp_path, {"a": 0.8, "b": 0.9}, seeds=3, broken="b", images=500)
+    )
+    found = compare_entries(evidence, find_entry(evidence, "a"), find_entry(evidence, "b"))
+    assert found.conclusion.startswith("b has good runs of 2 of 3 seeds")
+    assert "a has good runs" not in found.conclusion
+    assert (found.first.seeds_expected, found.second.seeds) == (3, 2)
+
+
+def test_models_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    """Two distributions' models of one name are called by both in everything that is said."""
+    store = simulated.write_store(tmp_path, {"a": 0.8, "b": 0.9}, seeds=3, images=500)
+    evidence = Evidence(store)
+    a, b = (find_entry(evidence, name) for name in "ab")
+    other = msgspec.structs.replace(b.plugin, distribution="plugin-b")
+    found = compare_entries(evidence, a, replace(b, model="a", plugin=other))
+    assert "plugin-b:a is more accurate than plugin-a:a" in found.conclusion
+    assert {row.name.partition(" ")[0] for row in found.picture_rows()} == {
+        "plugin-a:a", "plugin-b:a",
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("gap", "says"), [(0.0009, "Call it a tie"), (0.0011, "a is more accurate than b")]
 )
 def test_a_gap_nobody_should_choose_by_is_called_a_tie(gap: float, says: str) -> None:
     """However sure, under 0.1 points nobody is called better."""
-    a, b = (Side(model, "plugin-a", "1.0", seeds=3, accuracy=0.9) for model in "ab")
+    a, b = (
+        Side(name, name, "plugin-a", "1.0", seeds=3, seeds_expected=3, accuracy=0.9)
+        for name in "ab"
+    )
     assert says in _conclusion(a, b, gap, gap - 0.0004, gap + 0.0004)

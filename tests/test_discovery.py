@@ -12,7 +12,7 @@ from conftest import Fmbench, Install, TinyData, alive
 from fmbench import discovery, environment, protocol
 from fmbench.cli import completion
 from fmbench.discovery import child, choice, entries, listing
-from fmbench.errors import NothingSelectedError, PluginError
+from fmbench.errors import FmbenchError, NothingSelectedError, PluginError
 from fmbench.execution import selection
 from fmbench.execution.plan import make_run, make_setting
 from plugins_of_all_kinds import GOOD, HEADER, offering
@@ -60,6 +60,21 @@ def test_a_broken_plugin_costs_only_its_own_models(
     assert [problem.entry for problem in catalogue.problems] == [f"bad-{name}[bad-{name}]"]
     assert said in catalogue.problems[0].what
     assert catalogue.problems[0].hint
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    ["import sys; sys.path.clear()", "import builtins; del builtins.print; raise SystemExit"],
+)
+def test_what_an_import_does_to_its_interpreter_is_nobody_elses_problem(
+    found: Path, install: Install, spoil: str
+) -> None:
+    """A plugin that spoils the process it is listed in takes no other plugin's models with it."""
+    install("bad-one", f"{spoil}\n{GOOD}".replace("good", "bad"))
+    install("zz-good", f"import colorsys\nprint('here')\n{GOOD}")
+    catalogue = discovery.catalogue()
+    assert "good" in [model.name for model in catalogue.models]
+    assert "zz-good" not in " ".join(problem.entry for problem in catalogue.problems)
 
 
 def test_a_plugin_that_hangs_is_given_up(
@@ -344,3 +359,30 @@ def test_a_name_two_plugins_offer_must_be_asked_for_in_full(found: Path, install
     chosen = selection.select(catalogue, ["plugin-b:good"])
     assert [model.plugin.distribution for model in chosen] == ["plugin-b"]
     assert len(selection.select(catalogue, ["*"])) == 2
+
+
+def test_a_member_of_a_family_that_two_plugins_offer_must_be_asked_for_in_full(
+    found: Path, install: Install
+) -> None:
+    """No plugin's family silently comes first; with its distribution either is there."""
+    install("plugin-a", ZOO)
+    install("plugin-b", ZOO)
+    catalogue = discovery.catalogue()
+    with pytest.raises(selection.UsageError) as caught:
+        selection.select(catalogue, ["zoo/cat"])
+    assert "plugin-a:zoo/cat or plugin-b:zoo/cat" in caught.value.hint
+    (chosen,) = selection.select(catalogue, ["plugin-b:zoo/cat"])
+    assert (chosen.name, chosen.plugin.distribution) == ("zoo/cat", "plugin-b")
+
+
+@pytest.mark.parametrize("good", [GOOD, ""])
+def test_a_model_that_is_not_there_is_told_with_what_is_broken(
+    found: Path, install: Install, good: str
+) -> None:
+    """Whoever asks for a broken plugin's model hears why it is not there."""
+    install("my-plugin", "import nothing_of_this_name")
+    if good:
+        install("plugin-a", good)
+    with pytest.raises(FmbenchError) as caught:
+        selection.select(discovery.catalogue(), ["my-cnn"])
+    assert "my-plugin[my-plugin] is broken: ModuleNotFoundError" in caught.value.hint

@@ -20,7 +20,15 @@ ROOT = generated.ROOT
 README = generated.README.read_text("utf-8")
 PAGES = sorted(
     path
-    for pattern in ("*.md", "docs/*.md", "results/*.md", "plugins/*.md", "plugins/*/*.md")
+    for pattern in (
+        "*.md",
+        "docs/*.md",
+        "results/*.md",
+        "plugins/*.md",
+        "plugins/*/*.md",
+        "benchmarks/*.md",
+        "contrib/*/*.md",
+    )
     for path in ROOT.glob(pattern)
 )
 
@@ -96,10 +104,23 @@ def test_the_readme_tells_the_exit_codes() -> None:
 
 
 def test_local_links_lead_somewhere() -> None:
-    """Every relative link in a page is a file or folder of the checkout."""
-    for page in PAGES:
-        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):
-            assert (page.parent / target).exists(), f"{page}: {target}"
+    """Every relative link in a page is a file or folder of the checkout, and a heading in it."""
+    found = [
+        (page, *link)
+        for page in PAGES
+        for link in re.findall(r"\]\(([^)#:]*)(?:#([^)]+))?\)", page.read_text("utf-8"))
+    ]
+    assert any(heading for _, _, heading in found)
+    for page, target, heading in found:
+        place = page.parent / target if target else page
+        assert place.exists(), f"{page}: {target}"
+        assert not heading or heading in anchors(place), f"{page}: {target}#{heading}"
+
+
+def anchors(page: Path) -> set[str]:
+    """What links to the headings of a page are called, as GitHub makes them up."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_the_tests_that_hold_promises_exist() -> None:

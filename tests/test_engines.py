@@ -1,6 +1,8 @@
 """Engines: what a worker's end is taken to mean, told apart by its guard."""
 
+import os
 import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from fmbench import data, protocol
 from fmbench.discovery import ListedModel
 from fmbench.environment import Device
 from fmbench.errors import UsageError
-from fmbench.execution import guard
+from fmbench.execution import engines, guard
 from fmbench.execution.engines import LocalEngine, outcome_of
 from fmbench.execution.job import Ending
 from fmbench.execution.judge import Judge
@@ -37,6 +39,17 @@ def test_ends_are_told_apart(ending: Ending | None, status: str, said: str) -> N
     outcome = outcome_of(ending)
     assert outcome.status == status
     assert said in outcome.message
+
+
+def test_what_a_worker_prints_is_taken_even_where_it_cannot_be_kept(tmp_path: Path) -> None:
+    """A log that cannot be written is no reason to stop reading: the worker would be stuck."""
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as pipe, os.fdopen(writing, "wb") as printed:
+        drain = threading.Thread(target=engines._drain, args=(pipe, tmp_path))
+        drain.start()
+        printed.write(b"x" * 1_000_000)
+        printed.close()
+        drain.join()
 
 
 def test_the_kernels_count_is_read(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ import platform
 import socket
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 
 import msgspec
@@ -38,8 +39,32 @@ def test_a_request_means_a_device(
     """The first CUDA device of 16 GB or more for auto, else the CPU; others are as they say."""
     gpus = [gpu(index, size) for index, size in enumerate(sizes)]
     monkeypatch.setattr(environment, "cuda_devices", lambda: gpus)
+    monkeypatch.setattr(environment, "torch_is_built_for_cuda", lambda: True)
     found = find_device(request_)
     assert found == (gpus[wanted] if wanted is not None else environment.cpu_device())
+
+
+@pytest.mark.parametrize(
+    ("says", "built"),
+    [
+        ("cuda: Optional[str] = '12.8'", True),
+        ("cuda: Optional[str] = None", False),
+        ("cuda = None", False),
+        ("cuda_version = None", True),
+        (None, True),
+    ],
+)
+def test_a_torch_without_cuda_trains_on_the_cpu(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, says: str | None, built: bool
+) -> None:
+    """With auto, a device that the installed torch cannot use is left alone; none is imported."""
+    if says is not None:
+        (tmp_path / "version.py").write_text(f"debug = False\n{says}\n")
+    spec = SimpleNamespace(origin=str(tmp_path / "__init__.py"))
+    monkeypatch.setattr(environment.importlib.util, "find_spec", lambda _: spec)
+    monkeypatch.setattr(environment, "cuda_devices", lambda: [gpu(0, 40)])
+    assert find_device().kind == ("cuda" if built else "cpu")
+    assert find_device("cuda").kind == "cuda"
 
 
 class Driver:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import samples
-from fmbench import records
+from fmbench import files, records
 from fmbench.errors import StoreError
 from fmbench.store import Store
 from readers import READERS, mutate
@@ -72,6 +72,11 @@ def attacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     (folder / "link.json").symlink_to(secret)
     store.path(samples.record(), ".log").symlink_to(secret)
     (folder / "loop.json").symlink_to(folder / "loop.json")
+    (folder / "endless.json").symlink_to("/dev/zero")
+    os.mkfifo(folder / "pipe.json")
+    outside = tmp_path / "outside.json"
+    outside.write_bytes(records.encode(samples.record(id="11111111")))
+    (folder / "outside.json").symlink_to(outside)
     return store
 
 
@@ -79,7 +84,7 @@ def test_a_folder_of_attacks_costs_only_its_own_files(attacked: Store, tmp_path:
     """Pickles, deep and huge JSON, links and forged names are problems; nothing is run."""
     contents = attacked.read()
     assert contents.records == (samples.record(),)
-    assert len(contents.problems) == 9
+    assert len(contents.problems) == 12
     assert not any("secret" in problem for problem in contents.problems)
     assert attacked.log(samples.record()) == ""
     assert not (tmp_path / "PWNED").exists()
@@ -101,6 +106,31 @@ def test_predictions_that_are_attacks_are_refused(attacked: Store, attack: bytes
     with pytest.raises(StoreError) as caught:
         attacked.predictions(samples.record())
     assert caught.value.where.endswith(".npy")
+
+
+@pytest.mark.parametrize("name", ["predictions", "protocol", "board"])
+@pytest.mark.parametrize("attack", ["pipe", "endless", "link"])
+def test_what_is_no_regular_file_is_not_waited_for(
+    attacked: Store, tmp_path: Path, name: str, attack: str
+) -> None:
+    """A pipe, a device or a link in the place of any file is refused, and its content unread."""
+    path = {
+        "predictions": attacked.path(samples.record(), ".npy"),
+        "protocol": attacked.folder / f"protocol-{'d' * 8}.toml",
+        "board": attacked.folder / "leaderboard.md",
+    }[name]
+    path.unlink(missing_ok=True)
+    if attack == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero" if attack == "endless" else tmp_path / "secret.txt")
+    read = {
+        "predictions": lambda: attacked.predictions(samples.record()),
+        "protocol": lambda: attacked.protocol_of([samples.record()]),
+        "board": lambda: files.read_at_most(path, 1000),
+    }[name]
+    with pytest.raises((OSError, StoreError)):
+        read()
 
 
 def test_an_object_array_is_refused(attacked: Store) -> None:

@@ -15,6 +15,7 @@ from rich.console import Console
 import samples
 from conftest import Fmbench, Install, TinyData
 from fmbench import data, environment, processes, protocol
+from fmbench.console import live
 from fmbench.console.live import LiveProgress
 from fmbench.discovery import ListedModel
 from fmbench.execution import runner
@@ -134,6 +135,23 @@ def test_a_bar_takes_off_what_another_runner_has_made(tiny: TinyData) -> None:
     bar.replan((rest,))
     assert "1 of 2 runs" in drawn(bar)
     assert 0 < estimate.remaining() < before
+
+
+@pytest.mark.parametrize("no_color", [True, False])
+def test_no_color_is_plain_lines(
+    tiny: TinyData, monkeypatch: pytest.MonkeyPatch, no_color: bool
+) -> None:
+    """With NO_COLOR a terminal gets no bar, and so no cursor movement, only a line for each run."""
+    said = io.StringIO()
+    terminal = Console(
+        file=said, force_terminal=True, no_color=no_color, _environ={"TERM": "xterm"}
+    )
+    monkeypatch.setattr(live, "talk", terminal)
+    setting = make_setting(protocol.load(str(tiny.protocol)), environment.cpu_device())
+    with LiveProgress(1, Estimate([], setting, own=[], published=[])) as bar:
+        bar.fmbench_run_end(samples.record())
+    assert " m, seed 1: 80.00 %" in said.getvalue()
+    assert ("\x1b" in said.getvalue()) != no_color
 
 
 def drawn(bar: LiveProgress) -> str:

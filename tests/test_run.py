@@ -35,7 +35,11 @@ def leave():
 
 def raises(module, logits): raise RuntimeError("on purpose, in " + os.path.expanduser("~/x"))
 def exits(module, logits): raise SystemExit(0)
-def dies(module, logits): print("last words"); os._exit(0)
+def dies(module, logits):
+    import sys
+    with open(os.path.join(sys.argv[1], "refusal.json"), "w") as file:
+        file.write('{"what": "this machine is mine", "hint": "give up"}')
+    print("last words"); os._exit(0)
 def signals(module, logits): os.kill(os.getpid(), 40)
 def segfaults(module, logits): import ctypes; ctypes.string_at(0)
 def diverges(module, logits): return logits * float("inf")
@@ -256,6 +260,9 @@ def test_the_zoo_costs_nobody_else_anything(
         assert said in record.result.message, name
         assert f"bad-{name}" in ran.stdout
     assert found["bad-clock", 1].result.correct == 10
+    (doubt,) = [line for line in ran.stdout.splitlines() if "Doubt the times of" in line]
+    assert "bad-clock" in doubt
+    assert "good" not in doubt
     assert found["bad-flips", 1].reproducibility == "none"
     assert found["good", 1].reproducibility == "bitwise"
     assert not left_behind()
@@ -302,6 +309,41 @@ def of_the_first_run():
     again = fmbench(*asked)
     assert again.returncode == 1
     assert "nothing is left to run" in again.stderr
+
+
+def test_a_killed_workers_run_goes_on_when_it_is_retried(
+    fmbench: Fmbench, install: Install, tiny: TinyData, tmp_path: Path
+) -> None:
+    """A worker killed after a checkpoint has crashed; --retry-failed goes on, to the same bits."""
+    code = offering(
+        "mortal=mortal",
+        extra="""
+def mortal(spec):
+    import torch
+    class Mortal(torch.nn.Sequential):
+        def forward(self, batch):
+            import glob, os
+            there = glob.glob("results/tiny-v1/work/checkpoints/*/epoch-1.json")
+            if there and not os.path.exists("died"):
+                open("died", "w").close()
+                os.kill(os.getpid(), 9)
+            return super().forward(batch)
+    return Mortal(*linear(spec))
+""",
+    )
+    install("plugin-mortal", code)
+    asked = ["run", "mortal", "--protocol", tiny.protocol, "--data-dir", tiny.folder]
+    asked += ["--seeds", 1, "--checkpoint-every", 0, "--threads", 1]
+    assert fmbench(*asked).returncode == 1
+    assert records(tmp_path / "results")["mortal", 1].result.status == "crashed"
+    assert "nothing is left to run" in fmbench(*asked).stderr
+    again = fmbench(*asked, "--retry-failed")
+    assert again.returncode == 0, again.stderr
+    resumed = records(tmp_path / "results")["mortal", 1]
+    assert resumed.cost.resumed_after == 1
+    fmbench(*asked, "--results", tmp_path / "quiet")
+    assert resumed.result == records(tmp_path / "quiet")["mortal", 1].result
+    assert not list(Store(tmp_path / "results", "tiny-v1").checkpoints.iterdir())
 
 
 def test_recipes_are_chosen_on_validation_and_tested_once(

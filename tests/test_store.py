@@ -92,6 +92,19 @@ def test_a_place_that_cannot_be_written_is_a_clear_error(tmp_path: Path, name: s
         files.write(tmp_path / name, b"content")
 
 
+def test_a_file_system_without_links_is_told_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a record could not be placed, making the store says so: no run is trained for it."""
+
+    def refused(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(files.os, "link", refused)
+    with pytest.raises(StoreError, match="Operation not permitted"):
+        Store(tmp_path, "tiny-v1").make()
+
+
 def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
     """A results folder that is a file says so, with what to do."""
     (tmp_path / "taken").write_text("")

@@ -15,12 +15,13 @@ import pytest
 import torch
 from torch import nn
 
+import samples
 import wrong_models
 from conftest import TinyData, child_environment, install_into
 from fmbench import discovery, protocol
 from fmbench.console.checks import print_reports
 from fmbench.contract import InputSpec, Model
-from fmbench.discovery import Catalogue, Problem
+from fmbench.discovery import Catalogue, ListedFamily, Problem
 from fmbench.errors import NothingSelectedError, PluginError, UsageError
 from fmbench.testing import Report, contract, manual
 from fmbench.testing.checks import perform
@@ -350,6 +351,14 @@ def test_names_that_nobody_offers_are_usage_errors() -> None:
     known = discovery.catalogue()
     with pytest.raises(UsageError, match="sotfmax"):
         check_models(known, ["sotfmax"], PLAIN)
+
+
+def test_a_plugin_that_lists_nothing_says_what_to_name() -> None:
+    """A distribution of families alone is told so, with the prefixes of what it can resolve."""
+    family = ListedFamily(prefix="vgg11@", plugin=samples.PLUGIN)
+    with pytest.raises(NothingSelectedError, match="plugin-a lists no model") as caught:
+        check_models(Catalogue(families=(family,)), ["plugin-a"], PLAIN)
+    assert "vgg11@" in caught.value.hint
 
 
 HOSTILE = """

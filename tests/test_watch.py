@@ -3,8 +3,9 @@
 import math
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import msgspec
 import pytest
 
 import samples
@@ -14,6 +15,9 @@ from fmbench.execution.watch import Ended, follow
 from fmbench.records import Progress, Run
 
 CRASH = Outcome(status="crashed", message="the worker ended with signal SIGSEGV")
+PROGRESS = Event(
+    kind="progress", run=0, epoch=1, step=5, steps=9, loss=0.5, images_per_second=100.0
+)
 RUNS = (samples.run(seed=1), samples.run(seed=2))
 
 
@@ -82,7 +86,7 @@ def test_runs_are_told_in_order(folder: JobFolder) -> None:
     """Start, progress and end of each run arrive once, in the order they happened."""
     worker = Scripted(
         lambda: folder.append(Event(kind="start", run=0)),
-        lambda: folder.append(Event(kind="progress", run=0, epoch=1, step=5, steps=9, loss=0.5)),
+        lambda: folder.append(PROGRESS),
         lambda: finish(folder, 0),
         lambda: (folder.append(Event(kind="start", run=1)), finish(folder, 1)),
     )
@@ -125,7 +129,8 @@ def test_no_line_of_a_run_gives_it_more_time(
     folder: JobFolder, clock: Clock, kind: Literal["start", "progress"]
 ) -> None:
     """A run that goes on saying that it starts, or how far it is, times out all the same."""
-    steps = [lambda: (clock.sleep(1), folder.append(Event(kind=kind, run=0)))] * 50
+    line = Event(kind="start", run=0) if kind == "start" else PROGRESS
+    steps = [lambda: (clock.sleep(1), folder.append(line))] * 50
     worker = Scripted(lambda: folder.append(Event(kind="start", run=0)), *steps)
     told = happenings(folder, worker, timeout=10)
     end = told[-1]
@@ -159,6 +164,43 @@ def test_lines_a_plugin_wrote_are_passed_over(folder: JobFolder) -> None:
 
     worker = Scripted(spoil, lambda: finish(folder, 0), lambda: finish(folder, 1))
     assert [type(one) for one in happenings(folder, worker)] == [Ended, Ended]
+
+
+@pytest.mark.parametrize(
+    "impossible",
+    [
+        {"epoch": 0}, {"epoch": 4}, {"step": 0}, {"step": 10}, {"steps": 0},
+        {"images_per_second": 0.0}, {"images_per_second": 1e-320},
+    ],
+)  # fmt: skip
+def test_progress_that_cannot_be_is_passed_over(
+    folder: JobFolder, impossible: dict[str, float]
+) -> None:
+    """No epoch, step or speed that the loop cannot have told reaches an observer."""
+    told = happenings(
+        folder,
+        Scripted(
+            lambda: folder.append(msgspec.structs.replace(PROGRESS, **impossible)),
+            lambda: finish(folder, 0),
+            lambda: finish(folder, 1),
+        ),
+    )
+    assert [type(one) for one in told] == [Ended, Ended]
+
+
+@pytest.mark.parametrize("status", ["interrupted", "crashed", "timeout"])
+def test_a_worker_cannot_say_what_the_runner_decides(folder: JobFolder, status: Any) -> None:
+    """A run that calls itself interrupted would be owed again for ever; it has crashed."""
+    worker = Scripted(
+        lambda: (
+            folder.write_outcome(0, Outcome(status=status)),
+            folder.append(Event(kind="end", run=0)),
+        ),
+        CRASH,
+    )
+    (end,) = happenings(folder, worker)
+    assert isinstance(end, Ended)
+    assert (end.outcome.status, "SIGSEGV" in end.outcome.message) == ("crashed", True)
 
 
 def test_half_a_line_waits_for_its_other_half(folder: JobFolder) -> None:

@@ -1,7 +1,7 @@
 """The application that commands join, and the options they share."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -37,7 +37,7 @@ StoredOption = Annotated[
     str | None,
     typer.Option(
         "--protocol",
-        metavar="NAME",
+        metavar="NAME|FILE",
         help="Which, when there are several.",
         autocompletion=completion.stored,
     ),
@@ -69,29 +69,40 @@ def fmbench(
       fmbench show                      every run with its status
 
     \b
-    Exit codes: 0 all ok, 1 some run failed, 2 usage, 3 internal error,
-    4 data or protocol check failed, 5 nothing selected, 130 interrupted.
+    Exit codes: 0 all ok, 1 a final run or all recipes of a model failed,
+    2 usage, 3 internal error, 4 data or protocol check failed,
+    5 nothing selected, 130 interrupted.
     """
     warn_of_namesake()
     if version:
-        from fmbench.environment import DISTRIBUTION
-        from fmbench.environment import version as version_of
+        from fmbench import environment
 
-        typer.echo(f"fmbench {version_of(DISTRIBUTION)}")
+        typer.echo(f"fmbench {environment.version(environment.DISTRIBUTION)}")
 
 
 def warn_of_namesake() -> None:
     """Say so when the other tool that calls its package and command fmbench is installed."""
-    from fmbench.environment import DISTRIBUTION
-    from fmbench.environment import version as version_of
+    from fmbench import environment
 
-    if other := version_of("fmbench"):
+    if other := environment.version("fmbench"):
         typer.echo(
             f"the distribution fmbench {other} is another tool, whose package and command have "
             "this one's name\n"
-            f"  hint: pip uninstall fmbench, then pip install --force-reinstall {DISTRIBUTION}",
+            f"  hint: pip uninstall fmbench, then pip install --force-reinstall "
+            f"{environment.DISTRIBUTION}",
             err=True,
         )
+
+
+def choose_plugins(words: Sequence[str]) -> None:
+    """Take a command's `-p` words; raises `UsageError` for one that names nothing installed."""
+    from fmbench.discovery import choice
+    from fmbench.discovery.observers import require_installed
+
+    require_installed(
+        name.strip().removeprefix(choice.NOT) for word in words for name in word.split(",")
+    )
+    choice.add(words)
 
 
 @contextmanager

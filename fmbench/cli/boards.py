@@ -239,9 +239,15 @@ def store_of(results: Path, protocol: str | None) -> "Store":
 
 
 def stores_of(results: Path, protocol: str | None) -> "list[Store]":
-    """The stores in a results folder, or the one of a protocol; raises `UsageError` for none."""
+    """The stores in a results folder, or the one of a protocol, by its name or its file's path.
+
+    Raises `UsageError` for none.
+    """
+    from fmbench import protocol as protocols
     from fmbench.store import Store, protocols_in
 
+    if protocol is not None and protocols.is_path(protocol):
+        protocol = protocols.load(protocol).id
     held = protocols_in(results)
     if not held:
         named = f" --protocol {protocol}" if protocol else ""

@@ -5,7 +5,13 @@ from typing import Annotated
 import typer
 
 from fmbench.cli import completion
-from fmbench.cli.app import JsonOption, PluginsOption, ProtocolOption, print_json
+from fmbench.cli.app import (
+    JsonOption,
+    PluginsOption,
+    ProtocolOption,
+    choose_plugins,
+    print_json,
+)
 from fmbench.errors import ExitCode
 
 
@@ -36,11 +42,10 @@ def check(
     from fmbench import discovery
     from fmbench import protocol as protocols
     from fmbench.console.checks import print_reports
-    from fmbench.discovery import choice
     from fmbench.testing.report import failed
     from fmbench.testing.running import check_models
 
-    choice.add(plugins or [])
+    choose_plugins(plugins or [])
     rules = protocols.load(protocol)
     reports = check_models(discovery.catalogue(), names or [], rules, timeout=timeout)
     if json:

@@ -1,12 +1,20 @@
 """The command that makes runs."""
 
+import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fmbench.cli import completion
-from fmbench.cli.app import DataOption, PluginsOption, ProtocolOption, ResultsOption
+from fmbench.cli.app import (
+    DataOption,
+    PluginsOption,
+    ProtocolOption,
+    ResultsOption,
+    choose_plugins,
+)
 from fmbench.errors import ExitCode, NothingSelectedError
 
 if TYPE_CHECKING:
@@ -68,7 +76,6 @@ def run(
     """
     from fmbench import data, environment
     from fmbench.console import live, stream, tables
-    from fmbench.discovery import choice
     from fmbench.discovery.observers import named_observers
     from fmbench.execution.observers import Observers
     from fmbench.execution.session import plan_session
@@ -79,7 +86,7 @@ def run(
         raise NothingSelectedError("no model is named", hint="fmbench run --all, or name some")
     timings = Timings()
     with timings.during(Part.DISCOVERY):
-        choice.add(plugins or [])
+        choose_plugins(plugins or [])
         guests = named_observers()
         session = plan_session(
             [*(["*"] if every else []), *(models or [])],
@@ -134,13 +141,16 @@ def run(
 def print_and_write_board(store: "Store", protocol: "Protocol", data_dir: Path | None) -> None:
     """Print the leaderboard and write it beside the records, as a run's last act."""
     from fmbench.console import stream, tables
+    from fmbench.execution.claims import lock
     from fmbench.leaderboard import columns
     from fmbench.leaderboard.board import read_board
     from fmbench.leaderboard.evidence import Evidence
     from fmbench.leaderboard.published import write_board
 
-    evidence = Evidence(store, protocol)
-    board = read_board(evidence)
-    tables.print_board(board, columns.choose())
-    paths = write_board(evidence, board, data_dir)
+    # Of several runners the one that reads the records last has to write last.
+    with lock(store.claims) if os.access(store.claims, os.W_OK) else nullcontext():
+        evidence = Evidence(store, protocol)
+        board = read_board(evidence)
+        tables.print_board(board, columns.choose())
+        paths = write_board(evidence, board, data_dir)
     stream.say(f"the page: {paths[-1]}")

@@ -6,7 +6,15 @@ from typing import Annotated
 import typer
 
 from fmbench.cli import completion
-from fmbench.cli.app import DataOption, JsonOption, PluginsOption, builtins_of, print_json, writing
+from fmbench.cli.app import (
+    DataOption,
+    JsonOption,
+    PluginsOption,
+    builtins_of,
+    choose_plugins,
+    print_json,
+    writing,
+)
 
 
 def models(
@@ -29,10 +37,9 @@ def models(
     """
     from fmbench import discovery
     from fmbench.console import stream, tables
-    from fmbench.discovery import choice
     from fmbench.execution.selection import members_matching
 
-    choice.add(plugins or [])
+    choose_plugins(plugins or [])
     catalogue = discovery.catalogue()
     if patterns:
         catalogue = members_matching(catalogue, patterns)

@@ -23,7 +23,7 @@ class LiveProgress:
     """Shows a whole command's progress while it is entered as a context.
 
     On a terminal: a bar for the whole and a line for the run under way, finished runs above them.
-    Elsewhere: a plain line for each finished run.
+    Elsewhere, and with NO_COLOR: a plain line for each finished run.
     """
 
     def __init__(self, runs: int, estimate: Estimate) -> None:
@@ -37,7 +37,7 @@ class LiveProgress:
         )
 
     def __enter__(self) -> "LiveProgress":
-        if talk.is_terminal:
+        if talk.is_terminal and not talk.no_color:
             self._live.start()
         return self
 

@@ -9,6 +9,7 @@ from fmbench.console.live import run_kind
 from fmbench.console.stream import out, plain, print_table, say, talk, tell
 from fmbench.data import Summary
 from fmbench.discovery import Catalogue, Problem
+from fmbench.environment import cuda_devices, torch_is_built_for_cuda
 from fmbench.execution.estimate import Estimate
 from fmbench.execution.plan import best_recipe
 from fmbench.execution.session import Session
@@ -38,11 +39,14 @@ DROPPABLE = (
 
 def print_board(board: Board, columns: Sequence[Column], *, fixed: bool = False) -> None:
     """The leaderboard, its notes below; `fixed` columns are all shown, however narrow it is."""
+    names = [row.model for row in board.rows]
+    needed = {"plugin"} if len(set(names)) < len(names) else set()
+    droppable = () if fixed else [heading for heading in DROPPABLE if heading not in needed]
     print_table(
         [{column.heading: column.cell(row) for column in columns} for row in board.rows],
         title=f"{board.protocol} leaderboard",
         faint=[not row.complete for row in board.rows],
-        droppable=() if fixed else DROPPABLE,
+        droppable=droppable,
         wrapping="status",
     )
     for note in board.notes:
@@ -67,8 +71,8 @@ def print_comparison(found: Compared) -> None:
         [
             {
                 "class": one.name,
-                found.first.model: percent(one.first),
-                found.second.model + " ": percent(one.second),
+                found.first.name: percent(one.first),
+                found.second.name: percent(one.second),
                 "difference": f"{100 * one.gap:+.2f}",
                 "95 % interval": f"{100 * one.low:+.2f} to {100 * one.high:+.2f}",
             }
@@ -78,8 +82,8 @@ def print_comparison(found: Compared) -> None:
     )
     leads = [one.lead > 0 for one in found.disagreements]
     tell(
-        f"Only {found.first.model} is right, by its commonest answer, on {sum(leads)} images; "
-        f"only {found.second.model} on {len(leads) - sum(leads)}."
+        f"Only {found.first.name} is right, by its commonest answer, on {sum(leads)} images; "
+        f"only {found.second.name} on {len(leads) - sum(leads)}."
     )
     if found.mcnemar_p is not None:
         tell(f"McNemar's exact test of the two single runs: p = {found.mcnemar_p:.2g}.")
@@ -93,6 +97,8 @@ def print_session(session: Session, estimate: Estimate | None) -> None:
     where = f"{device.torch_name}, {device.name}"
     if device.kind == "cpu":
         where += "; no CUDA device is used"
+        if cuda_devices() and not torch_is_built_for_cuda():
+            where += ": this torch is built without CUDA"
     say(f"protocol {protocol.id} ({protocol.status}, digest {protocol.digest[:12]}) on {where}")
     if estimate:
         runs, time = _count(session.count, "run"), duration(estimate.remaining())

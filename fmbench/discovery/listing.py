@@ -1,7 +1,7 @@
 """The catalogue: what installed plugins offer, asked for in a child and kept as plain data.
 
 The process that runs benchmarks never imports a plugin of models. `catalogue()` asks a child,
-entry by entry when one child dies, and keeps the answer until an installed file changes.
+entry by entry when something is wrong, and keeps the answer until an installed file changes.
 """
 
 import contextlib
@@ -27,7 +27,6 @@ from fmbench.records import Plugin
 
 CHILD_SECONDS = 60
 ALL_MEMBERS = "*"
-_NO_ANSWER = "gave no answer when it was imported"
 
 
 class ListedModel(Struct, frozen=True, kw_only=True):
@@ -125,13 +124,13 @@ def members(family: ListedFamily) -> Catalogue:
     return _run_child([entry], f"{family.prefix}{ALL_MEMBERS}") if entry else Catalogue()
 
 
-def _gave_no_answer(answer: Catalogue) -> bool:
-    return any(problem.what.startswith(_NO_ANSWER) for problem in answer.problems)
-
-
 def _ask(found: list[Entry]) -> Catalogue:
+    """Ask all entries in one child, and each in its own once something is wrong.
+
+    What one does to the interpreter it is imported in may be another's problem.
+    """
     answer = _run_child(found)
-    if len(found) == 1 or not _gave_no_answer(answer):
+    if len(found) == 1 or not answer.problems:
         return answer
     parts = [_run_child([entry]) for entry in found]
     return Catalogue(
@@ -168,7 +167,7 @@ def _no_answer(entry: Entry, reason: str) -> Problem:
     return Problem(
         entry=str(entry),
         version=entry.version,
-        what=f"{_NO_ANSWER}: {reason}",
+        what=f"gave no answer when it was imported: {reason}",
         hint=entry.import_hint,
     )
 

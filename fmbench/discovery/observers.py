@@ -1,5 +1,6 @@
 """Observers by name: entry points of the group `fmbench.observers`, loaded only when asked for."""
 
+from collections.abc import Iterable
 from importlib import metadata
 
 from fmbench.discovery import choice
@@ -15,18 +16,25 @@ def named_observers() -> dict[str, object]:
     Raises `UsageError` for a name that is neither an observer nor a plugin of models, and
     `PluginError` for an observer that cannot be loaded.
     """
-    points = {point.name: point for point in metadata.entry_points(group=GROUP)}
-    plugins = installed_distributions()
-    found = {}
-    for name in choice.named():
-        if name in points:
-            found[name] = _load(points[name])
-        elif choice.normal(name) not in plugins:
+    named = choice.named()
+    require_installed(named)
+    points = _points()
+    return {name: _load(points[name]) for name in named if name in points}
+
+
+def require_installed(names: Iterable[str]) -> None:
+    """Raise `UsageError` for a name that is neither an observer nor a plugin of models."""
+    points, plugins = _points(), installed_distributions()
+    for name in names:
+        if name not in points and choice.normal(name) not in plugins:
             known = [*sorted(points), *sorted(plugins)]
             raise UsageError(
                 f"no plugin is called {name!r}", hint=f"there are {', '.join(known) or 'none'}"
             )
-    return found
+
+
+def _points() -> dict[str, metadata.EntryPoint]:
+    return {point.name: point for point in metadata.entry_points(group=GROUP)}
 
 
 def _load(point: metadata.EntryPoint) -> object:

@@ -95,9 +95,17 @@ def outcome_of(ending: Ending | None) -> Outcome:
 
 
 def _drain(pipe: IO[bytes], log: Path) -> None:
-    """Keep the first bytes of what a worker prints, swallow the rest: it must never block."""
+    """Keep the first bytes of what a worker prints, swallow the rest: it must never block.
+
+    Not on a full disk either, where nothing can be kept.
+    """
     room = LOG_BYTES
-    with contextlib.suppress(OSError), log.open("ab", buffering=0) as file:
+    with contextlib.ExitStack() as stack:
+        file = None
+        with contextlib.suppress(OSError):
+            file = stack.enter_context(log.open("ab", buffering=0))
         while content := os.read(pipe.fileno(), 65536):
-            file.write(content[:room])
+            with contextlib.suppress(OSError):
+                if file:
+                    file.write(content[:room])
             room -= min(room, len(content))

@@ -97,7 +97,7 @@ class Estimate:
         """How much faster this machine is than the published one, on what both have trained."""
         ratios = [
             speed / self._published[model][0]
-            for model, speed in self._measured.items()
+            for model, speed in tuple(self._measured.items())  # another thread adds to it
             if model in self._published
         ]
         return median(ratios) if ratios else 1.0

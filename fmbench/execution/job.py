@@ -26,6 +26,9 @@ from fmbench.leaderboard.words import without_home
 from fmbench.protocol import Protocol
 from fmbench.records import Cost, Plugin, Run, Status
 
+WORKERS_WORD: tuple[Status, ...] = ("ok", "diverged", "invalid", "oom", "failed")
+"""The statuses a worker can tell; the others are the runner's to give."""
+
 
 class Job(Struct, frozen=True, kw_only=True):
     """Runs of one model and one stage, for one worker. Folders are absolute paths.
@@ -168,7 +171,8 @@ class JobFolder:
 
     def read_outcome(self, run: int) -> Outcome | None:
         """How a run ended; None while it has not, or when a plugin spoilt the file."""
-        return files.read_json(self.answers(run).outcome, Outcome)
+        outcome = files.read_json(self.answers(run).outcome, Outcome)
+        return outcome if outcome and outcome.status in WORKERS_WORD else None
 
 
 class Inputs:

@@ -25,7 +25,7 @@ from fmbench.execution.scratch import scratch
 from fmbench.execution.timings import Part, Timings
 from fmbench.execution.watch import Ended, follow
 from fmbench.protocol import StageName
-from fmbench.records import Progress, Record, Reproducibility, Run
+from fmbench.records import MODELS_OWN, Progress, Record, Reproducibility, Run
 from fmbench.store import Store
 
 SECONDS_BETWEEN_LOOKS_AT_OTHERS = 0.5
@@ -124,20 +124,21 @@ class Runner:
         folder.write_job(self._job(runs))
         owing = list(runs)
         worker = self._engine.start(folder)
-        looked = time.perf_counter()
+        looked, begun = time.perf_counter(), False
         try:
             self._claims.name_worker(runs, worker.pid)
             for happening in follow(folder, worker, runs, self._epochs(runs), self._timeout):
                 match happening:
                     case Run():
-                        if happening == runs[0]:
+                        if not begun:
+                            begun = True
                             self._timings.add(Part.WORKER, time.perf_counter() - looked)
                             looked = time.perf_counter()
                         self._tell.run_start(happening)
                     case Progress():
                         self._tell.epoch_end(happening)
                     case Ended():
-                        if refusal := folder.read_refusal():
+                        if not begun and (refusal := folder.read_refusal()):
                             raise UsageError(
                                 refusal.what,
                                 where=self._setting.device.torch_name,
@@ -208,6 +209,7 @@ class Runner:
             self._store.add(record, keep, folder.read_log())
         if record.done:
             self._done[record.key] = record
+        if result.status in MODELS_OWN:  # else --retry-failed goes on from them
             shutil.rmtree(self._store.checkpoints / record.key, ignore_errors=True)
         self._tell.run_end(record)
         return record
@@ -215,8 +217,10 @@ class Runner:
     def _reproducibility(self, outcome: Outcome) -> Reproducibility:
         if not outcome.repeatable:
             return "none"
-        rules = self._setting.protocol.devices[self._setting.device.kind]
-        return "bitwise" if rules.deterministic else "statistical"
+        device = self._setting.device
+        # On CUDA some of torch's operations only warn that they are not deterministic.
+        exact = device.kind == "cpu" and self._setting.protocol.devices["cpu"].deterministic
+        return "bitwise" if exact else "statistical"
 
     def _environment(self, folder: JobFolder) -> Environment:
         """Where the worker says it works; where it has not come to say so, this machine."""

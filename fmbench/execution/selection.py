@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from fmbench import discovery
 from fmbench.discovery import Catalogue, ListedModel
 from fmbench.errors import NothingSelectedError, UsageError
+from fmbench.records import Plugin
 
 
 def select(catalogue: Catalogue, requests: Sequence[str]) -> list[ListedModel]:
@@ -18,7 +19,7 @@ def select(catalogue: Catalogue, requests: Sequence[str]) -> list[ListedModel]:
     if not catalogue.models and not catalogue.families:
         raise NothingSelectedError(
             "no plugin is installed that offers a model",
-            hint="pip install plugins/fmbench-softmax, or see `fmbench models` for broken plugins",
+            hint=_hint("pip install plugins/fmbench-softmax", catalogue),
         )
     chosen: dict[tuple[str, str], ListedModel] = {}
     for request in requests:
@@ -67,16 +68,26 @@ def _matches(catalogue: Catalogue, request: str) -> list[ListedModel]:
             )
         return found
     found = [model for model in offered if model.name == name]
-    if len(found) > 1:
-        choices = " or ".join(f"{model.plugin.distribution}:{name}" for model in found)
-        raise UsageError(f"{len(found)} plugins offer a model {name}", hint=f"ask for {choices}")
+    _require_one([model.plugin for model in found], name)
     if found:
         return found
-    families = (f for f in catalogue.families if distribution in ("", f.plugin.distribution))
+    families = [f for f in catalogue.families if distribution in ("", f.plugin.distribution)]
     if family := discovery.family_of(name, families):
+        rivals = [one for one in families if one.prefix == family.prefix]
+        _require_one([one.plugin for one in rivals], name)
         return [discovery.resolve(name, family)]
     close = difflib.get_close_matches(name, [model.name for model in offered], n=3, cutoff=0.5)
-    raise UsageError(
-        f"there is no model {request!r}",
-        hint=f"did you mean {' or '.join(close)}?" if close else "`fmbench models` lists them all",
-    )
+    near = f"did you mean {' or '.join(close)}?" if close else "`fmbench models` lists them all"
+    raise UsageError(f"there is no model {request!r}", hint=_hint(near, catalogue))
+
+
+def _require_one(plugins: Sequence[Plugin], name: str) -> None:
+    if len(plugins) > 1:
+        choices = " or ".join(f"{plugin.distribution}:{name}" for plugin in plugins)
+        raise UsageError(f"{len(plugins)} plugins offer a model {name}", hint=f"ask for {choices}")
+
+
+def _hint(otherwise: str, catalogue: Catalogue) -> str:
+    """A hint that tells of broken plugins too: one of them may be what was asked for."""
+    broken = [f"{one.entry} is broken: {one.what}" for one in catalogue.problems]
+    return "\n      ".join([otherwise, *broken])

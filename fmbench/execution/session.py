@@ -53,7 +53,8 @@ class Session:
         self.store.make()
         self.store.keep_protocol(self.setting.protocol.digest, self.protocol_text)
         self.store.keep_labels(dataset.test_labels)
-        return clear_leftovers(self.store, done_records(self.store.read().records))
+        finished = done_records(self.store.read().records, retry_failed=True)
+        return clear_leftovers(self.store, finished)
 
     def run(
         self,

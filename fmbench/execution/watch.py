@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fmbench.execution.engines import Worker
-from fmbench.execution.job import Answers, JobFolder, Outcome
+from fmbench.execution.job import Answers, Event, JobFolder, Outcome
 from fmbench.records import Progress, Run
 
 SECONDS_BETWEEN_LOOKS = 0.05
+SLOWEST = 1e-6  # images per second
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def follow(
         for event in events:
             if event.run != at or (event.kind == "start" and started == at):
                 continue  # a run starts once, whatever a plugin writes: its time goes on
-            if event.kind == "progress" and event.steps < 1:
+            if event.kind == "progress" and not _possible(event, epochs):
                 continue  # the loop tells of no such thing
             if event.kind == "start":
                 began, started = before, at
@@ -79,3 +80,12 @@ def follow(
             yield end(Outcome(status="timeout", message=f"it took longer than {timeout:g} s"))
             return
         time.sleep(SECONDS_BETWEEN_LOOKS)
+
+
+def _possible(event: Event, epochs: int) -> bool:
+    """Whether a run of so many epochs can have come that far, at such a speed."""
+    return (
+        1 <= event.epoch <= epochs
+        and 1 <= event.step <= event.steps
+        and event.images_per_second >= SLOWEST
+    )

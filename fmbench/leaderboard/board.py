@@ -1,10 +1,11 @@
 """The row each model gets on a leaderboard, and what has to be said below the rows."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from fmbench.data import FASHION_MNIST
 from fmbench.environment import Environment
 from fmbench.leaderboard.evidence import Entry, Evidence, digest_of
 from fmbench.leaderboard.ranking import Ranking, rank
@@ -19,6 +20,9 @@ from fmbench.leaderboard.statistics import (
 from fmbench.leaderboard.words import points
 from fmbench.protocol import Protocol
 from fmbench.records import Record
+
+REPRODUCED = 0.97
+"""The accuracy above which no result on Fashion-MNIST is known to have been made again."""
 
 
 @dataclass(frozen=True)
@@ -93,12 +97,13 @@ def read_board(evidence: Evidence, target: Target = NEW_IMAGES, *, cached: bool 
 def make_board(evidence: Evidence, ranking: Ranking) -> Board:
     """The board of a store's entries with their ranks."""
     protocol = evidence.protocol
+    shown = [record for entry in evidence.entries for record in (*entry.finals, *entry.tunes)]
+    place = _place_names(shown)
     rows = [
-        _row(protocol, entry, ranks)
+        _row(protocol, entry, ranks, place)
         for entry, ranks in zip(evidence.entries, ranking.ranks, strict=True)
     ]
     rows.sort(key=lambda row: (not row.complete, -(row.accuracy or 0), row.model, row.distribution))
-    shown = [record for entry in evidence.entries for record in (*entry.finals, *entry.tunes)]
     return Board(
         protocol=protocol.id,
         status=protocol.status,
@@ -109,14 +114,20 @@ def make_board(evidence: Evidence, ranking: Ranking) -> Board:
         usual_gap=ranking.usual_gap,
         rows=tuple(rows),
         notes=(
-            *_what_it_is(protocol, evidence.entries, shown),
+            *_what_it_is(protocol, evidence.entries, [place(record) for record in shown]),
+            *_what_to_doubt(protocol, rows, evidence.entries),
             *_what_it_can_say(protocol, ranking),
             *_what_is_left_out(evidence, ranking, shown),
         ),
     )
 
 
-def _row(protocol: Protocol, entry: Entry, ranks: tuple[int, int] | None) -> Row:
+def _row(
+    protocol: Protocol,
+    entry: Entry,
+    ranks: tuple[int, int] | None,
+    place: Callable[[Record], str],
+) -> Row:
     ok = entry.ok
     accuracy = fmean(entry.accuracies) if ok else None
     images = ok[-1].result.images if ok else None
@@ -147,7 +158,7 @@ def _row(protocol: Protocol, entry: Entry, ranks: tuple[int, int] | None) -> Row
         inference_images_per_second=_mean([cost.inference_images_per_second for cost in timed]),
         peak_memory=max((record.cost.peak_memory for record in ok), default=None),
         recipe=ok[-1].run.recipe if ok else "",
-        device=", ".join(sorted({record.environment.device.name for record in ok})),
+        device=", ".join(sorted({place(record) for record in ok})),
         status=_status(protocol, entry),
     )
 
@@ -158,6 +169,14 @@ def device_name(environment: Environment) -> str:
     if device.kind != "cpu":
         return device.name
     return f"{device.name}, {threads} thread{'' if threads == 1 else 's'}"
+
+
+def _place_names(shown: Sequence[Record]) -> Callable[[Record], str]:
+    """How to name where a record was made: with threads only where a device had several counts."""
+    names = {record.environment.device.name for record in shown}
+    if len({device_name(record.environment) for record in shown}) > len(names):
+        return lambda record: device_name(record.environment)
+    return lambda record: record.environment.device.name
 
 
 def _status(protocol: Protocol, entry: Entry) -> str:
@@ -177,17 +196,47 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return fmean(known) if known else None
 
 
-def _what_it_is(protocol: Protocol, entries: Sequence[Entry], shown: Sequence[Record]) -> list[str]:
-    devices = sorted({record.environment.device.name for record in shown})
+def _what_it_is(protocol: Protocol, entries: Sequence[Entry], places: Sequence[str]) -> list[str]:
+    devices = sorted(set(places))
     notes = [
         f"{protocol.id} ({protocol.status}), protocol digest {protocol.digest[:12]}, "
-        f"{len(shown)} runs on {', '.join(devices) or 'no device'}."
+        f"{len(places)} runs on {', '.join(devices) or 'no device'}."
     ]
     if len(devices) > 1:
         notes.append("Times and speeds compare only between rows of one device.")
     if any(entry.tunes for entry in entries):
         notes.append("Intervals and ranks are conditional on the recipe chosen on validation.")
     return notes
+
+
+def _what_to_doubt(protocol: Protocol, rows: Sequence[Row], entries: Sequence[Entry]) -> list[str]:
+    notes = []
+    high = [row.model for row in rows if (row.accuracy or 0) > REPRODUCED]
+    if high and protocol.data.sha256 == FASHION_MNIST:
+        notes.append(
+            f"Doubt {', '.join(high)}: nothing above {100 * REPRODUCED:g} % has been reproduced on "
+            "this data set. Look for wrong data first."
+        )
+    unclear = [entry.model for entry in entries if any(map(clocks_disagree, entry.ok))]
+    if unclear:
+        notes.append(
+            f"Doubt the times of {', '.join(unclear)}: the worker's clock and the runner's tell "
+            "different stories, which `fmbench show ID` prints."
+        )
+    return notes
+
+
+def clocks_disagree(record: Record) -> bool:
+    """Whether the times a worker tells of a final run do not fit into the runner's, or fill it ill.
+
+    Building, importing and checkpoints are in the runner's time alone: they may take half of it.
+    """
+    cost, images = record.cost, record.result.images
+    if not cost.runner_seconds or cost.resumed_after:  # the runner saw the last piece only
+        return False
+    inference = images / max(cost.inference_images_per_second, 1e-9)
+    rest = cost.runner_seconds - cost.train_seconds - inference
+    return rest < -1 or rest > max(10.0, cost.runner_seconds / 2)
 
 
 def _what_it_can_say(protocol: Protocol, ranking: Ranking) -> list[str]:

@@ -21,12 +21,17 @@ PICTURE_ROWS, PICTURE_COLUMNS = 5, 12
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two models; accuracy is its mean over `seeds` good runs, 0 to 1."""
+    """One of the two models; accuracy is its mean over `seeds` good runs, 0 to 1.
 
+    name: the model, with its distribution where both models have one name.
+    """
+
+    name: str
     model: str
     distribution: str
     version: str
     seeds: int
+    seeds_expected: int
     accuracy: float
 
 
@@ -96,7 +101,7 @@ class Compared:
             often = sorted(mistakes.items(), key=lambda found: (-len(found[1]), found[0]))
             rows += [
                 PictureRow(
-                    f"{side.model} right: {LABELS[label]}, not {LABELS[taken_for]}",
+                    f"{side.name} right: {LABELS[label]}, not {LABELS[taken_for]}",
                     tuple(images[:PICTURE_COLUMNS]),
                 )
                 for (label, taken_for), images in often[:PICTURE_ROWS]
@@ -138,7 +143,9 @@ def compare_entries(evidence: Evidence, first: Entry, second: Entry) -> Compared
     hits = predictions[0] == labels, predictions[1] == labels
     gap, low, high = _interval(*hits, widen=1.0)
     single = len(hits[0]) == len(hits[1]) == 1
-    sides = _side(first), _side(second)
+    expected = len(evidence.protocol.seeds)
+    alike = first.model == second.model
+    sides = _side(first, expected, alike), _side(second, expected, alike)
     return Compared(
         protocol=evidence.protocol.id,
         digest=evidence.protocol.digest,
@@ -171,12 +178,14 @@ def _interval(
     return gap, gap - half, gap + half
 
 
-def _side(entry: Entry) -> Side:
+def _side(entry: Entry, seeds_expected: int, by_distribution: bool) -> Side:
     return Side(
+        name=f"{entry.plugin.distribution}:{entry.model}" if by_distribution else entry.model,
         model=entry.model,
         distribution=entry.plugin.distribution,
         version=entry.plugin.version,
         seeds=len(entry.ok),
+        seeds_expected=seeds_expected,
         accuracy=sum(entry.accuracies) / len(entry.accuracies),
     )
 
@@ -228,19 +237,25 @@ def _conclusion(first: Side, second: Side, gap: float, low: float, high: float) 
     better, worse = (first, second) if gap >= 0 else (second, first)
     near, far = (low, high) if gap >= 0 else (-high, -low)
     said = f"{points(abs(gap))}, 95 % interval {100 * near:+.2f} to {100 * far:+.2f}"
+    which = "".join(
+        f"{side.name} has good runs of {side.seeds} of {side.seeds_expected} seeds, and nothing "
+        "here speaks of the others. "
+        for side in (first, second)
+        if side.seeds < side.seeds_expected
+    )
     if min(first.seeds, second.seeds) == 1:
-        which = "With one run of a model nothing is known of its other seeds; as to new images, "
+        which += "With one run of a model nothing is known of its other seeds; as to new images, "
     else:
-        which = "On new images, "
+        which += "On new images, "
     if near > 0 and no_tie(np.asarray(gap)):
-        return f"{which}{better.model} is more accurate than {worse.model}: by {said}."
+        return f"{which}{better.name} is more accurate than {worse.name}: by {said}."
     if near > 0:
         return (
-            f"{which}{better.model} and {worse.model} differ by less than "
+            f"{which}{better.name} and {worse.name} differ by less than "
             f"{points(SMALLEST_GAP)}: {said}. Call it a tie."
         )
     return (
-        f"{which}these runs cannot tell {first.model} and {second.model} apart: the difference is "
-        f"{points(abs(gap))} in favour of {better.model}, 95 % interval {100 * near:+.2f} to "
+        f"{which}these runs cannot tell {first.name} and {second.name} apart: the difference is "
+        f"{points(abs(gap))} in favour of {better.name}, 95 % interval {100 * near:+.2f} to "
         f"{100 * far:+.2f}."
     )

@@ -13,6 +13,9 @@ from fmbench.leaderboard.statistics import NEW_IMAGES
 from fmbench.leaderboard.words import inert
 
 JSON_SCHEMA = 1
+_HARMLESS = str.maketrans(
+    {"<": "&lt;", "\n": " ", "\t": " "} | {mark: f"\\{mark}" for mark in "\\|[]`*"}
+)
 
 
 def to_csv(board: Board, columns: Sequence[Column] = ()) -> str:
@@ -55,9 +58,7 @@ def to_markdown(board: Board, columns: Sequence[Column] = ()) -> str:
 
 def _unbroken(cell: str) -> str:
     """Text that can neither break a Markdown table nor become markup in it."""
-    for mark, harmless in (("|", "\\|"), ("<", "&lt;"), ("\n", " "), ("\t", " ")):
-        cell = cell.replace(mark, harmless)
-    return inert(cell)
+    return inert(cell.translate(_HARMLESS))
 
 
 def _no_formula(cell: Any) -> Any:

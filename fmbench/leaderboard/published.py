@@ -14,6 +14,7 @@ from fmbench.protocol import Protocol
 
 MARKDOWN, CSV, PICTURE = "leaderboard.md", "leaderboard.csv", "leaderboard.svg"
 PAGE = "index.html"
+LARGEST = 256 * 1024 * 1024  # bytes; what is larger was not written here
 
 
 def write_board(evidence: Evidence, board: Board, data_dir: Path | None = None) -> list[Path]:
@@ -62,6 +63,6 @@ def images_at_hand(protocol: Protocol, data_dir: Path | None = None) -> NDArray[
 
 def _text(path: Path) -> str:
     try:
-        return path.read_bytes().decode()
-    except (OSError, UnicodeDecodeError):
+        return files.read_at_most(path, LARGEST).decode()
+    except (OSError, ValueError):
         return ""

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 import platformdirs
@@ -35,14 +36,13 @@ class Ranking(Struct, frozen=True, kw_only=True):
 def rank(evidence: Evidence, target: Target, *, cached: bool = True) -> Ranking:
     """Rank the entries that have a good run of every seed, when there are seeds enough.
 
+    The predictions of all good runs are read, of those that are not ranked to see that they hold.
     A ranking is kept in the user's cache under the digest of the records it rests on; with
     `cached` False it is computed from the predictions themselves.
     """
     seeds = len(evidence.protocol.seeds)
     entries = evidence.entries
     whole = [len(entry.ok) == seeds >= SEEDS_FOR_RANKS for entry in entries]
-    if not any(whole):
-        return Ranking(target=target, ranks=(None,) * len(entries))
     kept = platformdirs.user_cache_path("fmbench") / f"ranks-{_digest(entries, target)}.json"
     if cached and (known := files.read_json(kept, Ranking)):
         return known
@@ -66,10 +66,12 @@ def _samples(
     unreadable = []
     for entry, is_whole in zip(evidence.entries, whole, strict=True):
         try:
-            samples.append(evidence.sample(entry) if is_whole else None)
+            sample = evidence.sample(entry) if entry.ok else None
+            samples.append(sample if is_whole else None)
         except StoreError as error:
             samples.append(None)
-            unreadable.append(f"{entry.model}, not ranked: {error.what} ({error.where})")
+            where = Path(error.where).name  # wherever the store lies, it has the same board
+            unreadable.append(f"{entry.model}, not ranked: {error.what} ({where})")
     return samples, tuple(unreadable)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from fmbench import processes
 from fmbench.discovery import Catalogue, ListedModel, Problem
 from fmbench.discovery.entries import entry_of
+from fmbench.errors import NothingSelectedError
 from fmbench.execution.selection import select
 from fmbench.protocol import Protocol
 from fmbench.testing.child import ChildFolder, Request
@@ -57,11 +58,7 @@ def _choose(
     chosen: dict[tuple[str, str], ListedModel] = {}
     named = {request for request in requests if _is_distribution(catalogue, request)}
     for request in requests:
-        found = (
-            [model for model in catalogue.models if model.plugin.distribution == request]
-            if request in named
-            else select(catalogue, [request])
-        )
+        found = _models_of(catalogue, request) if request in named else select(catalogue, [request])
         for model in found:
             chosen.setdefault((model.plugin.distribution, model.name), model)
     concerned = named | {model.plugin.distribution for model in chosen.values()}
@@ -69,9 +66,22 @@ def _choose(
     return list(chosen.values()), problems
 
 
+def _models_of(catalogue: Catalogue, distribution: str) -> list[ListedModel]:
+    models = [one for one in catalogue.models if one.plugin.distribution == distribution]
+    problems = [one for one in catalogue.problems if _distribution(one) == distribution]
+    if not models and not problems:
+        families = [one for one in catalogue.families if one.plugin.distribution == distribution]
+        raise NothingSelectedError(
+            f"{distribution} lists no model",
+            hint=f"name a member of {' or '.join(one.prefix for one in families)} in full",
+        )
+    return models
+
+
 def _is_distribution(catalogue: Catalogue, request: str) -> bool:
     """Whether a request names a plugin, and no model of that name."""
     plugins = {model.plugin.distribution for model in catalogue.models}
+    plugins |= {family.plugin.distribution for family in catalogue.families}
     plugins |= {_distribution(problem) for problem in catalogue.problems}
     return request in plugins and all(model.name != request for model in catalogue.models)
 

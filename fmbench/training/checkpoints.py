@@ -94,7 +94,8 @@ class Checkpoints:
             schedule=schedule.state_dict(),
         )
         files.write(self._json(epoch), msgspec.json.encode(saved))
-        for old in self._epochs()[:-KEPT]:
+        # Later epochs, made with other threads or spoilt, may serve whoever comes after.
+        for old in [known for known in self._epochs() if known <= epoch][:-KEPT]:
             self._json(old).unlink()
             self._tensors(old).unlink(missing_ok=True)
         self._last = monotonic()
@@ -117,7 +118,7 @@ class Checkpoints:
                 saved, tensors = self._read(epoch)
                 for name, other in saved.aliases.items():
                     tensors[f"model.{name}"] = tensors[f"model.{other}"]
-                model.load_state_dict(_under("model.", tensors))
+                _load(model, _under("model.", tensors))
                 for number, parameter in enumerate(_parameters(optimizer)):
                     optimizer.state[parameter] = {
                         name: _laid_out_as(parameter, value)
@@ -150,6 +151,17 @@ class Checkpoints:
 
     def _tensors(self, epoch: int) -> Path:
         return self.folder / f"epoch-{epoch}.safetensors"
+
+
+def _load(model: nn.Module, state: dict[str, Tensor]) -> None:
+    """Put a state into a model that has exactly such tensors.
+
+    Raises `ValueError` before anything is touched: torch would first copy all that fits.
+    """
+    shapes = {name: value.shape for name, value in model.state_dict().items()}
+    if shapes != {name: value.shape for name, value in state.items()}:
+        raise ValueError("the model's state has other names or shapes")
+    model.load_state_dict(state)
 
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.device, torch.dtype, type)

@@ -22,6 +22,8 @@ def prepare(name: str, rules: DeviceRules, threads: int) -> torch.device:
     """
     device = torch.device(name)
     os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # as the driver counts, see `cuda_devices`
+    if rules.deterministic:  # https://docs.nvidia.com/cuda/cublas, "Results Reproducibility"
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     try:
         torch.ones(1, device=device).add_(1)
     except (AssertionError, RuntimeError) as error:

@@ -1,5 +1,6 @@
 """The command `fmbench-batchnorm`: make the study's runs, and write its page from their records."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -58,7 +59,7 @@ def run(
             *(["--threads", str(threads)] if threads else []),
             *(["--retry-failed"] if retry_failed else []),
         ]  # fmt: skip
-        status = subprocess.run(command, check=False).returncode
+        status = _finish(command)
         if status not in (ExitCode.OK, ExitCode.RUN_FAILED):  # a run that diverged is a result
             raise typer.Exit(status)
     exact = invariance.read(results, width)
@@ -80,6 +81,16 @@ def page(
         _check(results, width)
     else:
         _write(results, width)
+
+
+def _finish(command: list[str]) -> int:
+    """Run a command to its end: what asks this process to stop asks it, and it is waited for."""
+    with subprocess.Popen(command) as child:
+        signal.signal(signal.SIGTERM, lambda *_: child.terminate())
+        try:
+            return child.wait()
+        except KeyboardInterrupt:  # Ctrl-C has reached the child as well
+            return child.wait()
 
 
 def _write(results: Path, width: int | None) -> None:

@@ -331,3 +331,24 @@ def test_the_page_shows_what_each_verdict_rests_on() -> None:
         assert "<svg" in section
         assert section.count("<table>") == len(one.tables) >= 1
     assert "<script" not in page and "<link" not in page and "@import" not in page
+
+
+def test_stopping_the_study_stops_its_runner_first() -> None:
+    """SIGTERM is handed on, and the study ends once its runner has: nothing goes on unseen."""
+    runner = (
+        "import signal, sys, time\n"
+        "signal.signal(signal.SIGTERM, lambda *_: (print('stopped', flush=True), sys.exit(130)))\n"
+        "print('ready', flush=True)\n"
+        "while True: time.sleep(0.05)\n"
+    )
+    study = (
+        "import sys\n"
+        "from fmbench_batchnorm.cli import _finish\n"
+        f"sys.exit(_finish([sys.executable, '-c', {runner!r}]))\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", study], stdout=subprocess.PIPE) as child:
+        assert child.stdout
+        assert child.stdout.readline() == b"ready\n"
+        child.terminate()
+        assert child.stdout.read() == b"stopped\n"
+    assert child.returncode == 130
