@@ -336,9 +336,9 @@ def test_the_page_shows_what_each_verdict_rests_on() -> None:
 def test_stopping_the_study_stops_its_runner_first() -> None:
     """SIGTERM is handed on, and the study ends once its runner has: nothing goes on unseen."""
     runner = (
-        "import signal, sys, time\n"
-        "signal.signal(signal.SIGTERM, lambda *_: (print('stopped', flush=True), sys.exit(130)))\n"
-        "print('ready', flush=True)\n"
+        "import os, signal, time\n"
+        "signal.signal(signal.SIGTERM, lambda *_: (os.write(1, b'stopped\\n'), os._exit(130)))\n"
+        "os.write(1, b'ready\\n')\n"
         "while True: time.sleep(0.05)\n"
     )
     study = (
