@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from fmbench import environment, files
 from fmbench.environment import Device, Environment
-from fmbench.execution.timings import Part
+from fmbench.execution.timings import Part, overhead
 
 FMBENCH, FLOOR = "fmbench", "floor"
 PEERS = ("torchvision, 0 workers", "torchvision, 2 workers")
@@ -188,8 +188,7 @@ class Overhead(_Part, frozen=True, kw_only=True, tag_field="kind", tag="overhead
     @property
     def share(self) -> float:
         """What neither trains nor evaluates, as a share of all wall time, 0 to 1."""
-        total = sum(self.seconds.values())
-        return 1 - (self.seconds[Part.TRAINING] + self.seconds[Part.EVALUATION]) / total
+        return overhead(self.seconds)
 
 
 Measurement = Speed | Growth | Memory | TimeToAccuracy | Ladder | Boards | Overhead

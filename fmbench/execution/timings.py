@@ -1,7 +1,7 @@
 """Where the wall time of a command went."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
 
@@ -55,7 +55,10 @@ class Timings:
         return spent
 
     def overhead(self) -> float:
-        """The share of all wall time that was neither training nor evaluation, 0 to 1."""
-        spent = self.seconds()
-        total = sum(spent.values())
-        return 1 - (spent[Part.TRAINING] + spent[Part.EVALUATION]) / total
+        """The share of all wall time up to now that was overhead."""
+        return overhead(self.seconds())
+
+
+def overhead(seconds: Mapping[Part, float]) -> float:
+    """The share of all wall time that was neither training nor evaluation, 0 to 1."""
+    return 1 - (seconds[Part.TRAINING] + seconds[Part.EVALUATION]) / sum(seconds.values())
