@@ -36,7 +36,7 @@ class Ranking(Struct, frozen=True, kw_only=True):
 def rank(evidence: Evidence, target: Target, *, cached: bool = True) -> Ranking:
     """Rank the entries that have a good run of every seed, when there are seeds enough.
 
-    The predictions of all good runs are read, of those that are not ranked to see that they hold.
+    The predictions of other good runs are read too, to see that they hold.
     A ranking is kept in the user's cache under the digest of the records it rests on; with
     `cached` False it is computed from the predictions themselves.
     """
@@ -66,8 +66,9 @@ def _samples(
     unreadable = []
     for entry, is_whole in zip(evidence.entries, whole, strict=True):
         try:
-            sample = evidence.sample(entry) if entry.ok else None
-            samples.append(sample if is_whole else None)
+            if entry.ok and not is_whole:
+                evidence.predictions(entry)  # only to see that they hold
+            samples.append(evidence.sample(entry) if is_whole else None)
         except StoreError as error:
             samples.append(None)
             where = Path(error.where).name  # wherever the store lies, it has the same board
