@@ -14,6 +14,7 @@ from fmbench.errors import DataError, StoreError
 from fmbench.protocol import Protocol
 from fmbench.records import Record
 
+PREDICTIONS, LOGITS, LOG = BESIDE = (".npy", ".logits.npy", ".log")
 LOG_BYTES = 256 * 1024
 RECORD_BYTES = 1024 * 1024
 TEST_LABELS = data.FILES[3]
@@ -33,10 +34,11 @@ class Contents:
 class Store:
     """The records made under one protocol in a results folder.
 
-    RESULTS/PROTOCOL/records/ holds a .json for each run, beside it a .npy of the predicted classes
-    and, when the plugin printed anything, a .log. RESULTS/PROTOCOL/protocol-DIGEST.toml is the
-    protocol they were made under, t10k-labels-idx1-ubyte the test labels they were judged by, and
-    RESULTS/PROTOCOL/work/ is scratch.
+    RESULTS/PROTOCOL/records/ holds a .json for each run, beside it a .npy of the predicted classes,
+    a .logits.npy where they are kept and, when the plugin printed anything, a .log.
+    RESULTS/PROTOCOL/protocol-DIGEST.toml is the protocol they were made under,
+    t10k-labels-idx1-ubyte the test labels they were judged by, and RESULTS/PROTOCOL/work/ is
+    scratch.
     """
 
     def __init__(self, results: Path, protocol: str) -> None:
@@ -55,13 +57,24 @@ class Store:
         files.require_hard_links(self.claims)
 
     def add(
-        self, record: Record, predictions: NDArray[np.uint8] | None = None, log: bytes = b""
+        self,
+        record: Record,
+        predictions: NDArray[np.uint8] | None = None,
+        *,
+        logits: NDArray[np.float32] | None = None,
+        log: bytes = b"",
     ) -> None:
-        """Store a record for good. The record itself comes last: its file is the mark of commit."""
+        """Store a record for good. The record itself comes last: its file is the mark of commit.
+
+        Logits are kept as float16 (n, classes), less the largest of each image, which leaves their
+        softmax as it is and none too large for a float16.
+        """
         if predictions is not None:
-            files.write_new(self.path(record, ".npy"), files.npy_bytes(predictions))
+            files.write_new(self.path(record, PREDICTIONS), files.npy_bytes(predictions))
+        if logits is not None:
+            files.write_new(self.path(record, LOGITS), files.npy_bytes(_half(logits)))
         if log:
-            files.write_new(self.path(record, ".log"), log)
+            files.write_new(self.path(record, LOG), log)
         files.write_new(self.path(record, ".json"), records.encode(record))
 
     def read(self) -> Contents:
@@ -81,6 +94,12 @@ class Store:
             except (OSError, ValueError) as error:
                 problems.append(f"{path.name} is not a record: {error}")
         return Contents(tuple(found), tuple(problems))
+
+    def without_record(self) -> list[Path]:
+        """Files of runs whose record, the mark of commit, never came."""
+        whole = {f"{path.stem}{kind}" for path in self.records.glob("*.json") for kind in BESIDE}
+        parts = [*self.records.glob("*.npy"), *self.records.glob("*.log")]
+        return [path for path in parts if path.name not in whole]
 
     def keep_protocol(self, digest: str, text: str) -> None:
         """Keep the text of the protocol that records are made under beside them."""
@@ -132,7 +151,7 @@ class Store:
 
         Raises `StoreError` when the file is missing or does not fit its record.
         """
-        path = self.path(record, ".npy")
+        path = self.path(record, PREDICTIONS)
         try:
             return files.read_npy(path, np.uint8, (record.result.images,))
         except (OSError, ValueError) as error:
@@ -143,7 +162,7 @@ class Store:
     def log(self, record: Record) -> str:
         """What the plugin printed in that run's job, at most 256 kB; no link is followed."""
         try:
-            with files.open_regular(self.path(record, ".log")) as file:
+            with files.open_regular(self.path(record, LOG)) as file:
                 return file.read(LOG_BYTES).decode("utf-8", "replace")
         except OSError:
             return ""
@@ -151,6 +170,12 @@ class Store:
     def path(self, record: Record, suffix: str) -> Path:
         """Where a file of a record lies."""
         return self.records / f"{record.stem}{suffix}"
+
+
+def _half(logits: NDArray[np.float32]) -> NDArray[np.float16]:
+    relative = logits.astype(np.float64) - logits.max(1, keepdims=True)
+    half: NDArray[np.float16] = relative.clip(min=np.finfo(np.float16).min).astype(np.float16)
+    return half
 
 
 def _reason(error: Exception) -> str:

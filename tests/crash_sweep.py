@@ -109,7 +109,10 @@ def work(store: Store, setting: Setting, dataset: Dataset, models: int) -> None:
     store.keep_labels(dataset.test_labels)
     clear_leftovers(store, done_records(store.read().records))
     judge = Judge(dataset, setting.protocol)
-    Runner(setting=setting, store=store, judge=judge, engine=LightEngine()).run(MODELS[:models])
+    runner = Runner(
+        setting=setting, store=store, judge=judge, engine=LightEngine(), keep_logits=True
+    )
+    runner.run(MODELS[:models])
 
 
 def in_child(task: Callable[[], None]) -> int:
@@ -140,6 +143,7 @@ def check(store: Store, dataset: Dataset) -> dict[str, object]:
         if record.run.stage == "final":
             hits = store.predictions(record) == dataset.test_labels
             assert int(hits.sum()) == record.result.correct
+            files.read_npy(store.path(record, ".logits.npy"), np.float16, (len(hits), 10))
     return results
 
 

@@ -39,7 +39,7 @@ class Hearing:
     def mark(self, logits: NDArray[np.float32]) -> tuple[str, int | None]:
         """Status and fit of these answers to a tune run."""
         np.save(self.answers.logits, logits)
-        result, _ = self.judge.mark("tune", Outcome(status="ok"), self.answers)
+        result = self.judge.mark("tune", Outcome(status="ok"), self.answers).result
         return result.status, result.fit_correct
 
 

@@ -14,6 +14,7 @@ from rich.console import Console
 
 import samples
 from conftest import Fmbench, Install, TinyData
+from crash_sweep import MODELS, TUNED, LightEngine
 from fmbench import data, environment, processes, protocol
 from fmbench.console import live
 from fmbench.console.live import LiveProgress
@@ -96,6 +97,24 @@ def test_four_runners_share_the_work(
         assert child.returncode == 0, said
     found = Store(tmp_path / "results", "tiny-v1").read().records
     assert len(found) == len({record.key for record in found}) == 8
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_logits_are_kept_for_finals_when_asked(tiny: TinyData, tmp_path: Path, asked: bool) -> None:
+    """Without the option no logits are stored; with it those of final runs, and of no other."""
+    rules = protocol.load(str(tiny.variant(tmp_path / "tuned.toml", TUNED)))
+    store = Store(tmp_path, rules.id)
+    store.make()
+    made = runner.Runner(
+        setting=make_setting(rules, environment.cpu_device()),
+        store=store,
+        judge=Judge(data.load(tiny.folder, rules.data.sha256), rules),
+        engine=LightEngine(),
+        keep_logits=asked,
+    ).run(MODELS[:1])
+    finals = {store.path(record, ".logits.npy") for record in made if record.run.stage == "final"}
+    assert len(made) > len(finals) > 0
+    assert set(store.records.glob("*.logits.npy")) == (finals if asked else set())
 
 
 def test_what_another_runner_has_made_is_counted(

@@ -8,10 +8,12 @@ import time
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import psutil
 import pytest
 
 from conftest import Fmbench, Install, TinyData, alive
+from fmbench import files
 from fmbench.records import Record
 from fmbench.store import Store
 from plugins_of_all_kinds import CONVOLUTION, GOOD, offering
@@ -181,7 +183,7 @@ def test_a_run_leaves_records_predictions_and_a_leaderboard(
 ) -> None:
     """One command trains, judges, records and tabulates; the same command again does nothing."""
     asked = ("run", "good", "conv", "--protocol", tiny.protocol, "--data-dir", tiny.folder)
-    first = fmbench(*asked, "--threads", 1, "--timings")
+    first = fmbench(*asked, "--threads", 1, "--timings", "--keep-logits")
     assert first.returncode == 0, first.stderr
     assert "4 runs to make" in first.stderr
     assert "wall time" in first.stderr
@@ -194,7 +196,10 @@ def test_a_run_leaves_records_predictions_and_a_leaderboard(
         assert record.environment.threads == 1
         assert record.result.images == 100
         assert len(record.result.curve) == 2
-        assert store.predictions(record).max() < 10
+        predictions = store.predictions(record)
+        assert predictions.max() < 10
+        logits = files.read_npy(store.path(record, ".logits.npy"), np.float16, (100, 10))
+        assert (logits[np.arange(100), predictions] == 0).all()  # each image's largest
         assert record.cost.train_seconds > 0
         assert record.cost.runner_seconds >= record.cost.train_seconds
         assert record.cost.peak_memory > 0

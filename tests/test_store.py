@@ -4,6 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
+from scipy.special import softmax
 
 import samples
 from fmbench import files
@@ -22,12 +27,41 @@ def store(tmp_path: Path) -> Store:
 def test_what_is_added_is_read_back(store: Store) -> None:
     """Record, predictions and log of a run come back as they were."""
     record, predictions = samples.record(), np.arange(100, dtype=np.uint8) % 10
-    store.add(record, predictions, b"said so")
+    store.add(record, predictions, log=b"said so")
     assert store.read().records == (record,)
     assert store.read().problems == ()
     assert (store.predictions(record) == predictions).all()
     assert store.log(record) == "said so"
     assert protocols_in(store.folder.parent) == ["tiny-v1"]
+
+
+@given(
+    hnp.arrays(
+        np.float32, (7, 10), elements=st.floats(width=32, allow_nan=False, allow_infinity=False)
+    )
+)
+def test_kept_logits_keep_their_softmax(
+    tmp_path_factory: pytest.TempPathFactory, logits: NDArray[np.float32]
+) -> None:
+    """Kept as float16, logits of any size are finite and give the probabilities to 0.1 %."""
+    store = Store(tmp_path_factory.mktemp("kept"), "tiny-v1")
+    store.make()
+    store.add(samples.record(), logits=logits)
+    kept = files.read_npy(store.path(samples.record(), ".logits.npy"), np.float16, (7, 10))
+    assert np.isfinite(kept).all()
+    np.testing.assert_allclose(
+        softmax(kept.astype(np.float64), 1), softmax(logits.astype(np.float64), 1), atol=1e-3
+    )
+
+
+def test_what_lies_beside_a_record_is_not_left_over(store: Store) -> None:
+    """Every kind of file beside a record is known as its own, and left over without it."""
+    zeros = np.zeros((100, 10), np.float32)
+    store.add(samples.record(), zeros[:, 0].astype(np.uint8), logits=zeros, log=b"said so")
+    assert store.without_record() == []
+    store.path(samples.record(), ".json").unlink()
+    left = {store.path(samples.record(), kind).name for kind in (".npy", ".logits.npy", ".log")}
+    assert {path.name for path in store.without_record()} == left
 
 
 def test_a_record_is_never_overwritten(store: Store) -> None:

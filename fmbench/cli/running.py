@@ -59,6 +59,10 @@ def run(
             help="Make failed runs again; one that diverged or answered wrongly stays as it is."
         ),
     ] = False,
+    keep_logits: Annotated[
+        bool,
+        typer.Option("--keep-logits", help="Keep the logits of each final run made now, 200 kB."),
+    ] = False,
     dry_run: Annotated[bool, typer.Option(help="Say what would be run and how long.")] = False,
     show_timings: Annotated[
         bool, typer.Option("--timings", help="Say at the end where the time went.")
@@ -122,6 +126,7 @@ def run(
                     replanned=progress.replan,
                     timeout=timeout,
                     checkpoint_seconds=checkpoint_every,
+                    keep_logits=keep_logits,
                     timings=timings,
                 )
         except KeyboardInterrupt:

@@ -26,7 +26,13 @@ class Asked:
     scored: int
 
 
-Marked = tuple[Result, NDArray[np.uint8] | None]
+@dataclass(frozen=True)
+class Marked:
+    """A run's result; when it is ok the predicted classes uint8 (n,), logits float32 (n, 10)."""
+
+    result: Result
+    predictions: NDArray[np.uint8] | None = None
+    logits: NDArray[np.float32] | None = None
 
 
 class Judge:
@@ -62,13 +68,13 @@ class Judge:
         )
 
     def mark(self, stage: StageName, outcome: Outcome, answers: Answers) -> Marked:
-        """The result of a run, and the predicted classes, uint8 (n,), when it is ok.
+        """Judge what a run left behind.
 
         The worker's word that a run went well counts only when its logits hold: float32 of shape
         (asked images, classes), all finite.
         """
         if outcome.status != "ok":
-            return _unmarked(outcome, outcome.status, outcome.message), None
+            return _unmarked(outcome, outcome.status, outcome.message)
         asked = self._asked(stage)
         scored, fit_images = asked.scored, len(asked.labels) - asked.scored
         try:
@@ -77,7 +83,7 @@ class Judge:
             fit = score(logits[scored:], asked.labels[scored:]).correct if fit_images else None
             curve = self._validation_curve(stage, answers.epochs, asked)
         except (OSError, ValueError) as error:
-            return _unmarked(outcome, "invalid", str(error)), None
+            return _unmarked(outcome, "invalid", str(error))
         result = Result(
             status="ok",
             images=scored,
@@ -90,7 +96,7 @@ class Judge:
             fit_images=fit_images,
             fit_correct=fit,
         )
-        return result, scores.predictions
+        return Marked(result, scores.predictions, logits[:scored])
 
     def _validation_curve(self, stage: StageName, path: Path, asked: Asked) -> tuple[int, ...]:
         tuning = self._protocol.tuning
@@ -117,5 +123,5 @@ class Judge:
         return Asked(data.train_images[chosen], data.train_labels[chosen], len(self._validation))
 
 
-def _unmarked(outcome: Outcome, status: Status, message: str) -> Result:
-    return Result(status=status, message=message, curve=outcome.curve)
+def _unmarked(outcome: Outcome, status: Status, message: str) -> Marked:
+    return Marked(Result(status=status, message=message, curve=outcome.curve))

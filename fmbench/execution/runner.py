@@ -36,6 +36,7 @@ class Runner:
 
     timeout:            seconds a run may take, from its start to its end.
     checkpoint_seconds: the least time between two checkpoints of a run.
+    keep_logits:        whether the logits of final runs are stored beside their records.
     replanned:          told what is owed at the start, whenever another runner has done some of
                         it, and when a model has no finals because no recipe ended well.
     """
@@ -52,6 +53,7 @@ class Runner:
         timeout: float = math.inf,
         checkpoint_seconds: float = 60.0,
         retry_failed: bool = False,
+        keep_logits: bool = False,
         timings: Timings | None = None,
     ) -> None:
         self._timings = timings or Timings()
@@ -61,6 +63,7 @@ class Runner:
         self._engine = engine
         self._timeout = timeout
         self._checkpoint_seconds = checkpoint_seconds
+        self._keep_logits = keep_logits
         self._done = done_records(store.read().records, retry_failed=retry_failed)
         self._claims = Claims(store.claims)
         self._scratch: Path  # while it runs
@@ -193,23 +196,28 @@ class Runner:
         """Mark a run, store its record for good, and only then tell the observers."""
         outcome = end.outcome
         with self._timings.during(Part.SCORING):
-            result, predictions = self._judge.mark(end.run.stage, outcome, end.answers)
+            marked = self._judge.mark(end.run.stage, outcome, end.answers)
         record = Record(
             id=secrets.token_hex(4),
             key=end.run.key,
             created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             reproducibility=self._reproducibility(outcome),
             run=end.run,
-            result=result,
+            result=marked.result,
             cost=msgspec.structs.replace(outcome.cost, runner_seconds=end.seconds),
             environment=self._environment(folder),
         )
-        keep = predictions if end.run.stage == "final" else None
+        final = end.run.stage == "final"
         with self._timings.during(Part.RECORDS):
-            self._store.add(record, keep, folder.read_log())
+            self._store.add(
+                record,
+                predictions=marked.predictions if final else None,
+                logits=marked.logits if final and self._keep_logits else None,
+                log=folder.read_log(),
+            )
         if record.done:
             self._done[record.key] = record
-        if result.status in MODELS_OWN:  # else --retry-failed goes on from them
+        if record.result.status in MODELS_OWN:  # else --retry-failed goes on from them
             shutil.rmtree(self._store.checkpoints / record.key, ignore_errors=True)
         self._tell.run_end(record)
         return record

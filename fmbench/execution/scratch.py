@@ -49,18 +49,11 @@ def _clear(store: Store, done: Container[str]) -> list[str]:
         else:
             size = memory(files.size_of_folder(folder))
             said.append(f"kept the checkpoints of an unfinished run, {size}: {folder}")
-    for path in _unfinished_files(store):
+    half = [path for path in store.folder.rglob(".*.tmp") if not files.writer_lives(path)]
+    for path in sorted([*store.without_record(), *half]):
         path.unlink(missing_ok=True)
         said.append(f"removed a file without its record: {path.name}")
     return said
-
-
-def _unfinished_files(store: Store) -> list[Path]:
-    """What was written of a record whose own file, the mark of commit, never came."""
-    whole = {path.stem for path in store.records.glob("*.json")}
-    parts = [*store.records.glob("*.npy"), *store.records.glob("*.log")]
-    half = [p for p in store.folder.rglob(".*.tmp") if not files.writer_lives(p)]
-    return sorted([*(p for p in parts if p.stem not in whole), *half])
 
 
 def _owner(folder: Path) -> ProcessId:

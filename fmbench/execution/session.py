@@ -64,6 +64,7 @@ class Session:
         replanned: Callable[[tuple[Owed, ...]], None],
         timeout: float,
         checkpoint_seconds: float,
+        keep_logits: bool = False,
         timings: Timings | None = None,
     ) -> list[Record]:
         """Make the runs in the prepared store; see `Runner`."""
@@ -77,6 +78,7 @@ class Session:
             timeout=timeout,
             checkpoint_seconds=checkpoint_seconds,
             retry_failed=self.retry_failed,
+            keep_logits=keep_logits,
             timings=timings,
         ).run(self.models)
 
