@@ -174,8 +174,8 @@ def _epochs(found: TimeToAccuracy) -> str:
     head = f"{found.model}, {found.protocol}, {found.recipe}, seed {found.seed}: "
     target = f"{100 * found.target:.2f} % test accuracy"
     head += (
-        f"{target} after {duration(found.seconds)} of training, {len(found.epochs)} epochs of a "
-        f"schedule of {found.max_epochs}."
+        f"{target} or more after {duration(found.seconds)} of training, {len(found.epochs)} epochs "
+        f"of a schedule of {found.max_epochs}."
         if found.reached
         else f"{target} was not reached in {found.max_epochs} epochs, {duration(found.seconds)}."
     )

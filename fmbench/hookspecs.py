@@ -1,12 +1,12 @@
-"""The hooks, and with their docstrings the manual of them.
+"""The hooks a plugin implements; their docstrings are the manual.
 
 A plugin of models is an installed distribution with an entry point in the group `fmbench` that
 names a module (or any object) implementing `fmbench_models`. It may say which contract it was
 written for, `fmbench_contract = 1`; another number than `fmbench.CONTRACT` is refused.
 
 An observer is an object with `@fmbench.hookimpl` methods, named by an entry point in the group
-`fmbench.observers`. It is loaded when it is asked for, `fmbench run -p NAME`, by the name of that
-entry point, while `-p no:NAME` knows a plugin of models by its distribution's. It never sees a
+`fmbench.observers`. It is loaded when it is asked for by the name of that entry point, `fmbench
+run -p NAME`; plugins of models go by their distribution, `-p no:fmbench-vgg`. It never sees a
 model, and is called in the runner with frozen data, while the worker trains in a process of its
 own: a hook cannot change a result, but one that keeps a core busy slows training down.
 """

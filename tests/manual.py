@@ -52,14 +52,15 @@ def hooks() -> str:
     """docs/hooks.md: the contract's classes and the hooks, with their exact signatures."""
     return "\n".join(
         [
-            f"{HEAD}# The contract\n",
-            "What a plugin imports from `fmbench`, and the hooks it implements.\n",
+            f"{HEAD}# Contract and hooks\n",
+            "## The contract\n",
+            "What a plugin imports from `fmbench`.\n",
             *(_section(name, getattr(fmbench, name)) for name in ("Model", "Family", "InputSpec")),
-            "# Hooks\n",
+            "## Hooks\n",
             f"{_text(hookspecs)}\n",
             *_hooks_of(hookspecs.ModelHooks, "fmbench"),
             *_hooks_of(hookspecs.ObserverHooks, "fmbench.observers"),
-            "# What observers are given\n",
+            "## What observers are given\n",
             "From `fmbench.records`; frozen.\n",
             *(_section(one.__name__, one, "fmbench.records") for one in GIVEN),
         ]
@@ -134,17 +135,17 @@ def _value(kind: msgspec.inspect.Type) -> str:
 
 
 def _hooks_of(specification: type, group: str) -> Iterator[str]:
-    yield f"## Entry points of the group `{group}`\n\n{_text(specification)}\n"
+    yield f"### Entry points of the group `{group}`\n\n{_text(specification)}\n"
     for name, function in vars(specification).items():
         if name.startswith("fmbench_"):
             signature = str(inspect.signature(function)).replace("self, ", "").replace("self", "")
             shown = f"```python\ndef {name}{_plain(signature)}\n```"
-            yield f"### {name}\n\n{shown}\n\n{_text(function)}\n"
+            yield f"#### {name}\n\n{shown}\n\n{_text(function)}\n"
 
 
 def _section(name: str, value: type, module: str = "fmbench") -> str:
     signature = _plain(str(inspect.signature(value)).removesuffix(" -> None"))
-    return f"## {name}\n\n```python\n{module}.{name}{signature}\n```\n\n```\n{_text(value)}\n```\n"
+    return f"### {name}\n\n```python\n{module}.{name}{signature}\n```\n\n```\n{_text(value)}\n```\n"
 
 
 def _plain(signature: str) -> str:

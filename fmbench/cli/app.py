@@ -69,9 +69,9 @@ def fmbench(
       fmbench show                      every run with its status
 
     \b
-    Exit codes: 0 all ok, 1 a final run or all recipes of a model failed,
-    2 usage, 3 internal error, 4 data or protocol check failed,
-    5 nothing selected, 130 interrupted.
+    Exit codes: 0 all ok, 1 a final run, all recipes of a model or a check of
+    a plugin failed, 2 usage, 3 internal error, 4 data or protocol check
+    failed, or a published file is stale, 5 nothing selected, 130 interrupted.
     """
     warn_of_namesake()
     if version:

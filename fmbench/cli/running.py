@@ -55,9 +55,7 @@ def run(
     plugins: PluginsOption = None,
     retry_failed: Annotated[
         bool,
-        typer.Option(
-            help="Make failed runs again; one that diverged or answered wrongly stays as it is."
-        ),
+        typer.Option(help="Make failed runs again, but for diverged and invalid ones."),
     ] = False,
     keep_logits: Annotated[
         bool,

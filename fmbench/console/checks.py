@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from fmbench.console.stream import out, plain, say
+from fmbench.leaderboard.words import counted
 from fmbench.testing.report import Report
 
 STYLES = {"ok": "green", "warning": "yellow", "error": "bold red", "skipped": "dim"}
@@ -21,7 +22,7 @@ def print_reports(reports: Iterable[Report]) -> list[Report]:
     counts = [
         f"{sum(report.outcome == outcome for report in printed)} {outcome}" for outcome in STYLES
     ]
-    say(f"{models} model{'' if models == 1 else 's'} checked: {', '.join(counts)}")
+    say(f"{counted(models, 'model')} checked: {', '.join(counts)}")
     return printed
 
 

@@ -19,7 +19,7 @@ from fmbench.leaderboard.columns import Column
 from fmbench.leaderboard.comparison import Compared
 from fmbench.leaderboard.evidence import Evidence, choose_entries
 from fmbench.leaderboard.recipes import recipes_tried
-from fmbench.leaderboard.words import duration, memory, percent, short, versions
+from fmbench.leaderboard.words import counted, duration, memory, percent, short, versions
 from fmbench.protocol import Protocol
 from fmbench.records import Record
 from fmbench.store import Contents
@@ -101,7 +101,7 @@ def print_session(session: Session, estimate: Estimate | None) -> None:
             where += ": this torch is built without CUDA"
     say(f"protocol {protocol.id} ({protocol.status}, digest {protocol.digest[:12]}) on {where}")
     if estimate:
-        runs, time = _count(session.count, "run"), duration(estimate.remaining())
+        runs, time = counted(session.count, "run"), duration(estimate.remaining())
         say(f"{runs} to make, about {time}; in {session.store.folder}")
     else:
         say(f"nothing is left to run; the records are in {session.store.folder}")
@@ -288,7 +288,3 @@ def _problem(problem: Problem) -> Text:
     hint = f"\n  hint: {problem.hint}" if problem.hint else ""
     text = plain(f"problem in {problem.entry} {problem.version}: ", "red")
     return text.append_text(plain(f"{problem.what}{hint}", "default"))
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")

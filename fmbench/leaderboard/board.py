@@ -17,7 +17,7 @@ from fmbench.leaderboard.statistics import (
     image_interval,
     seed_interval,
 )
-from fmbench.leaderboard.words import points
+from fmbench.leaderboard.words import counted, points
 from fmbench.protocol import Protocol
 from fmbench.records import Record
 
@@ -168,7 +168,7 @@ def device_name(environment: Environment) -> str:
     device, threads = environment.device, environment.threads
     if device.kind != "cpu":
         return device.name
-    return f"{device.name}, {threads} thread{'' if threads == 1 else 's'}"
+    return f"{device.name}, {counted(threads, 'thread')}"
 
 
 def _place_names(shown: Sequence[Record]) -> Callable[[Record], str]:
@@ -200,12 +200,17 @@ def _what_it_is(protocol: Protocol, entries: Sequence[Entry], places: Sequence[s
     devices = sorted(set(places))
     notes = [
         f"{protocol.id} ({protocol.status}), protocol digest {protocol.digest[:12]}, "
-        f"{len(places)} runs on {', '.join(devices) or 'no device'}."
+        f"{counted(len(places), 'run')} on {', '.join(devices) or 'no device'}."
     ]
     if len(devices) > 1:
         notes.append("Times and speeds compare only between rows of one device.")
-    if any(entry.tunes for entry in entries):
-        notes.append("Intervals and ranks are conditional on the recipe chosen on validation.")
+    chosen = Counter(entry.ok[0].run.recipe for entry in entries if entry.ok and entry.tunes)
+    if chosen:
+        said = [f"{recipe} for {counted(n, 'model')}" for recipe, n in sorted(chosen.items())]
+        notes.append(
+            f"Recipes, chosen on validation: {', '.join(said)}; intervals and ranks are "
+            "conditional on them."
+        )
     return notes
 
 
@@ -245,11 +250,13 @@ def _what_it_can_say(protocol: Protocol, ranking: Ranking) -> list[str]:
     if seeds == 1:
         notes.append("One seed says nothing about other seeds.")
     elif seeds < SEEDS_FOR_T:
-        notes.append(f"Over seeds: the lowest and highest of {seeds} runs.")
+        notes.append(
+            f"Over seeds: the lowest and highest of {seeds} runs; other numbers are their means."
+        )
     else:
         notes.append(
             f"Over seeds: the 95 % t interval of the mean of {seeds} runs; of fewer than "
-            f"{SEEDS_FOR_T} the lowest and highest."
+            f"{SEEDS_FOR_T} the lowest and highest; other numbers are means over seeds."
         )
     if seeds < SEEDS_FOR_RANKS:
         notes.append(f"No ranks: they need at least {SEEDS_FOR_RANKS} seeds.")

@@ -64,6 +64,11 @@ def memory(number: float | None) -> str:
     return said and (f"{said}B" if said[-1] in UNITS else f"{said} B")
 
 
+def counted(number: int, noun: str) -> str:
+    """How many of something there are: `1 run`, `2 runs`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def versions(of: dict[str, str]) -> str:
     """Distributions with their versions, by name: `numpy 2.4.6, torch 2.14.1`."""
     return ", ".join(f"{name} {version}" for name, version in sorted(of.items()))

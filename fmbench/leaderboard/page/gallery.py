@@ -11,6 +11,7 @@ from PIL import Image
 
 from fmbench.data import LABELS
 from fmbench.leaderboard.page.confusion import Pair
+from fmbench.leaderboard.words import counted
 
 ICON_SIDE = 16
 ICON_BARS = ((2, 9, 3), (7, 5, 3), (12, 2, 3))  # left, top, width
@@ -53,8 +54,8 @@ def gallery(
                     caption=f"{image.models} of {models}",
                     said=(
                         f"test image {image.number}, {LABELS[pair.true]}, taken for "
-                        f"{LABELS[pair.predicted]} by {image.models} of {models} "
-                        f"model{'' if models == 1 else 's'}"
+                        f"{LABELS[pair.predicted]} by {image.models} of "
+                        f"{counted(models, 'model')}"
                     ),
                 )
                 for image in pair.images
