@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
@@ -20,6 +20,8 @@ from fmbench_batchnorm.invariance import Invariance
 from fmbench_batchnorm.plan import CHANGES, RATES, changed, protocol_file, swept
 
 CHANCE = 0.1
+TRAINS = 0.8
+"""The validation accuracy from which on a run counts as one that trains."""
 
 Key = tuple[Variant, float]
 
@@ -29,12 +31,19 @@ class Runs:
     """The runs of one variant at one learning rate, one for each seed, in the order of seeds.
 
     A run that diverged counts as chance: 10 % right on whatever it is asked, after every epoch.
+    `threshold` is the accuracy from which on a run counts as one that trains.
     """
 
     variant: Variant
     rate: float
     epochs: int
     records: tuple[Record, ...]
+    threshold: float = TRAINS
+
+    @property
+    def train(self) -> bool:
+        """Whether every seed ends at an accuracy that counts as trained."""
+        return min(self.accuracies) >= self.threshold
 
     @property
     def diverged(self) -> int:
@@ -120,13 +129,21 @@ class Study:
         return len(tuning(self.changes_protocol).seeds)
 
     def best(self, variant: Variant) -> Runs:
-        """A variant's runs at the learning rate of its highest mean accuracy."""
-        return max(self.all_of(variant), key=lambda runs: runs.mean)
+        """A variant's runs at its better rate: one at which every seed trains, then by the mean."""
+        return max(self.all_of(variant), key=lambda runs: (runs.train, runs.mean))
 
     def all_of(self, variant: Variant) -> list[Runs]:
         """A variant's runs under the protocol of changes, from the smallest learning rate on."""
         found = (runs for (one, _), runs in self.changes.items() if one == variant)
         return sorted(found, key=lambda runs: runs.rate)
+
+    def judged_by(self, threshold: float) -> "Study":
+        """The same runs, with another accuracy from which on they count as trained."""
+
+        def judged(found: Mapping[Key, Runs]) -> dict[Key, Runs]:
+            return {key: replace(runs, threshold=threshold) for key, runs in found.items()}
+
+        return replace(self, rates=judged(self.rates), changes=judged(self.changes))
 
 
 def tuning(rules: Protocol) -> Tuning:

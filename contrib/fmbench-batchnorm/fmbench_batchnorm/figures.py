@@ -139,8 +139,10 @@ def _bias(study: Study) -> Figure:
 
 def _deviations(study: Study) -> Figure:
     figure, (axes,) = _panels(1)
-    for style, group in enumerate(deviations.groups(study)):
-        _against(axes, [runs.variant.std or 0.0 for runs in group], group, style)
+    for style, (usual, *others) in enumerate(deviations.groups(study)):
+        _against(axes, [runs.variant.std or 0.0 for runs in others], others, style)
+        axes.axhline(100 * usual.mean, color=STYLES[style][0], linestyle=":", linewidth=1)
+    axes.plot([], [], color="black", linestyle=":", linewidth=1, label=deviations.USUAL)
     axes.set_xscale("log")
     _accuracy(axes, "standard deviation of the initial weights")
     return figure
@@ -188,13 +190,15 @@ def _activations(study: Study) -> Figure:
 
 
 def _dropout(study: Study) -> Figure:
-    figure, (axes,) = _panels(1)
-    bare, dropped, normalised, both = dropout.groups(study)
-    for style, pair in enumerate(((bare, dropped), (normalised, both))):
-        _plot(axes, [0, 1], pair, [runs.gaps for runs in pair], style)
-    axes.axhline(0, color="black", linewidth=0.6)
-    axes.set_xlim(-0.4, 1.4)
-    axes.set_xticks([0, 1], ["no dropout", "dropout 0.5"])
-    axes.set_ylabel("gap, points: trained on − validation")
-    axes.legend()
+    every = dropout.fours(study)
+    figure, panels = _panels(len(every))
+    for axes, four in zip(panels, every, strict=True):
+        for style, pair in enumerate(((four.bare, four.dropped), (four.normalised, four.both))):
+            _plot(axes, [0, 1], pair, [runs.gaps for runs in pair], style)
+        axes.axhline(0, color="black", linewidth=0.6)
+        axes.set_xlim(-0.4, 1.4)
+        axes.set_xticks([0, 1], ["no dropout", "dropout 0.5"])
+        axes.set_xlabel(f"at learning rate {four.rate:g}")
+        axes.set_ylabel("gap, points: trained on − validation")
+        axes.legend()
     return figure

@@ -60,8 +60,8 @@ def mean(values: Sequence[float]) -> Interval:
 def difference(first: Sequence[float], second: Sequence[float]) -> Interval:
     """The mean of the first less the second, seed by seed.
 
-    Runs of one seed share the order of images and, where they can, the initial weights: they are
-    not independent, and paired they need not be.
+    Runs of one seed share the order of images and, with and without batch norm, the initial
+    weights: they are not independent, and paired they need not be.
     """
     return mean(differences(first, second))
 

@@ -14,7 +14,11 @@ IMAGES = 64
 METHOD = (
     f"Exact tests: an untrained network, {IMAGES} images of random noise, float64, no dropout, in "
     "training mode, where batch norm normalises by the batch; one layer at a time, the worst of "
-    "the eight is given."
+    "the eight is given. In evaluation mode stored statistics do not follow, and outputs change."
+)
+ALGEBRA = (
+    "The exact half is algebra, and tests the code: alone it makes the claim hold partly, whatever "
+    "training does."
 )
 NOTHING = 1e-300
 """Added to a variance it changes no bit; torch refuses 0."""

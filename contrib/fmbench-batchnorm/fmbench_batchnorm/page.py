@@ -10,8 +10,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from fmbench.leaderboard.evidence import digest_of
 from fmbench.protocol import Protocol
-from fmbench_batchnorm.claims import findings
-from fmbench_batchnorm.evidence import Study, tuning
+from fmbench_batchnorm.claims import findings, verdicts_by_other_thresholds
+from fmbench_batchnorm.evidence import TRAINS, Study, tuning
 
 
 def write_page(study: Study, *, drawn: bool = True) -> str:
@@ -29,9 +29,11 @@ def write_page(study: Study, *, drawn: bool = True) -> str:
         study=study,
         full_width=FULL_WIDTH,
         findings=findings(study),
+        otherwise=verdicts_by_other_thresholds(study),
         figures=_figures(study) if drawn else defaultdict(str),
         digest=digest(study),
         facts=facts(study),
+        trains=f"{TRAINS:.0%}",
     )
 
 
@@ -52,7 +54,9 @@ def facts(study: Study) -> dict[str, str]:
     record = study.records[0]
     devices = sorted({one.environment.device.name for one in study.records})
     return {
-        "network": f"VGG-11 with {study.width} to {8 * study.width} channels for 32-pixel images",
+        "network": f"VGG-11 with {study.width} to {8 * study.width} channels for 32-pixel images; "
+        "the eight convolutions are normalised, the two hidden linear layers are not: they keep "
+        "activation and dropout",
         "runs": f"{len(study.records)}, {study.seeds} seeds for each network and learning rate; on "
         f"{', '.join(devices)}, torch {record.run.torch}",
         "claim 1": _training(study.rates_protocol),
@@ -81,9 +85,14 @@ def without_figures(page: str) -> str:
 
 def summary(study: Study) -> str:
     """The verdicts as a Markdown table."""
-    lines = ["| | claim | verdict | measured | runs |", "|---|---|---|---|---|"]
+    otherwise = verdicts_by_other_thresholds(study)
+    lines = [
+        f"| | claim | verdict | by another accuracy than {TRAINS:.0%} | measured | runs |",
+        "|---|---|---|---|---|---|",
+    ]
     lines += [
-        f"| {one.number} | {one.claim} | **{one.verdict}** | {one.conclusion} | {one.runs} |"
+        f"| {one.number} | {one.claim} | **{one.verdict}** | {otherwise[one.number]} "
+        f"| {one.conclusion} | {one.runs} |"
         for one in findings(study)
     ]
     lines += ["", *(f"- {name}: {said}" for name, said in facts(study).items())]

@@ -4,57 +4,58 @@ from dataclasses import replace
 
 from fmbench_batchnorm.evidence import Runs, Study
 from fmbench_batchnorm.findings import (
+    ALL_TRAIN,
     MARGIN,
-    TRAINS,
     Finding,
+    Sensitivity,
     compared,
     count,
-    insensitive,
-    shortfall,
-    trained,
-    trains,
     verdict,
 )
 from fmbench_batchnorm.plan import DEVIATIONS
 
+USUAL = "as usual"
+
 
 def groups(study: Study) -> tuple[list[Runs], list[Runs]]:
-    """Runs by standard deviation, without and with batch norm, each at its better rate."""
-    changed = [replace(study.plain, std=std) for std in DEVIATIONS]
+    """Runs with the usual weights, then by standard deviation: without and with batch norm."""
+    variants = [study.plain, *(replace(study.plain, std=std) for std in DEVIATIONS)]
     return (
-        [study.best(variant) for variant in changed],
-        [study.best(variant.normalised) for variant in changed],
+        [study.best(variant) for variant in variants],
+        [study.best(variant.normalised) for variant in variants],
     )
 
 
 def find(study: Study) -> Finding:
     """Compare every spread with the best."""
     plain, normalised = groups(study)
-    more = sum(map(trains, normalised)) > sum(map(trains, plain))
+    found = Sensitivity(plain, normalised)
+    variants = {runs.variant for runs in (*plain, *normalised)}
     return Finding(
         number=3,
         claim="With batch norm the spread of the initial weights does not matter.",
         rule=(
-            f"Over standard deviations from {DEVIATIONS[0]:g} to {DEVIATIONS[-1]:g}, spread does "
-            f"not matter to a network when every seed ends at {TRAINS:.0%} or more and no mean "
-            f"lies {100 * MARGIN:g} points or more below the best, the whole interval. Holds when "
-            "that is so with batch norm and not without. Partly when it is so with and without, or "
-            "when more spreads train with batch norm than without."
+            f"Of the usual initial weights and normal ones with standard deviations from "
+            f"{DEVIATIONS[0]:g} to {DEVIATIONS[-1]:g}, each at its better rate: spread does not "
+            f"matter when with each {ALL_TRAIN} and none lies {100 * MARGIN:g} points or more "
+            "below the best, the whole interval; it matters when with one no seed does, or one "
+            "lies so far below, the whole interval. Holds when it does not matter with batch norm "
+            "and matters without. Partly when it does not matter with batch norm, or when there "
+            "the best and the worst lie closer together, seed by seed, the interval above zero, "
+            "and the best trains."
         ),
-        verdict=verdict(
-            whole=insensitive(normalised) and not insensitive(plain),
-            part=insensitive(normalised) or more,
+        verdict=verdict(whole=found.gone and found.there, part=found.gone or found.less),
+        conclusion=found.conclusion("spreads"),
+        runs=count([runs for (one, _), runs in study.changes.items() if one in variants]),
+        method=(
+            "As usual: normal, with the standard deviation of He et al. 2015, which depends on "
+            "the layer. Convolutions alone are changed."
         ),
-        conclusion=(
-            f"With batch norm {trained(normalised)} spreads train, without it {trained(plain)}; "
-            f"with it the worst is {shortfall(normalised).points()} points from the best."
-        ),
-        runs=count([runs for (one, _), runs in study.changes.items() if one.std is not None]),
         tables=(
             compared(
                 "Validation accuracy at the better learning rate, %: mean (95 % interval)",
                 "standard deviation",
-                [f"{runs.variant.std:g}" for runs in plain],
+                [USUAL if runs.variant.std is None else f"{runs.variant.std:g}" for runs in plain],
                 plain,
                 normalised,
             ),

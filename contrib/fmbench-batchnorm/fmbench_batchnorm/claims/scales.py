@@ -5,19 +5,16 @@ from dataclasses import replace
 from fmbench_batchnorm.claims.bias import EXACT
 from fmbench_batchnorm.evidence import Runs, Study
 from fmbench_batchnorm.findings import (
+    ALL_TRAIN,
     MARGIN,
-    TRAINS,
     Finding,
+    Sensitivity,
     Table,
     compared,
     count,
-    insensitive,
-    seeds_that_train,
-    shortfall,
-    trained,
     verdict,
 )
-from fmbench_batchnorm.invariance import METHOD
+from fmbench_batchnorm.invariance import ALGEBRA, METHOD
 from fmbench_batchnorm.plan import SCALES
 
 NEGLIGIBLE = 0.01
@@ -37,12 +34,9 @@ def find(study: Study) -> Finding:
     plain, normalised = groups(study)
     scaled = study.invariance.scaled
     exact = max(change.without_epsilon for change in scaled.values())
-    factor, used = max(
-        ((factor, change.with_epsilon) for factor, change in scaled.items()),
-        key=lambda pair: pair[1],
-    )
+    used = max(one.with_epsilon for factor, one in scaled.items() if float(factor) in SCALES)
     same_function = exact < EXACT and used < NEGLIGIBLE
-    indifferent = insensitive(normalised)
+    found = Sensitivity(plain, normalised)
     variants = {runs.variant for runs in (*plain, *normalised)}
     return Finding(
         number=4,
@@ -50,24 +44,29 @@ def find(study: Study) -> Finding:
         rule=(
             "Holds when multiplying a layer's weights changes no logit by more than "
             f"{EXACT:g} of the largest with nothing added to variances, and by less than "
-            f"{NEGLIGIBLE:g} of it as batch norm is used, and when networks that start from "
-            f"multiplied weights train alike with batch norm (every seed at {TRAINS:.0%} or more, "
-            f"no mean {100 * MARGIN:g} points or more below the best, the whole interval) and not "
-            "without. Partly: the first with nothing added, or the last with batch norm."
+            f"{NEGLIGIBLE:g} of it as batch norm is used, for the factors that networks are "
+            "trained with; and when the factor does not matter to training with batch norm and "
+            f"matters without. It does not matter when with each {ALL_TRAIN} and none lies "
+            f"{100 * MARGIN:g} points or more below the best, the whole interval, each at its "
+            "better rate; it matters when with one no seed does, or one lies so far below, the "
+            "whole interval. Partly: the first with nothing added, or it does not matter with "
+            "batch norm, or there the best and the worst lie closer together, seed by seed, the "
+            f"interval above zero, and the best trains. {ALGEBRA}"
         ),
         verdict=verdict(
-            whole=same_function and indifferent and not insensitive(plain),
-            part=exact < EXACT or indifferent,
+            whole=same_function and found.gone and found.there,
+            part=exact < EXACT or found.gone or found.less,
         ),
         conclusion=(
             f"Logits change by at most {exact:.1e} of the largest with nothing added to variances; "
-            f"as batch norm is used, by up to {used:.1e}, for the factor {factor}. Trained from "
-            f"multiplied weights, {trained(normalised)} factors train with batch norm, the worst "
-            f"{shortfall(normalised).points()} points from the best, and {trained(plain)} without; "
-            f"seeds that train at factor 1 there: {seeds_that_train(study.best(study.plain))}."
+            f"as batch norm is used, by up to {used:.1e} for the factors trained with. Trained "
+            f"from multiplied weights: {found.conclusion('factors')}"
         ),
         runs=count([runs for (one, _), runs in study.changes.items() if one in variants]),
-        method=METHOD,
+        method=(
+            f"{METHOD} With weights k times as large, a step at one learning rate turns them k "
+            "squared times less: the function is the same, training is not."
+        ),
         tables=(
             Table(
                 "One layer's weights multiplied: largest change of a logit, of the largest logit",
