@@ -1,4 +1,4 @@
-"""Bake the git commit a wheel is built from into it, so that records can name it."""
+"""What a wheel holds beside the package: the published results, and the commit it is built from."""
 
 import subprocess
 import tempfile
@@ -8,14 +8,22 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
-class CommitHook(BuildHookInterface):  # type: ignore[type-arg]
-    """Adds `fmbench/COMMIT` when the tree is a git checkout; without one, nothing."""
+class Extras(BuildHookInterface):  # type: ignore[type-arg]
+    """Adds `fmbench/published/`, and `fmbench/COMMIT` when the tree is a git checkout."""
 
     PLUGIN_NAME = "custom"
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Called by hatchling before it collects files."""
-        if version == "editable" or not Path(self.root, ".git").exists():
+        if version == "editable":
+            return
+        included = build_data["force_include"]
+        published = Path(self.root, "results", "published")
+        for file in published.rglob("*"):
+            _, *inner = file.relative_to(published).parts
+            if file.is_file() and inner[:1] != ["work"]:  # the scratch of runs under way
+                included[str(file)] = f"fmbench/published/{file.relative_to(published).as_posix()}"
+        if not Path(self.root, ".git").exists():
             return
         commit = self._git("rev-parse", "HEAD")
         if not commit:
@@ -23,7 +31,7 @@ class CommitHook(BuildHookInterface):  # type: ignore[type-arg]
         changed = self._git("status", "--porcelain", "--", "fmbench", "pyproject.toml")
         file = Path(tempfile.mkdtemp(), "COMMIT")
         file.write_text(f"{commit}{'+changed' if changed else ''}\n")
-        build_data["force_include"][str(file)] = "fmbench/COMMIT"
+        included[str(file)] = "fmbench/COMMIT"
 
     def _git(self, *arguments: str) -> str:
         try:

@@ -185,7 +185,8 @@ def _reason(error: Exception) -> str:
 
 def protocols_in(results: Path) -> list[str]:
     """The protocols a results folder has records of, sorted."""
-    return sorted(folder.parent.name for folder in results.glob("*/records") if folder.is_dir())
+    folders = results.glob("*/records")
+    return sorted(folder.parent.name for folder in folders if any(folder.glob("[!.]*.json")))
 
 
 def published() -> Path:

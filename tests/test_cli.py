@@ -380,6 +380,28 @@ def test_a_protocol_is_named_by_its_file_where_records_are_read(
     assert "absent.toml" in absent.stderr
 
 
+def test_a_protocol_named_by_its_file_is_that_very_one(fmbench: Fmbench, tmp_path: Path) -> None:
+    """Where one name had two digests, the file says whose board is shown; without, the newest's."""
+    results = tmp_path / "results"
+    store = simulated.write_store(results, {"a": 0.8, "b": 0.9}, seeds=1)
+    mine = results / "simulated.toml"
+    changed = tmp_path / "changed.toml"
+    changed.write_text(mine.read_text().replace("batch_size = 16", "batch_size = 32"))
+    newer = protocol.load(str(changed))
+    store.keep_protocol(newer.digest, changed.read_text())
+    run = samples.run(model="c", protocol=newer.id, protocol_digest=newer.digest)
+    store.add(samples.record(run, status="interrupted", created="2999-01-01T00:00:00Z"))
+    models = [
+        [
+            row["model"]
+            for row in json.loads(fmbench("leaderboard", "--json", *named).stdout)["rows"]
+        ]
+        for named in ((), ("--protocol", changed), ("--protocol", mine))
+    ]
+    assert models == [["c"], ["c"], ["b", "a"]]
+    assert fmbench("compare", "a", "b", "--protocol", mine).returncode == 0
+
+
 def test_two_models_are_compared_in_words_and_in_json(fmbench: Fmbench, tmp_path: Path) -> None:
     """`compare` ends in a sentence; --json has the numbers behind it."""
     simulated.write_store(tmp_path / "results", {"a": 0.8, "b": 0.9}, seeds=3)

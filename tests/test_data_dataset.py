@@ -85,7 +85,7 @@ def test_one_flipped_bit_is_found(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(content)
     error = refusal(tmp_path, digests)
     assert error.where == str(tmp_path / name)
-    assert "not those of Fashion-MNIST" in error.what
+    assert "its bytes are not those" in error.what
     assert error.hint
 
 
@@ -181,6 +181,19 @@ def test_own_digests_excuse_nothing(
     error = refusal(tmp_path, put(tmp_path, contents))
     assert reason in error.what
     assert error.where == str(tmp_path / FILES[at])
+
+
+def test_data_of_another_protocol_is_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With digests of one's own, Fashion-MNIST and any other file are what was not asked for."""
+    own = put(tmp_path, tiny(train=30))
+    other = put(tmp_path, tiny())
+    error = refusal(tmp_path, own)
+    assert "not those that [data.sha256] of the protocol asks for" in error.what
+    assert "remove" not in error.hint
+    monkeypatch.setattr(dataset, "FASHION_MNIST", other)
+    assert "it is Fashion-MNIST's" in refusal(tmp_path, own).what
 
 
 def test_summary_counts_every_label(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from conftest import Fmbench, Install, TinyData, alive
@@ -87,6 +88,14 @@ def test_a_plugin_that_hangs_is_given_up(
     catalogue = discovery.catalogue()
     assert [model.name for model in catalogue.models] == ["good"]
     assert "still busy" in catalogue.problems[0].what
+    assert not alive(int((found / "pid").read_text()))
+
+
+@pytest.mark.parametrize("end", ["os._exit(0)", "os.kill(os.getpid(), 11)"])
+def test_a_plugin_that_dies_leaves_nothing_running(found: Path, install: Install, end: str) -> None:
+    """What an import has started ends with it, also when it takes its process down at once."""
+    install("bad-dies", f"{daemon(found / 'pid')}\nimport os\n{end}")
+    assert "gave no answer" in discovery.catalogue().problems[0].what
     assert not alive(int((found / "pid").read_text()))
 
 
@@ -240,11 +249,25 @@ def test_a_plugin_is_loaded_for_training_by_its_provenance(found: Path, install:
         assert child.load_model(plugin, "good").name == "good"
         with pytest.raises(PluginError, match="no longer"):
             child.load_model(plugin, "gone")
+        older = msgspec.structs.replace(plugin, dependencies={"torch": "1.0"})
+        with pytest.raises(PluginError, match="have changed since"):
+            child.load_model(older, "good")
         (found / "plugin_a.py").write_text(GOOD + "# edited\n")
         with pytest.raises(PluginError, match="have changed since"):
             child.load_model(plugin, "good")
     finally:
         sys.modules.pop("plugin_a", None)
+
+
+def test_two_entries_of_one_distribution_are_one_offer(found: Path, install: Install) -> None:
+    """A distribution that offers a model twice is asked for it by its name, bare or qualified."""
+    install("plugin-a", GOOD)
+    (found / "plugin_a-1.0.dist-info" / "entry_points.txt").write_text(
+        "[fmbench]\none = plugin_a\ntwo = plugin_a\n"
+    )
+    catalogue = discovery.catalogue()
+    for request in ("good", "plugin-a:good"):
+        assert [model.name for model in selection.select(catalogue, [request])] == ["good"]
 
 
 def test_a_shell_completes_from_what_was_offered_last(

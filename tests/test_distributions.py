@@ -1,11 +1,13 @@
 """Wheels as strangers install them: the core, the plugins and a plugin from outside, in a venv."""
 
+import importlib.util
 import json
 import os
 import subprocess
 import sys
 import sysconfig
 import venv
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -96,6 +98,33 @@ def test_wheels_work_in_a_clean_environment(
     assert "my-cnn 0.1.0" in ran.stdout
     published = run("leaderboard", "--results", "results", "--check")
     assert published.returncode == 0, published.stderr
+
+
+def test_the_cores_wheel_holds_the_published_results(wheels: Path) -> None:
+    """Each board that is committed is in the wheel, with its records."""
+    (wheel,) = wheels.glob("fashion_mnist_bench-*.whl")
+    held = set(zipfile.ZipFile(wheel).namelist())
+    published = ROOT / "results" / "published"
+    files = [*published.glob("*/leaderboard.md"), *published.glob("*/records/*")]
+    assert files
+    assert {f"fmbench/published/{path.relative_to(published).as_posix()}" for path in files} <= held
+
+
+def test_a_wheel_leaves_out_the_scratch_of_runs_under_way(tmp_path: Path) -> None:
+    """What a run into the published results keeps in `work` is in no wheel."""
+    for name in ("lite-v1/records/a.json", "lite-v1/work/checkpoints/big", "lite-v1/work/job.json"):
+        path = tmp_path / "results" / "published" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+    spec = importlib.util.spec_from_file_location("hatch_build", ROOT / "hatch_build.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    data: dict[str, dict[str, str]] = {"force_include": {}}
+    module.Extras(str(tmp_path), {}, None, None, str(tmp_path), "wheel").initialize(
+        "standard", data
+    )
+    assert list(data["force_include"].values()) == ["fmbench/published/lite-v1/records/a.json"]
 
 
 def test_the_tested_package_is_not_the_lent_one(

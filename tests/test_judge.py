@@ -12,6 +12,7 @@ from conftest import TinyData
 from fmbench import data, protocol
 from fmbench.data import Dataset
 from fmbench.data.split import stratified_split
+from fmbench.errors import ProtocolError
 from fmbench.execution.job import Answers, Inputs, Outcome
 from fmbench.execution.judge import Judge
 from fmbench.protocol import Protocol, StageName
@@ -141,6 +142,34 @@ def test_answers_of_another_form_are_invalid(hearing: Hearing, logits: NDArray[A
     assert hearing.mark(logits) == ("invalid", None)
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("epochs = 2", "epochs = 2\ntrain_images = 321"), "321 training images of 320"),
+        (("fit_images = 40", "fit_images = 261"), "261 training images of 260"),
+        (("batch_size = 16", "batch_size = 270"), "too few for the stage final"),
+    ],
+    ids=["final", "fit", "batch"],
+)
+def test_more_than_the_data_set_has_is_refused(
+    tiny: TinyData, dataset: Dataset, tmp_path: Path, change: tuple[str, str], said: str
+) -> None:
+    """A protocol that asks for more images than there are ends the command before any run."""
+    path = tiny.variant(tmp_path / "p.toml", ("[[recipes]]", WATCHED), change)
+    with pytest.raises(ProtocolError, match=said) as raised:
+        Judge(dataset, protocol.load(str(path)))
+    assert raised.value.hint
+
+
+def test_a_protocol_that_tries_no_recipe_keeps_no_image_from_its_finals(
+    tiny: TinyData, dataset: Dataset, tmp_path: Path
+) -> None:
+    """With one recipe nothing is validated: finals may ask for all images there are."""
+    path = tiny.variant(tmp_path / "p.toml", ("epochs = 2", "epochs = 2\ntrain_images = 320"))
+    images, _, _ = placed(dataset, protocol.load(str(path)), "final", tmp_path)
+    assert len(images) == len(dataset.train_images)
+
+
 def test_each_stage_trains_on_its_own_number_by_class(
     tiny: TinyData, dataset: Dataset, tmp_path: Path
 ) -> None:
@@ -148,9 +177,9 @@ def test_each_stage_trains_on_its_own_number_by_class(
     path = tiny.variant(
         tmp_path / "p.toml",
         ("epochs = 2", "epochs = 2\ntrain_images = 100"),
-        ("[[recipes]]", WATCHED.replace("epochs = 1", "epochs = 1\ntrain_images = 50")),
+        ("[[recipes]]", WATCHED.replace("epochs = 1", "epochs = 1\ntrain_images = 80")),
     )
-    stages: dict[StageName, int] = {"tune": 5, "final": 10}
+    stages: dict[StageName, int] = {"tune": 8, "final": 10}
     for stage, count in stages.items():
         _, labels, _ = placed(dataset, protocol.load(str(path)), stage, tmp_path)
         assert np.bincount(labels).tolist() == [count] * 10

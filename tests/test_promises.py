@@ -24,8 +24,10 @@ from fmbench.execution.claims import Claim, Claims
 from fmbench.execution.engines import LocalEngine
 from fmbench.execution.estimate import Estimate
 from fmbench.execution.judge import Judge
+from fmbench.execution.observers import Observers
 from fmbench.execution.plan import make_setting, owed
 from fmbench.execution.scratch import clear_leftovers
+from fmbench.hookspecs import hookimpl
 from fmbench.processes import ProcessId
 from fmbench.records import Run
 from fmbench.store import Store
@@ -97,6 +99,33 @@ def test_four_runners_share_the_work(
         assert child.returncode == 0, said
     found = Store(tmp_path / "results", "tiny-v1").read().records
     assert len(found) == len({record.key for record in found}) == 8
+
+
+class Impatient:
+    """An observer of ours that presses Ctrl-C as soon as it is told of a record."""
+
+    @hookimpl
+    def fmbench_run_end(self) -> None:
+        """Stop."""
+        raise KeyboardInterrupt
+
+
+def test_stopping_while_a_run_is_recorded_takes_nothing_from_it(
+    tiny: TinyData, tmp_path: Path
+) -> None:
+    """A run that was stored as it ended is not recorded as interrupted on top."""
+    rules = protocol.load(str(tiny.protocol))
+    store = Store(tmp_path, rules.id)
+    store.make()
+    with pytest.raises(KeyboardInterrupt):
+        runner.Runner(
+            setting=make_setting(rules, environment.cpu_device(), seeds=1),
+            store=store,
+            judge=Judge(data.load(tiny.folder, rules.data.sha256), rules),
+            engine=LightEngine(),
+            observers=Observers(own=[Impatient()]),
+        ).run(MODELS[:1])
+    assert [record.result.status for record in store.read().records] == ["ok"]
 
 
 @pytest.mark.parametrize("asked", [False, True])

@@ -64,6 +64,15 @@ def test_what_lies_beside_a_record_is_not_left_over(store: Store) -> None:
     assert {path.name for path in store.without_record()} == left
 
 
+def test_a_folder_without_records_is_no_protocol_held(store: Store) -> None:
+    """A store that was made and got no record does not count among those that hold some."""
+    results = store.folder.parent
+    assert protocols_in(results) == []
+    store.add(samples.record())
+    Store(results, "other-v1").make()
+    assert protocols_in(results) == ["tiny-v1"]
+
+
 def test_a_record_is_never_overwritten(store: Store) -> None:
     """Adding a record twice fails and leaves the first one's bytes."""
     store.add(samples.record())

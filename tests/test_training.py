@@ -328,3 +328,26 @@ def test_costs_count_parameters_and_operations() -> None:
     model = linear()
     assert cost.parameters(model) == 7850
     assert cost.forward_flops(model, torch.zeros(1, 1, 28, 28)) == 15_680
+
+
+class Attentive(nn.Module):
+    """A transformer layer over the 28 rows of an image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.TransformerEncoderLayer(28, 4, 64, batch_first=True)
+        self.head = nn.Linear(28, 10)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Classes from the mean of the rows."""
+        logits: torch.Tensor = self.head(self.layer(images[:, 0]).mean(1))
+        return logits
+
+
+def test_operations_of_attention_are_counted() -> None:
+    """Neither attention nor a layer that torch may fuse is free: both count as written out."""
+    rows, width, hidden = 28, 28, 64
+    projections, attention = 4 * rows * width * width, 2 * rows * rows * width
+    perceptron, head = 2 * rows * width * hidden, width * 10
+    expected = 2 * (projections + attention + perceptron + head)
+    assert cost.forward_flops(Attentive(), torch.zeros(1, 1, 28, 28)) == expected

@@ -20,6 +20,7 @@ from fmbench.errors import StaleError, UsageError
 from fmbench.leaderboard.columns import KEYS
 
 if TYPE_CHECKING:
+    from fmbench.leaderboard.evidence import Evidence
     from fmbench.store import Store
 
 
@@ -112,7 +113,7 @@ def leaderboard(
             "a page is about the whole board, and its reader sorts and filters it there",
             hint="leave out --columns, --sort, --reverse and --filter",
         )
-    evidence = Evidence(store_of(results, protocol))
+    evidence = evidence_of(results, protocol)
     chosen = column.choose(columns)
     board = column.arrange(
         read_board(evidence, target.value),
@@ -171,9 +172,8 @@ def compare(
     from fmbench import data as sets
     from fmbench.console import stream, tables
     from fmbench.leaderboard.comparison import compare_entries, find_entry
-    from fmbench.leaderboard.evidence import Evidence
 
-    evidence = Evidence(store_of(results, protocol))
+    evidence = evidence_of(results, protocol)
     found = compare_entries(evidence, find_entry(evidence, first), find_entry(evidence, second))
     if picture and not (rows := found.picture_rows()):
         stream.say(f"there is no image to draw in {picture}: they disagree on none")
@@ -224,6 +224,16 @@ def show(
         print_json(found[0])
     else:
         tables.print_record(found[0], store.log(found[0]))
+
+
+def evidence_of(results: Path, protocol: str | None) -> "Evidence":
+    """What the store a reading command means holds, under the very protocol in a file named."""
+    from fmbench import protocol as protocols
+    from fmbench.leaderboard.evidence import Evidence
+
+    store = store_of(results, protocol)
+    named = protocols.load(protocol) if protocol and protocols.is_path(protocol) else None
+    return Evidence(store, named)
 
 
 def store_of(results: Path, protocol: str | None) -> "Store":

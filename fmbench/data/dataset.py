@@ -150,8 +150,8 @@ def read(folder: Path, name: str, digests: Digests = FASHION_MNIST) -> NDArray[n
     found = idx.digest(data)
     expected = dict(zip(FILES, msgspec.structs.astuple(digests), strict=True))
     if found != expected[name]:
-        reason = _reason(data, name, path, expected, found)
-        raise DataError(reason, where=str(path), hint=_HINT)
+        hint = _HINT if digests == FASHION_MNIST else _NAME
+        raise DataError(_reason(data, name, path, expected, found), where=str(path), hint=hint)
     return idx.parse(data, rank=_rank(name), where=str(path))
 
 
@@ -178,6 +178,9 @@ def _reason(data: bytes, name: str, path: Path, expected: dict[str, str], found:
     for other, digest in expected.items():
         if found == digest:
             return f"it holds what belongs in {other}: the files are swapped"
+    asked_for = "[data.sha256] of the protocol asks for"
+    if found in msgspec.structs.astuple(FASHION_MNIST):
+        return f"it is Fashion-MNIST's, and not what {asked_for}"
     if found in msgspec.structs.astuple(MNIST):
         return "it is from plain MNIST, the digits, not Fashion-MNIST"
     try:
@@ -189,8 +192,9 @@ def _reason(data: bytes, name: str, path: Path, expected: dict[str, str], found:
     pairs = _WITHDRAWN_PAIRS.get(len(array), ())
     if array.ndim == 3 and pairs and all(_same(array[a], array[b]) for a, b in pairs):
         return "it is the release of Fashion-MNIST that was withdrawn in August 2017"
+    own = expected[name] not in msgspec.structs.astuple(FASHION_MNIST)
     return (
-        "its bytes are not those of Fashion-MNIST"
+        f"its bytes are not those {f'that {asked_for}' if own else 'of Fashion-MNIST'}"
         f" (SHA-256 {found[:12]}… instead of {expected[name][:12]}…)"
     )
 

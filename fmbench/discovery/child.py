@@ -33,9 +33,10 @@ def load_model(plugin: Plugin, name: str) -> Model:
     and whatever its import raises.
     """
     entry = entry_of(plugin)
-    if entry and (entry.version, source_digest(entry)) != (plugin.version, plugin.source):
+    planned = plugin.version, plugin.source, plugin.dependencies
+    if entry and (entry.version, source_digest(entry), dependencies(entry)) != planned:
         raise PluginError(
-            "its files have changed since this command began",
+            "its files or those it depends on have changed since this command began",
             where=plugin.distribution,
             hint="start the command again",
         )
@@ -186,14 +187,23 @@ def _problem(entry: Entry, error: BaseException) -> Problem:
 
 
 def main(folder: str, parent: str) -> None:
-    """Answer the request in `folder`; the only thing this child does."""
+    """Answer the request in `folder` from a fork, and end as it ends, with all it has started."""
     processes.end_with_parent(signal.SIGKILL, int(parent))
     processes.adopt_orphans()
-    request = Path(folder, "request.json").read_bytes()
-    found, member = msgspec.json.decode(request, type=tuple[list[Entry], str])
-    files.write(Path(folder, "answer.json"), msgspec.json.encode(_answer(found, member)))
+    me = os.getpid()
+    fork = os.fork()
+    if fork == 0:
+        processes.end_with_parent(signal.SIGKILL, me)
+        request = Path(folder, "request.json").read_bytes()
+        found, member = msgspec.json.decode(request, type=tuple[list[Entry], str])
+        files.write(Path(folder, "answer.json"), msgspec.json.encode(_answer(found, member)))
+        os._exit(0)  # threads or exit handlers a plugin left behind do not delay the answer
+    _, status = os.waitpid(fork, 0)
     processes.kill_descendants()
-    os._exit(0)  # threads or exit handlers a plugin left behind do not delay the answer
+    if os.WIFSIGNALED(status):
+        signal.signal(os.WTERMSIG(status), signal.SIG_DFL)
+        os.kill(me, os.WTERMSIG(status))
+    os._exit(os.waitstatus_to_exitcode(status))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from fmbench.contract import CLASSES
 from fmbench.data import Dataset, stratified_split, stratified_subset
 from fmbench.errors import ProtocolError
 from fmbench.execution.job import Answers, Inputs, Outcome
+from fmbench.execution.plan import train_steps
 from fmbench.protocol import Protocol, StageName
 from fmbench.records import Result, Status
 from fmbench.scoring import score
@@ -36,7 +37,10 @@ class Marked:
 
 
 class Judge:
-    """Holds a data set under a protocol, hands out what a stage may see, and marks logits."""
+    """Holds a data set under a protocol, hands out what a stage may see, and marks logits.
+
+    Raises `ProtocolError` when the data set has too few images for what the protocol asks.
+    """
 
     def __init__(self, dataset: Dataset, protocol: Protocol) -> None:
         self._dataset = dataset
@@ -53,10 +57,14 @@ class Judge:
             dataset.train_labels, rules.validation_images, rules.split_seed
         )
         self._validation = validation
-        self._trained_on = {
-            "tune": self._subset(kept, protocol.stage("tune").train_images),
-            "final": self._subset(everything, protocol.final.train_images),
+        self._trained_on: dict[StageName, NDArray[np.int64]] = {
+            "final": self._subset(everything, protocol.final.train_images)
         }
+        if tuning := protocol.tuning:
+            self._trained_on["tune"] = self._subset(kept, tuning.train_images)
+            self._fit = self._subset(self._trained_on["tune"], tuning.fit_images)
+        for stage, images in self._trained_on.items():
+            train_steps(protocol, stage, len(images))
 
     def write_inputs(self, stage: StageName, folder: Path) -> None:
         """Place the arrays of a stage: training images with labels, asked images without."""
@@ -107,8 +115,14 @@ class Judge:
         return tuple(int(count) for count in right.sum(1))
 
     def _subset(self, candidates: NDArray[np.int64], wanted: int | None) -> NDArray[np.int64]:
-        if wanted is None or wanted >= len(candidates):
+        if wanted is None or wanted == len(candidates):
             return candidates
+        if wanted > len(candidates):
+            raise ProtocolError(
+                f"it asks for {wanted:,} training images of {len(candidates):,}",
+                where=self._protocol.id,
+                hint="lower train_images or fit_images, or leave train_images out to take all",
+            )
         return stratified_subset(
             self._dataset.train_labels, candidates, wanted, self._protocol.data.split_seed
         )
@@ -117,9 +131,7 @@ class Judge:
         data = self._dataset
         if stage == "final":
             return Asked(data.test_images, data.test_labels, len(data.test_labels))
-        tuning = self._protocol.tuning
-        fit = self._subset(self._trained_on["tune"], tuning.fit_images if tuning else 0)
-        chosen = np.concatenate([self._validation, fit])
+        chosen = np.concatenate([self._validation, self._fit])
         return Asked(data.train_images[chosen], data.train_labels[chosen], len(self._validation))
 
 

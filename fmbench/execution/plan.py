@@ -111,17 +111,20 @@ def best_recipe(tune_records: Iterable[Record]) -> str | None:
     by_recipe: dict[str, list[Result]] = defaultdict(list)
     for record in tune_records:
         by_recipe[record.run.recipe].append(record.result)
-    ranked = [
-        (
+    good = {
+        recipe: results
+        for recipe, results in by_recipe.items()
+        if all(result.status == "ok" for result in results)
+    }
+
+    def standing(recipe: str) -> tuple[float, float]:
+        results = good[recipe]
+        return (
             -mean(result.correct or 0 for result in results),
             mean(result.log_loss or 0.0 for result in results),
-            place,
-            recipe,
         )
-        for place, (recipe, results) in enumerate(by_recipe.items())
-        if all(result.status == "ok" for result in results)
-    ]
-    return min(ranked)[-1] if ranked else None
+
+    return min(good, key=standing, default=None)
 
 
 def make_run(model: ListedModel, setting: Setting, stage: StageName, recipe: str, seed: int) -> Run:
@@ -146,14 +149,12 @@ def done_records(records: Sequence[Record], *, retry_failed: bool = False) -> di
     retry_failed: a failure that may be a machine's doing does not count. What diverged or answered
     wrongly does: tried until it ends well, a run would be better than its model.
     """
-    done: dict[str, Record] = {}
-    for record in sorted(records, key=lambda record: (record.created, record.id)):
-        status = record.result.status
-        counts = record.done and (status in MODELS_OWN or not retry_failed)
-        good_before = record.key in done and done[record.key].result.status == "ok"
-        if counts and (status == "ok" or not good_before):
-            done[record.key] = record
-    return done
+    in_order = sorted(records, key=lambda one: (one.result.status == "ok", one.created, one.id))
+    return {
+        one.key: one
+        for one in in_order
+        if one.done and (one.result.status in MODELS_OWN or not retry_failed)
+    }
 
 
 def train_steps(protocol: Protocol, stage: StageName, available: int) -> int:

@@ -148,8 +148,8 @@ class Runner:
                                 hint=refusal.hint,
                             )
                         self._count(happening.outcome.spent, time.perf_counter() - looked)
-                        made.append(self._record(folder, happening))
                         owing.pop(0)
+                        made.append(self._record(folder, happening))
                         looked = time.perf_counter()
         except KeyboardInterrupt:
             worker.stop()

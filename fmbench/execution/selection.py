@@ -1,7 +1,7 @@
 """From what a person types to models: names, patterns, members of families."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
 from fmbench import discovery
@@ -81,10 +81,13 @@ def _matches(catalogue: Catalogue, request: str) -> list[ListedModel]:
     raise UsageError(f"there is no model {request!r}", hint=_hint(near, catalogue))
 
 
-def _require_one(plugins: Sequence[Plugin], name: str) -> None:
-    if len(plugins) > 1:
-        choices = " or ".join(f"{plugin.distribution}:{name}" for plugin in plugins)
-        raise UsageError(f"{len(plugins)} plugins offer a model {name}", hint=f"ask for {choices}")
+def _require_one(plugins: Iterable[Plugin], name: str) -> None:
+    distributions = sorted({plugin.distribution for plugin in plugins})
+    if len(distributions) > 1:
+        choices = " or ".join(f"{distribution}:{name}" for distribution in distributions)
+        raise UsageError(
+            f"{len(distributions)} plugins offer a model {name}", hint=f"ask for {choices}"
+        )
 
 
 def _hint(otherwise: str, catalogue: Catalogue) -> str:

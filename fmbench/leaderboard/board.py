@@ -184,10 +184,10 @@ def _status(protocol: Protocol, entry: Entry) -> str:
     if len(entry.ok) == expected:
         return "ok"
     have = f"{len(entry.ok)} of {expected} seeds"
-    kind = "" if entry.finals else "tune runs "
-    counts = Counter(record.result.status for record in entry.finals or entry.tunes)
+    bad = [record for record in entry.finals if record.result.status != "ok"]
+    kind, told = ("", bad) if entry.finals else ("tune runs ", entry.tunes)
+    counts = Counter(record.result.status for record in told)
     faults = [f"{count} {kind}{status}" for status, count in sorted(counts.items())]
-    faults = [fault for fault in faults if not (entry.finals and fault.endswith(" ok"))]
     return f"{have}: {', '.join(faults)}" if faults else have
 
 

@@ -5,7 +5,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +15,6 @@ from fmbench.leaderboard.statistics import Sample
 from fmbench.protocol import Protocol
 from fmbench.records import Plugin, Record, Run
 from fmbench.store import COPY_OR_REDO, Contents, Store
-
-Key = TypeVar("Key")
 
 
 @dataclass(frozen=True)
@@ -145,11 +142,11 @@ def _entry(protocol: Protocol, of_one_set: list[Record]) -> Entry:
     """The newest record of each final seed and of each trial; a good one is never hidden."""
     finals: dict[int, Record] = {}
     tunes: dict[tuple[str, int], Record] = {}
-    for record in of_one_set:
+    for record in sorted(of_one_set, key=lambda record: record.result.status == "ok"):
         if record.run.stage == "tune":
-            _take(tunes, (record.run.recipe, record.run.seed), record)
+            tunes[record.run.recipe, record.run.seed] = record
         elif record.run.seed in protocol.seeds:
-            _take(finals, record.run.seed, record)
+            finals[record.run.seed] = record
     tried = protocol.tune.seeds if protocol.tune else ()
     run = of_one_set[-1].run
     return Entry(
@@ -163,9 +160,3 @@ def _entry(protocol: Protocol, of_one_set: list[Record]) -> Entry:
             if (recipe.name, seed) in tunes
         ),
     )
-
-
-def _take(kept: dict[Key, Record], key: Key, record: Record) -> None:
-    before = kept.get(key)
-    if before is None or record.result.status == "ok" or before.result.status != "ok":
-        kept[key] = record
