@@ -11,7 +11,7 @@ import pytest
 import samples
 from conftest import TinyData
 from fmbench import protocol
-from fmbench.console import tables
+from fmbench.console import runs
 from fmbench.discovery import ListedModel
 from fmbench.environment import Device
 from fmbench.errors import ProtocolError, UsageError
@@ -156,7 +156,7 @@ def test_trials_shown_are_those_of_the_newest_version(
             created = f"2026-01-0{day}T00:00:00Z"
             store.add(samples.record(run, correct=correct, images=60, created=created))
     store.add(samples.record(samples.run(protocol_digest=rules.digest)), np.zeros(100, np.uint8))
-    tables.print_trials(Evidence(store, rules))
+    runs.print_trials(Evidence(store, rules))
     assert re.findall(r" (\d+\.\d+) +2 × 60", capsys.readouterr().out) == ["10.00", "10.00"]
 
 

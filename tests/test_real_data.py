@@ -1,5 +1,6 @@
 """End to end on the real Fashion-MNIST with the installed plugins."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 import tutorial
 from conftest import Fmbench
 from fmbench import data, discovery
-from fmbench.store import Store
+from fmbench.store import Store, published
 
 PROTOCOLS = Path(__file__).parent / "protocols"
 LISTED = {
@@ -84,6 +85,19 @@ def test_softmax_reaches_what_the_literature_says(
     (record,) = Store(tmp_path / "results", "softmax-full-v1").read().records
     assert record.result.accuracy is not None
     assert 0.843 <= record.result.accuracy < 0.87
+
+
+def test_a_published_run_is_made_again(fmbench: Fmbench, folder: Path) -> None:
+    """Softmax's published run comes out alike anywhere, within a point; bits depend on machines."""
+    store = Store(published(), "quick-v1")
+    (record,) = (one for one in store.read().records if one.run.model == "softmax")
+    where = ("--results", published(), "--protocol", "quick-v1", "--data-dir", folder)
+    told = json.loads(fmbench("reproduce", record.id, *where, "--json").stdout)
+    then, now = told["then"]["result"], told["now"]["result"]
+    assert told["then"]["id"] == record.id != told["now"]["id"]
+    assert (now["status"], now["images"]) == ("ok", 10_000)
+    assert abs(now["correct"] - then["correct"]) < 100
+    assert told["agree"] > 9_500
 
 
 def test_following_the_tutorial_to_the_letter_gives_a_row(tmp_path: Path) -> None:

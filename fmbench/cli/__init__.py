@@ -4,7 +4,7 @@ import signal
 import sys
 import traceback
 
-from fmbench.cli import boards, checking, plugins, running, sources
+from fmbench.cli import boards, checking, plugins, reproducing, running, sources
 from fmbench.cli.app import app
 from fmbench.errors import ExitCode, FmbenchError
 
@@ -13,6 +13,7 @@ for command in (
     boards.leaderboard,
     boards.compare,
     boards.show,
+    reproducing.reproduce,
     sources.models,
     plugins.new,
     checking.check,

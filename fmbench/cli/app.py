@@ -42,6 +42,9 @@ StoredOption = Annotated[
         autocompletion=completion.stored,
     ),
 ]
+TimeoutOption = Annotated[
+    float, typer.Option(metavar="SECONDS", min=1, help="The longest a run may take.")
+]
 PluginsOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -67,11 +70,13 @@ def fmbench(
       fmbench compare vgg11 vgg11-bn    what may be concluded about two models
       fmbench models                    what is installed, and what is broken
       fmbench show                      every run with its status
+      fmbench reproduce 3f9a1c02        one of them again: does it come out the same?
 
     \b
-    Exit codes: 0 all ok, 1 a final run, all recipes of a model or a check of
-    a plugin failed, 2 usage, 3 internal error, 4 data or protocol check
-    failed, or a published file is stale, 5 nothing selected, 130 interrupted.
+    Exit codes: 0 all ok, 1 a final run, all recipes of a model, a check of a
+    plugin or a reproduction failed, 2 usage, 3 internal error, 4 data or
+    protocol check failed, or a published file is stale, 5 nothing selected,
+    130 interrupted.
     """
     warn_of_namesake()
     if version:

@@ -16,11 +16,11 @@ from fmbench.cli.app import (
     print_json,
     writing,
 )
+from fmbench.cli.stored import evidence_of, record_of, store_of, stores_of
 from fmbench.errors import StaleError, UsageError
 from fmbench.leaderboard.columns import KEYS
 
 if TYPE_CHECKING:
-    from fmbench.leaderboard.evidence import Evidence
     from fmbench.store import Store
 
 
@@ -214,65 +214,11 @@ def show(
         else:
             tables.print_records(contents)
         return
-    found = [record for record in contents.records if record.id.startswith(run)]
-    if len(found) != 1:
-        raise UsageError(
-            f"{len(found)} records have an id that begins with {run!r}",
-            hint="`fmbench show` lists them all",
-        )
+    found = record_of(contents, run)
     if json:
-        print_json(found[0])
+        print_json(found)
     else:
-        tables.print_record(found[0], store.log(found[0]))
-
-
-def evidence_of(results: Path, protocol: str | None) -> "Evidence":
-    """What the store a reading command means holds, under the very protocol in a file named."""
-    from fmbench import protocol as protocols
-    from fmbench.leaderboard.evidence import Evidence
-
-    store = store_of(results, protocol)
-    named = protocols.load(protocol) if protocol and protocols.is_path(protocol) else None
-    return Evidence(store, named)
-
-
-def store_of(results: Path, protocol: str | None) -> "Store":
-    """The store a reading command means; raises `UsageError` when that is not clear."""
-    found = stores_of(results, protocol)
-    if len(found) > 1:
-        raise UsageError(
-            f"holds records of {len(found)} protocols",
-            where=str(results),
-            hint=f"choose one: --protocol {' or '.join(store.folder.name for store in found)}",
-        )
-    return found[0]
-
-
-def stores_of(results: Path, protocol: str | None) -> "list[Store]":
-    """The stores in a results folder, or the one of a protocol, by its name or its file's path.
-
-    Raises `UsageError` for none.
-    """
-    from fmbench import protocol as protocols
-    from fmbench.store import Store, protocols_in
-
-    if protocol is not None and protocols.is_path(protocol):
-        protocol = protocols.load(protocol).id
-    held = protocols_in(results)
-    if not held:
-        named = f" --protocol {protocol}" if protocol else ""
-        raise UsageError(
-            f"holds no records{f' of {protocol}' if protocol else ''}",
-            where=str(results),
-            hint=f"fmbench run --all{named}",
-        )
-    if protocol is not None and protocol not in held:
-        raise UsageError(
-            f"holds no records of {protocol}",
-            where=str(results),
-            hint=f"it has {', '.join(held)}",
-        )
-    return [Store(results, name) for name in ([protocol] if protocol else held)]
+        tables.print_record(found, store.log(found))
 
 
 def check_board(store: "Store") -> None:

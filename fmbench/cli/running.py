@@ -13,6 +13,7 @@ from fmbench.cli.app import (
     PluginsOption,
     ProtocolOption,
     ResultsOption,
+    TimeoutOption,
     choose_plugins,
 )
 from fmbench.errors import ExitCode, NothingSelectedError
@@ -43,9 +44,7 @@ def run(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:INDEX.")] = "auto",
     results: ResultsOption = Path("results"),
     data_dir: DataOption = None,
-    timeout: Annotated[
-        float, typer.Option(metavar="SECONDS", min=1, help="The longest a run may take.")
-    ] = 86_400.0,
+    timeout: TimeoutOption = 86_400.0,
     threads: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="CPU threads; all cores by default.")
     ] = None,
@@ -77,7 +76,7 @@ def run(
       fmbench run --all -p tensorboard -p no:fmbench-vgg
     """
     from fmbench import data, environment
-    from fmbench.console import live, stream, tables
+    from fmbench.console import live, runs, stream, tables
     from fmbench.discovery.observers import named_observers
     from fmbench.execution.observers import Observers
     from fmbench.execution.session import plan_session
@@ -103,9 +102,9 @@ def run(
     for problem in session.problems:
         tables.print_problem(problem)
     estimate = session.estimate() if session.count else None
-    tables.print_session(session, estimate)
+    runs.print_session(session, estimate)
     if dry_run:
-        tables.print_plan(session)
+        runs.print_plan(session)
         return
     if estimate:
         if environment.busy_share() > environment.BUSY:
@@ -132,11 +131,11 @@ def run(
             raise typer.Exit(ExitCode.INTERRUPTED) from None
     with timings.during(Part.TABLES):
         if tune_only:
-            tables.print_trials(Evidence(session.store, session.setting.protocol))
+            runs.print_trials(Evidence(session.store, session.setting.protocol))
         else:
             print_and_write_board(session.store, session.setting.protocol, data_dir)
     if show_timings:
-        tables.print_timings(timings)
+        runs.print_timings(timings)
     if not session.all_ok():
         raise typer.Exit(ExitCode.RUN_FAILED)
 

@@ -6,20 +6,13 @@ from pathlib import Path
 from rich.text import Text
 
 from fmbench.console.live import run_kind
-from fmbench.console.stream import out, plain, print_table, say, talk, tell
+from fmbench.console.stream import out, plain, print_table, talk, tell
 from fmbench.data import Summary
 from fmbench.discovery import Catalogue, Problem
-from fmbench.environment import cuda_devices, torch_is_built_for_cuda
-from fmbench.execution.estimate import Estimate
-from fmbench.execution.plan import best_recipe
-from fmbench.execution.session import Session
-from fmbench.execution.timings import Timings
 from fmbench.leaderboard.board import Board
 from fmbench.leaderboard.columns import Column
 from fmbench.leaderboard.comparison import Compared
-from fmbench.leaderboard.evidence import Evidence, choose_entries
-from fmbench.leaderboard.recipes import recipes_tried
-from fmbench.leaderboard.words import counted, duration, memory, percent, short, versions
+from fmbench.leaderboard.words import duration, memory, percent, short, versions
 from fmbench.protocol import Protocol
 from fmbench.records import Record
 from fmbench.store import Contents
@@ -89,71 +82,6 @@ def print_comparison(found: Compared) -> None:
         tell(f"McNemar's exact test of the two single runs: p = {found.mcnemar_p:.2g}.")
     tell("Intervals by class hold together; all are for expected accuracy on new images.", "dim")
     tell(f"\n{found.conclusion}")
-
-
-def print_session(session: Session, estimate: Estimate | None) -> None:
-    """What a run is about to do, as talk; there is no estimate where nothing is left to run."""
-    protocol, device = session.setting.protocol, session.setting.device
-    where = f"{device.torch_name}, {device.name}"
-    if device.kind == "cpu":
-        where += "; no CUDA device is used"
-        if cuda_devices() and not torch_is_built_for_cuda():
-            where += ": this torch is built without CUDA"
-    say(f"protocol {protocol.id} ({protocol.status}, digest {protocol.digest[:12]}) on {where}")
-    if estimate:
-        runs, time = counted(session.count, "run"), duration(estimate.remaining())
-        say(f"{runs} to make, about {time}; in {session.store.folder}")
-    else:
-        say(f"nothing is left to run; the records are in {session.store.folder}")
-
-
-def print_plan(session: Session) -> None:
-    """The runs that are owed, model by model."""
-    finals = len(session.setting.seeds)
-    print_table(
-        [
-            {
-                "model": owed.model.name,
-                "plugin": f"{owed.model.plugin.distribution} {owed.model.plugin.version}",
-                "tune runs": str(len(owed.tune)),
-                "final runs": f"{owed.count - len(owed.tune)} of {finals}",
-            }
-            for owed in session.owed
-        ]
-    )
-
-
-def print_trials(evidence: Evidence) -> None:
-    """The recipes tried on each model, the one its final runs would use marked."""
-    lines = []
-    images = evidence.protocol.data.validation_images
-    tunes = [record for record in evidence.contents.records if record.run.stage == "tune"]
-    for entry in choose_entries(evidence.protocol, tunes):
-        best = best_recipe(entry.tunes)
-        lines += [
-            {
-                "model": entry.model,
-                "recipe": tried.recipe,
-                "validation, %": percent(tried.accuracy) or tried.status,
-                "n": f"{len(tried.records)} × {images:,}",
-                "choice": "chosen" if tried.recipe == best else "",
-            }
-            for tried in recipes_tried(entry)
-        ]
-    print_table(lines, title=f"{evidence.protocol.id} recipes")
-    tell("Mean accuracy on validation images over the tune seeds; test images play no part.", "dim")
-
-
-def print_timings(timings: Timings) -> None:
-    """Where the wall time of a run went, as talk."""
-    spent = timings.seconds()
-    total = sum(spent.values())
-    say(
-        f"wall time {duration(total)}, {100 * timings.overhead():.1f} % outside training and "
-        "evaluation:"
-    )
-    for part, seconds in spent.items():
-        say(f"  {part.value:<32} {seconds:8.2f} s {100 * seconds / total:5.1f} %")
 
 
 def print_catalogue(catalogue: Catalogue) -> None:

@@ -101,6 +101,13 @@ class Runner:
                     self._look_at_others()
         return made
 
+    def make(self, run: Run) -> Record:
+        """Make one run, whatever else is owed, and return its record."""
+        made: list[Record] = []
+        with scratch(self._store) as self._scratch:
+            self._do((run,), made)
+        return made[0]
+
     @contextlib.contextmanager
     def _claimed(self, runs: tuple[Run, ...]) -> Iterator[tuple[Run, ...]]:
         """Hold those of the runs that nobody else holds or has finished meanwhile."""

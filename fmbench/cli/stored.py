@@ -1,0 +1,71 @@
+"""Which records a reading command means."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fmbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from fmbench.leaderboard.evidence import Evidence
+    from fmbench.records import Record
+    from fmbench.store import Contents, Store
+
+
+def stores_of(results: Path, protocol: str | None) -> "list[Store]":
+    """The stores in a results folder, or the one of a protocol, by its name or its file's path.
+
+    Raises `UsageError` for none.
+    """
+    from fmbench import protocol as protocols
+    from fmbench.store import Store, protocols_in
+
+    if protocol is not None and protocols.is_path(protocol):
+        protocol = protocols.load(protocol).id
+    held = protocols_in(results)
+    if not held:
+        named = f" --protocol {protocol}" if protocol else ""
+        raise UsageError(
+            f"holds no records{f' of {protocol}' if protocol else ''}",
+            where=str(results),
+            hint=f"fmbench run --all{named}",
+        )
+    if protocol is not None and protocol not in held:
+        raise UsageError(
+            f"holds no records of {protocol}",
+            where=str(results),
+            hint=f"it has {', '.join(held)}",
+        )
+    return [Store(results, name) for name in ([protocol] if protocol else held)]
+
+
+def store_of(results: Path, protocol: str | None) -> "Store":
+    """The store a reading command means; raises `UsageError` when that is not clear."""
+    found = stores_of(results, protocol)
+    if len(found) > 1:
+        raise UsageError(
+            f"holds records of {len(found)} protocols",
+            where=str(results),
+            hint=f"choose one: --protocol {' or '.join(store.folder.name for store in found)}",
+        )
+    return found[0]
+
+
+def evidence_of(results: Path, protocol: str | None) -> "Evidence":
+    """What the store a reading command means holds, under the very protocol in a file named."""
+    from fmbench import protocol as protocols
+    from fmbench.leaderboard.evidence import Evidence
+
+    store = store_of(results, protocol)
+    named = protocols.load(protocol) if protocol and protocols.is_path(protocol) else None
+    return Evidence(store, named)
+
+
+def record_of(contents: "Contents", beginning: str) -> "Record":
+    """The record whose id begins so; raises `UsageError` when that is none or several."""
+    found = [record for record in contents.records if record.id.startswith(beginning)]
+    if len(found) != 1:
+        raise UsageError(
+            f"{len(found)} records have an id that begins with {beginning!r}",
+            hint="`fmbench show` lists them all",
+        )
+    return found[0]

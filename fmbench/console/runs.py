@@ -1,0 +1,129 @@
+"""What a command is about to run, and what came of it."""
+
+from fmbench.console.live import run_kind
+from fmbench.console.stream import print_table, say, tell
+from fmbench.environment import cuda_devices, torch_is_built_for_cuda
+from fmbench.execution.estimate import Estimate
+from fmbench.execution.plan import best_recipe
+from fmbench.execution.reproduction import Again, Reproduction
+from fmbench.execution.session import Session
+from fmbench.execution.timings import Timings
+from fmbench.leaderboard.evidence import Evidence, choose_entries
+from fmbench.leaderboard.recipes import recipes_tried
+from fmbench.leaderboard.words import counted, duration, percent, short
+
+
+def print_session(session: Session, estimate: Estimate | None) -> None:
+    """What a run is about to do, as talk; there is no estimate where nothing is left to run."""
+    protocol, device = session.setting.protocol, session.setting.device
+    where = f"{device.torch_name}, {device.name}"
+    if device.kind == "cpu":
+        where += "; no CUDA device is used"
+        if cuda_devices() and not torch_is_built_for_cuda():
+            where += ": this torch is built without CUDA"
+    say(f"protocol {protocol.id} ({protocol.status}, digest {protocol.digest[:12]}) on {where}")
+    if estimate:
+        runs, time = counted(session.count, "run"), duration(estimate.remaining())
+        say(f"{runs} to make, about {time}; in {session.store.folder}")
+    else:
+        say(f"nothing is left to run; the records are in {session.store.folder}")
+
+
+def print_plan(session: Session) -> None:
+    """The runs that are owed, model by model."""
+    finals = len(session.setting.seeds)
+    print_table(
+        [
+            {
+                "model": owed.model.name,
+                "plugin": f"{owed.model.plugin.distribution} {owed.model.plugin.version}",
+                "tune runs": str(len(owed.tune)),
+                "final runs": f"{owed.count - len(owed.tune)} of {finals}",
+            }
+            for owed in session.owed
+        ]
+    )
+
+
+def print_trials(evidence: Evidence) -> None:
+    """The recipes tried on each model, the one its final runs would use marked."""
+    lines = []
+    images = evidence.protocol.data.validation_images
+    tunes = [record for record in evidence.contents.records if record.run.stage == "tune"]
+    for entry in choose_entries(evidence.protocol, tunes):
+        best = best_recipe(entry.tunes)
+        lines += [
+            {
+                "model": entry.model,
+                "recipe": tried.recipe,
+                "validation, %": percent(tried.accuracy) or tried.status,
+                "n": f"{len(tried.records)} × {images:,}",
+                "choice": "chosen" if tried.recipe == best else "",
+            }
+            for tried in recipes_tried(entry)
+        ]
+    print_table(lines, title=f"{evidence.protocol.id} recipes")
+    tell("Mean accuracy on validation images over the tune seeds; test images play no part.", "dim")
+
+
+def print_timings(timings: Timings) -> None:
+    """Where the wall time of a run went, as talk."""
+    spent = timings.seconds()
+    total = sum(spent.values())
+    say(
+        f"wall time {duration(total)}, {100 * timings.overhead():.1f} % outside training and "
+        "evaluation:"
+    )
+    for part, seconds in spent.items():
+        say(f"  {part.value:<32} {seconds:8.2f} s {100 * seconds / total:5.1f} %")
+
+
+def print_again(again: Again, estimate: Estimate) -> None:
+    """Which run is about to be made again, as talk."""
+    record, run = again.record, again.record.run
+    say(
+        f"{run.protocol}, {run.model}, {run_kind(run)}, recipe {run.recipe}, recorded "
+        f"{record.created[:10]} on {record.environment.device.name}; again on "
+        f"{again.setting.device.name}, about {duration(estimate.remaining())}"
+    )
+
+
+def print_reproduction(found: Reproduction) -> None:
+    """A run as it was recorded beside the same made again, and what that says."""
+    sides = (found.then, found.now)
+    facts: dict[str, list[str]] = {
+        "status": [side.result.status for side in sides],
+        "message": [side.result.message.partition("\n")[0] for side in sides],
+        "accuracy, %": [percent(side.result.accuracy) for side in sides],
+        "log-loss": [f"{loss:.6f}" if (loss := side.result.log_loss) else "" for side in sides],
+        "logits, SHA-256": [side.result.logits_sha256[:12] for side in sides],
+        "train": [duration(side.cost.train_seconds) for side in sides],
+        "images/s": [short(side.cost.images_per_second) for side in sides],
+    }
+    print_table(
+        [
+            {"measured": name, "then": then, "now": now}
+            for name, (then, now) in facts.items()
+            if then or now
+        ],
+        title=f"{found.then.run.protocol}, {found.then.run.model}, {run_kind(found.then.run)}",
+    )
+    if found.changes:
+        tell(f"Not made alike: {'; '.join(found.changes)}.")
+    else:
+        tell("Made with the same versions, on the same kind of device, with as many threads.")
+    if found.agree is not None and not found.same:
+        tell(f"Both give the same class on {found.agree:,} of {found.now.result.images:,} images.")
+    tell(f"\n{_verdict(found)}")
+    if not found.kept and found.log:
+        tell(f"\nlog:\n{found.log}")
+
+
+def _verdict(found: Reproduction) -> str:
+    if found.same:
+        return "It came out the same, to the bit."
+    if found.promised:
+        return "It did not come out the same, though it should have."
+    if not found.kept:
+        return "It ended otherwise."
+    return "It did not come out the same to the bit, which nobody promised."

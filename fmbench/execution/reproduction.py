@@ -1,0 +1,143 @@
+"""A recorded run made again: what was not as before, and whether it came out the same."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fmbench import discovery, environment
+from fmbench.data import Dataset
+from fmbench.discovery import ListedModel
+from fmbench.execution.engines import LocalEngine
+from fmbench.execution.judge import Judge
+from fmbench.execution.observers import Observers
+from fmbench.execution.plan import Owed, Setting, make_run
+from fmbench.execution.runner import Runner
+from fmbench.execution.selection import select
+from fmbench.protocol import Protocol
+from fmbench.records import Record, Run
+from fmbench.store import Store
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """A record, and the one its run left when it was made again.
+
+    agree: test images that both give the same class; None where either gave none.
+    log:   what the plugin printed now.
+    """
+
+    then: Record
+    now: Record
+    agree: int | None
+    log: str
+
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """What the two were not made alike with, as `torch: 2.14.1 then, 2.15.0 now`."""
+        before, after = _made_with(self.then), _made_with(self.now)
+        return tuple(
+            f"{name}: {before.get(name) or 'none'} then, {after.get(name) or 'none'} now"
+            for name in {**before, **after}
+            if before.get(name) != after.get(name)
+        )
+
+    @property
+    def promised(self) -> bool:
+        """Whether the same bits were to be expected."""
+        return (
+            not self.changes and self.then.reproducibility == self.now.reproducibility == "bitwise"
+        )
+
+    @property
+    def same(self) -> bool:
+        """Whether all that is deterministic about a run is the same, the logits' bits included."""
+        return self.then.result == self.now.result
+
+    @property
+    def kept(self) -> bool:
+        """Whether no promise was broken: the same, or not promised and ended alike."""
+        ended_alike = self.then.result.status == self.now.result.status
+        return self.same or (ended_alike and not self.promised)
+
+
+@dataclass(frozen=True)
+class Again:
+    """A run to be made again as a record describes it, with the plugin that is installed.
+
+    predictions: the classes it gave the test images, uint8 (n,); None where it has no such.
+    """
+
+    record: Record
+    predictions: NDArray[np.uint8] | None
+    setting: Setting
+    model: ListedModel
+
+    @property
+    def run(self) -> Run:
+        """The run, with the versions of now."""
+        of = self.record.run
+        return make_run(self.model, self.setting, of.stage, of.recipe, of.seed)
+
+    @property
+    def owed(self) -> Owed:
+        """That one run as what is owed."""
+        return Owed(self.model, self.run.recipe, (), (self.run,), 1)
+
+    def make(self, dataset: Dataset, observers: Observers, timeout: float) -> Reproduction:
+        """Make it in a folder of its own that is gone afterwards; see `Runner`."""
+        with tempfile.TemporaryDirectory(prefix="fmbench-") as folder:
+            store = Store(Path(folder), self.setting.protocol.id)
+            store.make()
+            now = Runner(
+                setting=self.setting,
+                store=store,
+                judge=Judge(dataset, self.setting.protocol),
+                engine=LocalEngine(),
+                observers=observers,
+                timeout=timeout,
+                checkpoint_seconds=timeout,  # none: the folder is gone when it stops
+            ).make(self.run)
+            agree = None
+            if self.predictions is not None and now.result.status == "ok":
+                agree = int((self.predictions == store.predictions(now)).sum())
+            return Reproduction(self.record, now, agree, store.log(now))
+
+
+def plan_again(
+    record: Record, store: Store, protocol: Protocol, *, device: str, threads: int | None
+) -> Again:
+    """Plan to make a record's run again; nothing is written yet.
+
+    device: as `find_device` takes it, or empty for one of the record's kind. Without `threads` as
+    many as then. Raises `UsageError` when there is no such device or the model is not offered, and
+    `StoreError` when the record's predictions are not there.
+    """
+    run = record.run
+    scored = run.stage == "final" and record.result.status == "ok"
+    predictions = store.predictions(record) if scored else None
+    setting = Setting(
+        protocol,
+        environment.find_device(device or run.device_kind),
+        threads or record.environment.threads,
+        (run.seed,),
+    )
+    (model,) = select(discovery.catalogue(), [f"{run.plugin.distribution}:{run.model}"])
+    return Again(record, predictions, setting, model)
+
+
+def _made_with(record: Record) -> dict[str, str]:
+    run, where = record.run, record.environment
+    return {
+        "device": where.device.name,
+        "threads": str(where.threads),
+        "Python": where.python,
+        **where.libraries,
+        **run.plugin.dependencies,
+        "torch": run.torch,
+        run.plugin.distribution: run.plugin.version,
+        f"source of {run.plugin.distribution}": run.plugin.source[:12],
+        "training semantics": str(run.semantics),
+    }

@@ -1,0 +1,108 @@
+"""Making a recorded run again: the same to the bit, and why not where it is not."""
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+
+import samples
+from conftest import Fmbench, Install, TinyData
+from fmbench import records
+from fmbench.errors import ExitCode
+from fmbench.execution.reproduction import Reproduction
+from fmbench.records import Record
+from fmbench.store import Store
+from plugins_of_all_kinds import GOOD
+
+THEN = samples.record()
+NEWER = samples.record(samples.run(torch="3.0"))
+OTHER_BITS = msgspec.structs.replace(
+    THEN, result=msgspec.structs.replace(THEN.result, logits_sha256="f" * 64)
+)
+FAILED = samples.record(status="failed")
+
+
+@pytest.mark.parametrize(
+    ("now", "same", "promised", "kept"),
+    [
+        (THEN, True, True, True),
+        (OTHER_BITS, False, True, False),
+        (FAILED, False, True, False),
+        (NEWER, True, False, True),
+        (msgspec.structs.replace(OTHER_BITS, reproducibility="statistical"), False, False, True),
+        (msgspec.structs.replace(FAILED, reproducibility="statistical"), False, False, False),
+    ],
+    ids=["same", "other-bits", "failed", "newer", "unpromised", "unpromised-failure"],
+)
+def test_only_what_was_promised_is_demanded(
+    now: Record, same: bool, promised: bool, kept: bool
+) -> None:
+    """The same bits are demanded where everything is alike, the same end everywhere."""
+    found = Reproduction(THEN, now, None, "")
+    assert (found.same, found.promised, found.kept) == (same, promised, kept)
+
+
+def test_what_was_not_alike_is_named() -> None:
+    """Versions, sources, devices and threads that differ are told with both their values."""
+    plugin = msgspec.structs.replace(
+        samples.PLUGIN, source="1" * 64, dependencies={"torch": "2", "timm": "1.0"}
+    )
+    where = msgspec.structs.replace(samples.ENVIRONMENT, threads=8)
+    now = msgspec.structs.replace(samples.record(samples.run(plugin=plugin)), environment=where)
+    assert set(Reproduction(THEN, now, None, "").changes) == {
+        "threads: 2 then, 8 now",
+        "timm: none then, 1.0 now",
+        "source of plugin-a: 000000000000 then, 111111111111 now",
+    }
+
+
+def test_a_run_is_made_again_and_compared(
+    fmbench: Fmbench, install: Install, tiny: TinyData, tmp_path: Path
+) -> None:
+    """Made again it has the same bits and adds nothing; other bits on record are exit code 1."""
+    install("plugin-good", GOOD)
+    data = ("--data-dir", tiny.folder)
+    asked = ("run", "good", "--protocol", tiny.protocol, "--seeds", 1, "--threads", 1, *data)
+    assert fmbench(*asked).returncode == 0
+    store = Store(tmp_path / "results", "tiny-v1")
+    (record,) = store.read().records
+    before = {path: path.read_bytes() for path in store.folder.rglob("*") if path.is_file()}
+    again = fmbench("reproduce", record.id[:6], *data)
+    assert again.returncode == 0, again.stderr
+    assert "It came out the same, to the bit." in again.stdout
+    assert {path: path.read_bytes() for path in before} == before
+    assert store.read().records == (record,)
+
+    result = msgspec.structs.replace(record.result, logits_sha256="0" * 64)
+    spoilt = msgspec.structs.replace(record, result=result)
+    store.path(record, ".json").write_bytes(records.encode(spoilt))
+    broken = fmbench("reproduce", record.id, *data, "--json")
+    assert broken.returncode == ExitCode.RUN_FAILED
+    told = json.loads(broken.stdout)
+    assert (told["same"], told["promised"], told["agree"]) == (False, True, 100)
+    assert told["now"]["result"] == json.loads(records.encode(record))["result"]
+
+    install("plugin-good", f"{GOOD}# edited\n")
+    edited = fmbench("reproduce", record.id, *data)
+    assert edited.returncode == 0, edited.stdout
+    assert "source of plugin-good" in edited.stdout
+    assert "which nobody promised" in edited.stdout
+
+
+def test_what_cannot_be_made_again_is_told_before_anything_is_trained(
+    fmbench: Fmbench, install: Install, tiny: TinyData, tmp_path: Path
+) -> None:
+    """A record without its predictions, and a model that nobody offers, are errors with a hint."""
+    install("plugin-good", GOOD)
+    store = Store(tmp_path / "results", "tiny-v1")
+    store.make()
+    store.keep_protocol(samples.RUN.protocol_digest, tiny.protocol.read_text())
+    store.add(samples.record())
+    for said in (".npy", "plugin-a:m"):
+        refused = fmbench("reproduce", "0000")
+        assert refused.returncode == ExitCode.USAGE
+        assert said in refused.stderr
+        assert "hint: " in refused.stderr
+        store.path(samples.record(), ".json").unlink()
+        store.add(samples.record(status="failed"))
