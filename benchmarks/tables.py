@@ -143,7 +143,8 @@ def _growth(growth: Growth) -> str:
         f"epochs or seeds grow; a command with nothing left to run {spread(growth.idle)} s, "
         "taken off where models grow, since each has a worker of its own."
     )
-    return f"{table([*headings, 'net ÷ 1×'], rows, left=2)}\n\n{fixed_costs}"
+    shown = table([*headings, "net ÷ 1×"], rows, left=2)
+    return f"{shown}\n\n{_medians(growth.shortest)} {fixed_costs}"
 
 
 def _memory(memory: Memory) -> str:
@@ -166,7 +167,12 @@ def _memory(memory: Memory) -> str:
     ]
     headings = ["model", "protocol", "worker, MB", "bare process, MB", "difference, MB"]
     written = "with a checkpoint each epoch" if memory.checkpoints else "without checkpoints"
-    return f"{table(headings, rows, left=2)}\n\nWorkers {written}; 1 MB is 1,000,000 bytes."
+    said = f"{_medians(memory.rows[0].worker)} Workers {written}; 1 MB is 1,000,000 bytes."
+    return f"{table(headings, rows, left=2)}\n\n{said}"
+
+
+def _medians(rounds: Sequence[float]) -> str:
+    return f"Medians of {len(rounds)} rounds, with the smallest and the largest."
 
 
 def _epochs(found: TimeToAccuracy) -> str:
@@ -195,7 +201,7 @@ def _ladder(found: Ladder) -> str:
         [rate / lower for lower, rate in zip(below, above, strict=True)]
         for below, above in pairwise(rates)
     ]
-    return table(
+    shown = table(
         ["", "batch", "images/s", "times the one above", "an epoch of 60,000"],
         [
             [
@@ -209,6 +215,7 @@ def _ladder(found: Ladder) -> str:
         ],
         left=1,
     )
+    return f"{shown}\n\n{_medians(found.rungs[0].seconds)}"
 
 
 def _boards(found: Boards) -> str:

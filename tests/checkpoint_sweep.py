@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from crash_sweep import UNTOUCHED, arm, in_child
+from crash_sweep import DIED, UNTOUCHED, arm, in_child
 from fmbench.training.checkpoints import Checkpoints
 
 EPOCHS = 3
@@ -60,6 +60,7 @@ def sweep(folder: Path) -> int:
         place, notes = folder / f"{n}", folder / f"{n}.txt"
         notes.touch()
         status = in_child(lambda place=place, notes=notes, n=n: doomed(place, notes, n))
+        assert status in {DIED, UNTOUCHED}, f"{n}: {status}"
         saved = len(notes.read_text().splitlines())
         found = Fake(place)
         assert saved <= found.epoch <= saved + 1, f"{n}: {saved} saved, {found.epoch} found"

@@ -182,13 +182,15 @@ def environment(site: Path, tmp_path: Path) -> dict[str, str]:
 
 def child_environment(site: Path, cache: Path) -> dict[str, str]:
     """This environment with another path, another cache, and a wide terminal without colours."""
-    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    own = ("PYTHONUNBUFFERED", "FMBENCH_PLUGINS", "FMBENCH_DISABLE_PLUGIN_AUTOLOAD")
+    inherited = {name: value for name, value in os.environ.items() if name not in own}
     return {
         **inherited,
         "PYTHONPATH": str(site),
         "XDG_CACHE_HOME": str(cache),
         "COLUMNS": "200",
         "NO_COLOR": "1",
+        "CUDA_VISIBLE_DEVICES": "",  # the tiny protocol is for a CPU
     }
 
 

@@ -166,6 +166,7 @@ def sweep(folder: Path, mode: str, step: int, models: int = 1) -> int:
             os._exit(0 if reached() else UNTOUCHED)
 
         status = in_child(doomed)
+        assert status in {0, DIED, FAILED, UNTOUCHED}, f"{mode} {n}: {status}"
         partial = check(store, dataset)
         assert partial.items() <= expected.items(), f"{mode} {n}: a wrong row"
         assert in_child(lambda store=store: work(store, setting, dataset, models)) == 0, (

@@ -117,7 +117,7 @@ def test_what_was_made_differently_is_never_pooled(
     board = board_of(rules, [old, new])
     assert [row.accuracy for row in board.rows] == [0.9]
     assert board.rows[0].status == "1 of 2 seeds"
-    assert any("1 records that are older than others" in note for note in board.notes)
+    assert any("1 record older than others" in note for note in board.notes)
 
 
 def test_a_newer_failure_does_not_hide_a_complete_row(rules: Protocol) -> None:
@@ -127,7 +127,7 @@ def test_a_newer_failure_does_not_hide_a_complete_row(rules: Protocol) -> None:
         later = final(rules, status=status, torch="9", created="2026-02-01T00:00:00Z")
         board = board_of(rules, [*good, later])
         assert [(row.accuracy, row.status) for row in board.rows] == [(0.9, "ok")]
-        assert any("Left out: 1 records" in note for note in board.notes)
+        assert any("Left out: 1 record older" in note for note in board.notes)
 
 
 def test_one_name_from_two_distributions_is_two_rows(rules: Protocol) -> None:
@@ -166,6 +166,16 @@ def test_the_order_of_records_changes_no_byte(rules: Protocol) -> None:
     )
     for render in (formats.to_markdown, formats.to_csv):
         assert render(before) == render(after)
+
+
+def test_times_of_several_devices_are_not_averaged(rules: Protocol) -> None:
+    """Seeds trained with other threads have no common time; with as many they have."""
+    one, two = final(rules, seed=1), final(rules, seed=2)
+    where = msgspec.structs.replace(samples.ENVIRONMENT, threads=1)
+    slower = msgspec.structs.replace(two, environment=where)
+    assert board_of(rules, [one, two]).rows[0].train_seconds == 2.0
+    mixed = board_of(rules, [one, slower]).rows[0]
+    assert (mixed.train_seconds, mixed.train_images_per_second) == (None, None)
 
 
 def test_csv_and_json_hold_the_same_numbers(rules: Protocol) -> None:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
@@ -360,17 +361,24 @@ class Volatile(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("seen", torch.zeros(1), persistent=False)
+        self.generator = np.random.default_rng(0)
 
 
 def test_state_outside_the_state_dict_is_noticed() -> None:
-    """A changed attribute or a buffer that is not persistent makes a model start again."""
+    """A changed attribute, generator or buffer that is not persistent makes a model start again."""
     model = Counting()
     fresh = attributes(model)
     assert hidden_state(fresh, model) == ""
     model(torch.zeros(1, 784))
     assert hidden_state(fresh, model) == "calls of the model"
     volatile = Volatile()
-    assert hidden_state(attributes(volatile), volatile) == "the buffer seen of the model"
+    fresh = attributes(volatile)
+    assert hidden_state(fresh, volatile) == ""
+    volatile.generator.random()
+    assert hidden_state(fresh, volatile) == "generator of the model"
+    fresh = attributes(volatile)
+    volatile.seen += 1
+    assert hidden_state(fresh, volatile) == "seen of the model"
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+import manual
 import samples
 import simulated
 from conftest import Fmbench, Install, TinyData, child_environment, install_into
@@ -20,7 +21,7 @@ from fmbench.errors import ExitCode
 from fmbench.store import Store
 from plugins_of_all_kinds import GOOD, offering
 
-COMMANDS = ("run", "leaderboard", "compare", "new", "check", "models", "protocols", "data", "show")
+COMMANDS = manual.names()
 
 
 def test_help_lists_every_command_with_examples_and_exit_codes(fmbench: Fmbench) -> None:
@@ -238,6 +239,13 @@ def test_locale_time_zone_and_hash_seed_change_no_byte(fmbench: Fmbench, tmp_pat
         here, there = (fmbench("leaderboard", "--format", form, **place) for place in places)
         assert here.stdout == there.stdout
         assert "CPU 4" in here.stdout
+    written = []
+    for place in places:
+        assert fmbench("leaderboard", "--write", **place).returncode == 0
+        files = sorted(store.folder.glob("*.*"))
+        written.append({file.name: file.read_bytes() for file in files})
+    assert written[0] == written[1]
+    assert {"leaderboard.svg", "index.html"} <= written[0].keys()
 
 
 def test_a_board_is_written_where_and_for_what_it_is_asked(

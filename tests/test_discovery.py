@@ -29,6 +29,10 @@ BAD = {
     "unmarked": (f"{HEADER}\ndef fmbench_models(): return []", "not marked"),
     "empty": ("", "implements no hook"),
     "returns-none": (f"{HEADER}\n@fmbench.hookimpl\ndef fmbench_models(): pass", "None"),
+    "returns-one": (
+        f"{HEADER}\n@fmbench.hookimpl\ndef fmbench_models(): return fmbench.Model('m', linear)",
+        "one Model, not a list",
+    ),
     "offers-text": (f"{HEADER}\n@fmbench.hookimpl\ndef fmbench_models(): return ['m']", "str"),
     "contract": ("fmbench_contract = 99", "written for contract 99"),
     "twins": (offering("twin=linear", "twin=linear"), "two models named twin"),
@@ -128,6 +132,18 @@ def test_the_answer_is_cached_until_a_file_changes(
     second = discovery.catalogue()
     assert [model.name for model in second.models] == ["better"]
     assert second.models[0].plugin.source != first.models[0].plugin.source
+
+
+def test_bytecode_is_no_source(found: Path, install: Install) -> None:
+    """What Python compiles beside a plugin changes no digest, listed or not."""
+    install("plugin-a", GOOD)
+    record = found / "plugin_a-1.0.dist-info" / "RECORD"
+    record.write_text(f"{record.read_text()}__pycache__/plugin_a.pyc,,\n")
+    (entry,) = entries.entries()
+    before = entries.source_digest(entry)
+    (found / "__pycache__").mkdir(exist_ok=True)
+    (found / "__pycache__" / "plugin_a.pyc").write_bytes(b"compiled")
+    assert entries.source_digest(entry) == before
 
 
 def test_an_editable_install_is_its_modules_files(found: Path, install: Install) -> None:

@@ -54,6 +54,7 @@ def test_a_new_plugin_passes_its_own_tests_and_gets_a_row(
         ("class", "Python's own"),
         ("numpy", "installed"),
         ("fmbench-softmax", "installed"),
+        ("fashion-mnist-bench", "would replace"),
     ],
 )
 def test_a_name_that_cannot_work_is_refused(

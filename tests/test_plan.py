@@ -23,6 +23,7 @@ from fmbench.execution.plan import (
     owed,
     train_steps,
 )
+from fmbench.execution.session import Session
 from fmbench.leaderboard.evidence import Evidence
 from fmbench.records import Record, Run
 from fmbench.store import Store
@@ -125,6 +126,26 @@ def test_a_model_none_of_whose_recipes_train_has_no_finals(tuned: Setting) -> No
     plan = owed(MODEL, tuned, done)
     assert plan.next == ()
     assert plan.count == 0
+
+
+@pytest.mark.parametrize(
+    ("statuses", "ok"),
+    [(("ok", "ok"), True), (("diverged", "ok"), True), (("diverged", "diverged"), False)],
+)
+def test_all_is_ok_while_one_recipe_is(
+    tuned: Setting, tmp_path: Path, statuses: tuple[str, str], ok: bool
+) -> None:
+    """One recipe may fail when the finals of another are there; when all fail, the model has."""
+    store = Store(tmp_path, tuned.protocol.id)
+    store.make()
+    tried = owed(MODEL, tuned, {}).tune
+    for run, status in zip(tried, statuses, strict=True):
+        store.add(samples.record(run, status=status))
+    session = Session(tuned, "", (MODEL,), (), store, retry_failed=False)
+    assert not session.all_ok()
+    for run in owed(MODEL, tuned, done_records(store.read().records)).finals:
+        store.add(samples.record(run))
+    assert session.all_ok() is ok
 
 
 def test_ties_between_recipes_go_to_log_loss_then_to_the_first_listed() -> None:

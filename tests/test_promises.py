@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -15,10 +16,11 @@ from rich.console import Console
 import samples
 from conftest import Fmbench, Install, TinyData
 from crash_sweep import MODELS, TUNED, LightEngine
-from fmbench import data, environment, processes, protocol
+from fmbench import data, environment, files, processes, protocol
 from fmbench.console import live
 from fmbench.console.live import LiveProgress
 from fmbench.discovery import ListedModel
+from fmbench.environment import Device
 from fmbench.execution import runner
 from fmbench.execution.claims import Claim, Claims
 from fmbench.execution.engines import LocalEngine
@@ -99,6 +101,58 @@ def test_four_runners_share_the_work(
         assert child.returncode == 0, said
     found = Store(tmp_path / "results", "tiny-v1").read().records
     assert len(found) == len({record.key for record in found}) == 8
+
+
+@pytest.mark.parametrize(
+    ("kind", "deterministic", "level"),
+    [("cpu", "true", "bitwise"), ("cpu", "false", "statistical"), ("cuda", "true", "statistical")],
+)
+def test_bits_are_promised_of_deterministic_cpus_alone(
+    tiny: TinyData, tmp_path: Path, kind: Any, deterministic: str, level: str
+) -> None:
+    """A record says bitwise where the protocol asks for determinism on a CPU, nowhere else."""
+    table = f'[devices.{kind}]\nprecision = "float32"\ndeterministic = {deterministic}'
+    change = '[devices.cpu]\nprecision = "float32"', table
+    rules = protocol.load(str(tiny.variant(tmp_path / "p.toml", change)))
+    store = Store(tmp_path, rules.id)
+    store.make()
+    made = runner.Runner(
+        setting=make_setting(rules, Device(kind=kind, name="A device", memory=1), seeds=1),
+        store=store,
+        judge=Judge(data.load(tiny.folder, rules.data.sha256), rules),
+        engine=LightEngine(),
+    ).run(MODELS[:1])
+    assert [record.reproducibility for record in made] == [level]
+
+
+class Curious:
+    """An observer of ours that looks at the claim of the run that has begun."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.workers: list[ProcessId | None] = []
+
+    @hookimpl
+    def fmbench_run_start(self, run: Run) -> None:
+        """Note who the claim says works at it."""
+        claim = files.read_json(self.store.claims / f"{run.key}.json", Claim)
+        self.workers.append(claim.worker if claim else None)
+
+
+def test_a_claim_names_the_worker(tiny: TinyData, tmp_path: Path) -> None:
+    """Once a run has begun its claim says which process works at it, should the runner die."""
+    rules = protocol.load(str(tiny.protocol))
+    store = Store(tmp_path, rules.id)
+    store.make()
+    curious = Curious(store)
+    runner.Runner(
+        setting=make_setting(rules, environment.cpu_device(), seeds=1),
+        store=store,
+        judge=Judge(data.load(tiny.folder, rules.data.sha256), rules),
+        engine=LightEngine(),
+        observers=Observers(own=[curious]),
+    ).run(MODELS[:1])
+    assert curious.workers == [processes.identify()]
 
 
 class Impatient:

@@ -35,7 +35,7 @@ def test_ranks_say_what_is_true(tmp_path: Path) -> None:
     assert ranks(board) == {"best": (1, 1), "same-a": (2, 3), "same-b": (2, 3), "worst": (4, 4)}
     assert board.smallest_gap is not None
     assert 0.001 < board.smallest_gap < 0.01
-    assert any("smallest gap these runs can show" in note for note in board.notes)
+    assert any("percentage points apart to be told apart" in note for note in board.notes)
     assert not any("provisional" in note for note in board.notes)
 
 

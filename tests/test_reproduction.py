@@ -8,8 +8,10 @@ import pytest
 
 import samples
 from conftest import Fmbench, Install, TinyData
-from fmbench import records
+from fmbench import protocol, records
+from fmbench.discovery import ListedModel
 from fmbench.errors import ExitCode
+from fmbench.execution import reproduction
 from fmbench.execution.reproduction import Reproduction
 from fmbench.records import Record
 from fmbench.store import Store
@@ -55,6 +57,23 @@ def test_what_was_not_alike_is_named() -> None:
         "timm: none then, 1.0 now",
         "source of plugin-a: 000000000000 then, 111111111111 now",
     }
+
+
+def test_a_run_is_made_again_with_as_many_threads(
+    tiny: TinyData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threads are those on record, whatever this machine has, unless others are asked for."""
+    model = ListedModel(name="m", summary="", size=28, source="", plugin=samples.PLUGIN)
+    monkeypatch.setattr(reproduction, "select", lambda *_: [model])
+    where = msgspec.structs.replace(samples.ENVIRONMENT, threads=7)
+    record = msgspec.structs.replace(samples.record(status="failed"), environment=where)
+    rules = protocol.load(str(tiny.protocol))
+    for asked, used in ((None, 7), (3, 3)):
+        again = reproduction.plan_again(
+            record, Store(tmp_path, rules.id), rules, device="", threads=asked
+        )
+        assert again.setting.threads == used
+        assert again.run.seed == record.run.seed
 
 
 def test_a_run_is_made_again_and_compared(

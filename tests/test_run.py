@@ -202,7 +202,8 @@ def test_a_run_leaves_records_predictions_and_a_leaderboard(
         assert (logits[np.arange(100), predictions] == 0).all()  # each image's largest
         assert record.cost.train_seconds > 0
         assert record.cost.runner_seconds >= record.cost.train_seconds
-        assert record.cost.peak_memory > 0
+        assert record.cost.peak_memory > 10**7
+        assert record.cost.images_per_second == pytest.approx(640 / record.cost.train_seconds)
         assert record.environment.threads >= 1
         assert str(tmp_path) not in msgspec.json.encode(record).decode()
     assert found["good", 1].result.accuracy > 0.8  # type: ignore[operator]
@@ -274,7 +275,8 @@ def test_the_zoo_costs_nobody_else_anything(
     problems = json.loads(fmbench("models", "--json").stdout)["problems"]
     assert {problem["entry"].partition("[")[0] for problem in problems} == set(AT_IMPORT)
     store = Store(tmp_path / "all", "tiny-v1")
-    assert 0 < len(store.log(found["bad-floods", 1])) <= 256 * 1024
+    flood = store.path(found["bad-floods", 1], ".log").stat().st_size
+    assert 0 < len(store.log(found["bad-floods", 1])) <= flood <= 256 * 1024
     assert "last words" in store.log(found["bad-dies", 1])
     for key, record in records(tmp_path / "alone").items():
         assert found[key].result == record.result

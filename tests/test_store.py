@@ -1,6 +1,8 @@
 """The store: files that are whole, never overwritten, and read without running anything."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 import samples
-from fmbench import files
+from fmbench import files, records
 from fmbench.errors import StoreError
 from fmbench.store import Store, protocols_in
 
@@ -86,9 +88,11 @@ def test_an_unreadable_file_is_a_problem_and_hides_nothing(store: Store) -> None
     """One spoilt, one oversized and one foreign file cost only themselves."""
     store.add(samples.record())
     (store.records / "spoilt.json").write_bytes(b"{")
-    (store.records / "big.json").write_bytes(b" " * (1024 * 1024 + 1))
+    big = records.encode(samples.record(id="1" * 8)) + b" " * 1024 * 1024
+    (store.records / "big.json").write_bytes(big)
     contents = store.read()
     assert len(contents.records) == 1
+    assert "it is larger than" in contents.problems[0]
     assert [problem.split()[0] for problem in contents.problems] == ["big.json", "spoilt.json"]
 
 
@@ -125,6 +129,23 @@ def test_nothing_half_written_is_left_when_a_write_fails(
     with pytest.raises(StoreError, match="No space left"):
         files.write(tmp_path / "a", b"content")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_and_its_name_are_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Content is on disk before the file has its name, and the name before anyone is told."""
+    calls = []
+
+    def noting(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            calls.append(name)
+            return real(*arguments)
+
+        return call
+
+    for name in ("fsync", "replace"):
+        monkeypatch.setattr(files.os, name, noting(name, getattr(files.os, name)))
+    files.write(tmp_path / "a", b"content")
+    assert calls == ["fsync", "replace", "fsync"]
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "file/below"])

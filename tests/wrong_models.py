@@ -158,6 +158,45 @@ class Explosive(Linear):
         return super().forward(batch) + (1e6 * self.layer.bias).exp()
 
 
+class Projecting(Linear):
+    """A random projection that no seed reaches, in a plain attribute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        drawn = np.random.default_rng().normal(size=(784, 784)).astype(np.float32)
+        self.projection = torch.from_numpy(drawn) / 28
+
+    def forward(self, batch: Tensor) -> Any:
+        """Project, and apply the layer."""
+        return self.layer(batch.flatten(1) @ self.projection)
+
+
+class Drawing(Linear):
+    """Dropout drawn from a generator of the model's own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.generator = torch.Generator().manual_seed(0)
+
+    def forward(self, batch: Tensor) -> Any:
+        """Drop a half of the pixels in training."""
+        return drop(self, batch, self.generator)
+
+
+def drop(model: Linear, batch: Tensor, generator: torch.Generator) -> Tensor:
+    """Apply the layer, in training to a half of the pixels."""
+    if model.training:
+        batch = batch * (torch.rand(batch.shape, generator=generator) < 0.5)
+    return plain(model, batch)
+
+
+def drop_by_chance(model: Linear, batch: Tensor) -> Tensor:
+    """Drop pixels that no seed decides."""
+    generator = torch.Generator()
+    generator.seed()
+    return drop(model, batch, generator)
+
+
 class Unused(Linear):
     """A layer that nothing goes through."""
 
@@ -273,6 +312,8 @@ WRONG = {
     "build exits": Wrong("builds", "SystemExit: 3", leave),
     "drawn by numpy": Wrong("same-seed", "layer.weight differs", after(from_numpy)),
     "entropy": Wrong("same-seed", "layer.weight differs", after(from_own_generator(None))),
+    "projects by chance": Wrong("repeats", "answer differently", lambda _: Projecting()),
+    "drops by chance": Wrong("repeats", "answer differently", forward(drop_by_chance)),
     "always the same": Wrong("other-seeds", "two seeds gave", after(from_own_generator(0))),
     "zeros": Wrong("other-seeds", "two seeds gave", after(zeros)),
     "nine classes": Wrong("output", "(8, 9)", forward(lambda m, x: plain(m, x)[:, :9])),
@@ -332,6 +373,12 @@ WRONG = {
     "default device": Wrong("globals-untouched", "default device", after(
         lambda _: torch.set_default_device("meta")
     )),
+    "rough products": Wrong("globals-untouched", "precision of matrix products", after(
+        lambda _: torch.set_float32_matmul_precision("medium")
+    )),
+    "tf32": Wrong("globals-untouched", "cudnn allow_tf32 flag", after(
+        lambda _: setattr(torch.backends.cudnn, "allow_tf32", not torch.backends.cudnn.allow_tf32)
+    )),
     "elsewhere": Wrong("globals-untouched", "working directory", after(lambda _: os.chdir("/"))),
     "elsewhere in forward": Wrong("globals-untouched", "training changes the working directory",
         before_answering(lambda: os.chdir("/"))),
@@ -351,6 +398,7 @@ WRONG = {
     "removes": Wrong("no-writes", "build removes", after(remove)),
     "keeps a data base": Wrong("no-writes", "build opens", after(store)),
     "counts": Wrong("resumable", "seen of the model", lambda _: Counting()),
+    "draws on": Wrong("resumable", "generator of the model", lambda _: Drawing()),
     "forgets": Wrong("resumable", "average of the model", lambda _: Forgetful()),
     "extra state": Wrong("safetensors", "_extra_state in its state dict", lambda _: ExtraState()),
     "incomplete": Wrong("safetensors", "layer.bias", lambda _: Incomplete()),
@@ -388,6 +436,74 @@ def convolutional(spec: InputSpec) -> nn.Module:
     )  # fmt: skip
 
 
+class Recurrent(nn.Module):
+    """A recurrent layer over rows, which keeps a list of its own weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows = nn.GRU(28, 16, batch_first=True)
+        self.last = nn.Linear(16, 10)
+
+    def forward(self, batch: Tensor) -> Tensor:
+        """Read the rows and answer from the last."""
+        logits: Tensor = self.last(self.rows(batch[:, 0])[0][:, -1])
+        return logits
+
+
+class Deep(nn.Module):
+    """Weights of rank 5."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = nn.Conv3d(1, 4, (1, 3, 3), stride=(1, 3, 3))
+        self.last = nn.Linear(4 * 9 * 9, 10)
+
+    def forward(self, batch: Tensor) -> Tensor:
+        """Take the image for a film of one picture."""
+        logits: Tensor = self.last(self.convolution(batch[:, None]).relu().flatten(1))
+        return logits
+
+
+class Wired(nn.Module):
+    """A depth that the seed draws."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        depth = int(torch.randint(1, 6, ()))
+        layers = [nn.Linear(784, 10)]
+        layers += [nn.Linear(10, 10) for _ in range(depth)]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, batch: Tensor) -> Tensor:
+        """Apply the layers."""
+        logits: Tensor = self.layers(batch.flatten(1))
+        return logits
+
+
+class Silent(Linear):
+    """A `train` that returns nothing."""
+
+    def train(self, mode: bool = True) -> Any:
+        """Set the mode."""
+        super().train(mode)
+
+
+class Annotated(Linear):
+    """Constant buffers, one not persistent and one not a number, and a table made when needed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mask", torch.ones(784), persistent=False)
+        self.register_buffer("unknown", torch.tensor(float("nan")))
+        self.table: Tensor | None = None
+
+    def forward(self, batch: Tensor) -> Any:
+        """Apply mask, table and layer."""
+        if self.table is None:
+            self.table = torch.ones(784)
+        return self.layer(batch.flatten(1) * self.mask * self.table)
+
+
 def considerate(spec: InputSpec) -> nn.Module:
     """Draw something under a seed of its own, and put everything back; write where it may."""
     with torch.random.fork_rng(devices=[]):
@@ -403,4 +519,9 @@ GOOD: dict[str, Build] = {
     "tied": lambda _: Tied(),
     "convolutional": convolutional,
     "considerate": considerate,
+    "recurrent": lambda _: Recurrent(),
+    "deep": lambda _: Deep(),
+    "wired": lambda _: Wired(),
+    "silent": lambda _: Silent(),
+    "annotated": lambda _: Annotated(),
 }

@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 
 VARIABLE = "FMBENCH_TENSORBOARD"
 FOLDER = "tensorboard"
+SECONDS = 5
+"""The longest that what is written may wait to be seen."""
 
 
 class Curves:
-    """Writes a folder of events for each run: PROTOCOL/MODEL/STAGE-RECIPE-SEED.
+    """Writes a folder of events for each run: PROTOCOL/DISTRIBUTION/MODEL/STAGE-RECIPE-SEED.
 
     The folder of them all is ./tensorboard, or what FMBENCH_TENSORBOARD in the environment says.
     """
@@ -33,7 +35,8 @@ class Curves:
         """Open the run's folder."""
         root = Path(os.environ.get(VARIABLE) or FOLDER)
         name = f"{run.stage}-{run.recipe}-s{run.seed}"
-        self._writer = EventFileWriter(str(root / run.protocol / run.model / name))
+        folder = root / run.protocol / run.plugin.distribution / run.model / name
+        self._writer = EventFileWriter(str(folder), flush_secs=SECONDS)
         self._step = 0
 
     @fmbench.hookimpl

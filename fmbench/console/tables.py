@@ -75,11 +75,12 @@ def print_comparison(found: Compared) -> None:
     )
     leads = [one.lead > 0 for one in found.disagreements]
     tell(
-        f"Only {found.first.name} is right, by its commonest answer, on {sum(leads)} images; "
+        f"Only {found.first.name} is right in most of its runs on {sum(leads)} images; "
         f"only {found.second.name} on {len(leads) - sum(leads)}."
     )
     if found.mcnemar_p is not None:
-        tell(f"McNemar's exact test of the two single runs: p = {found.mcnemar_p:.2g}.")
+        p = f"= {found.mcnemar_p:.2g}" if found.mcnemar_p else "< 1e-300"
+        tell(f"McNemar's exact test of the two single runs: p {p}.")
     tell("Intervals by class hold together; all are for expected accuracy on new images.", "dim")
     tell(f"\n{found.conclusion}")
 

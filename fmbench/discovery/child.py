@@ -38,7 +38,7 @@ def load_model(plugin: Plugin, name: str) -> Model:
         raise PluginError(
             "its files or those it depends on have changed since this command began",
             where=plugin.distribution,
-            hint="start the command again",
+            hint="start the command again; a plugin at work is best installed with pip install -e",
         )
     offers = _offers(entry) if entry else []
     for offer in offers:
@@ -131,6 +131,11 @@ def _offers(entry: Entry) -> list[Model | Family]:
     answers = manager.hook.fmbench_models()
     if not answers:
         raise PluginError("fmbench_models() returned None", hint="return a list of fmbench.Model")
+    if isinstance(answers[0], Model | Family):
+        raise PluginError(
+            f"fmbench_models() returned one {type(answers[0]).__name__}, not a list",
+            hint="return a list of fmbench.Model and fmbench.Family",
+        )
     offers = list(answers[0])
     for offer in offers:
         if not isinstance(offer, Model | Family):

@@ -82,7 +82,7 @@ class Contestant:
                 f"build returned a {type(network).__name__}, not an nn.Module",
                 hint="return the network itself, with fresh parameters",
             )
-        network.to(self.device, memory_format=self.memory_format)  # type: ignore[call-overload]
+        devices.place(network, self.device, self.rules)
         return network
 
     def training_images(self, run: Run) -> Images:

@@ -273,8 +273,9 @@ def _what_it_can_say(protocol: Protocol, ranking: Ranking) -> list[str]:
         )
     if ranking.smallest_gap is not None and ranking.usual_gap is not None:
         notes.append(
-            f"The smallest gap these runs can show is {points(ranking.smallest_gap)}; "
-            f"half of all pairs need {points(ranking.usual_gap)}."
+            f"Two models must lie at least {points(ranking.smallest_gap)} apart to be told apart, "
+            f"and half of all pairs at least {points(ranking.usual_gap)}; a true gap of that size "
+            "is missed about half the time."
         )
     return notes
 
@@ -284,13 +285,13 @@ def _what_is_left_out(evidence: Evidence, ranking: Ranking, shown: Sequence[Reco
     current = [record for record in found if record.run.protocol_digest == evidence.protocol.digest]
     notes = []
     if len(found) > len(current):
-        count = len(found) - len(current)
-        notes.append(f"Left out: {count} records of another version of this protocol.")
+        other = counted(len(found) - len(current), "record")
+        notes.append(f"Left out: {other} of another version of this protocol.")
     if len(current) > len(shown):
+        older = counted(len(current) - len(shown), "record")
         notes.append(
-            f"Left out: {len(current) - len(shown)} records that are older than others of the same "
-            "run, or made with other versions, another recipe or another kind of device than their "
-            "model's newest good ones."
+            f"Left out: {older} older than others of the same run, or made with other versions, "
+            "another recipe or another kind of device than their model's newest good ones."
         )
     left_out = (*ranking.unreadable, *evidence.contents.problems)
     return notes + [f"Left out: {problem}." for problem in left_out]

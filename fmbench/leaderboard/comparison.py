@@ -11,11 +11,16 @@ from fmbench.data import LABELS, PictureRow
 from fmbench.errors import UsageError
 from fmbench.leaderboard import statistics
 from fmbench.leaderboard.evidence import Entry, Evidence
-from fmbench.leaderboard.statistics import SMALLEST_GAP, Sample, no_tie
+from fmbench.leaderboard.statistics import (
+    CONFIDENCE,
+    SEEDS_FOR_RANKS,
+    SEEDS_FOR_T,
+    SMALLEST_GAP,
+    Sample,
+    no_tie,
+)
 from fmbench.leaderboard.words import points
 
-# Ten intervals that hold together: Bonferroni's 99.5 % quantile over the 95 % one of a single pair.
-TOGETHER = 2.807033768343811 / statistics.NORMAL_95
 PICTURE_ROWS, PICTURE_COLUMNS = 5, 12
 
 
@@ -39,7 +44,7 @@ class Side:
 class ClassGap:
     """One class: both accuracies on its images, their gap, and its interval, shares from 0 to 1.
 
-    The ten intervals hold together with 95 % confidence (Bonferroni).
+    The ten intervals hold together with 95 % confidence (Bonferroni), however few the seeds are.
     """
 
     name: str
@@ -141,7 +146,9 @@ def compare_entries(evidence: Evidence, first: Entry, second: Entry) -> Compared
     labels = evidence.labels
     predictions = evidence.predictions(first), evidence.predictions(second)
     hits = predictions[0] == labels, predictions[1] == labels
-    gap, low, high = _interval(*hits, widen=1.0)
+    found = statistics.compare([Sample.of(each) for each in hits])
+    gap, half = float(found.gaps[0, 1]), float(found.half_widths[0, 1])
+    low, high = gap - half, gap + half
     single = len(hits[0]) == len(hits[1]) == 1
     expected = len(evidence.protocol.seeds)
     alike = first.model == second.model
@@ -170,14 +177,6 @@ def compare_entries(evidence: Evidence, first: Entry, second: Entry) -> Compared
     )
 
 
-def _interval(
-    first: NDArray[np.bool_], second: NDArray[np.bool_], *, widen: float
-) -> tuple[float, float, float]:
-    found = statistics.compare([Sample.of(first), Sample.of(second)])
-    gap, half = float(found.gaps[0, 1]), widen * float(found.half_widths[0, 1])
-    return gap, gap - half, gap + half
-
-
 def _side(entry: Entry, seeds_expected: int, by_distribution: bool) -> Side:
     return Side(
         name=f"{entry.plugin.distribution}:{entry.model}" if by_distribution else entry.model,
@@ -191,15 +190,17 @@ def _side(entry: Entry, seeds_expected: int, by_distribution: bool) -> Side:
 
 
 def _class_gap(label: int, first: NDArray[np.bool_], second: NDArray[np.bool_]) -> ClassGap:
-    gap, low, high = _interval(first, second, widen=TOGETHER)
+    samples = Sample.of(first), Sample.of(second)
+    gap = float(statistics.compare(samples).gaps[0, 1])
+    half = statistics.half_width_alone(*samples, confidence=1 - (1 - CONFIDENCE) / CLASSES)
     return ClassGap(
         name=LABELS[label],
         images=first.shape[1],
         first=float(first.mean()),
         second=float(second.mean()),
         gap=gap,
-        low=low,
-        high=high,
+        low=gap - half,
+        high=gap + half,
     )
 
 
@@ -208,13 +209,11 @@ def _disagreements(
     predictions: tuple[NDArray[np.uint8], NDArray[np.uint8]],
     hits: tuple[NDArray[np.bool_], NDArray[np.bool_]],
 ) -> tuple[Disagreement, ...]:
-    """Images whose usual class is right for one model only, the clearest first."""
+    """Images that most runs of one model only have right, the clearest first."""
     lead = hits[0].mean(axis=0) - hits[1].mean(axis=0)
-    usual = [_usual_class(each) for each in predictions]
+    usual = [_usual_class(each, labels) for each in predictions]
     differ = (usual[0] == labels) != (usual[1] == labels)
-    order = sorted(
-        np.flatnonzero(differ & (lead != 0)), key=lambda image: (-abs(lead[image]), image)
-    )
+    order = sorted(np.flatnonzero(differ), key=lambda image: (-abs(lead[image]), image))
     return tuple(
         Disagreement(
             image=int(image),
@@ -227,9 +226,11 @@ def _disagreements(
     )
 
 
-def _usual_class(predictions: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """The class most runs (S, n) predict for each image; of equals the lowest."""
+def _usual_class(predictions: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """The right class where more than half of the runs (S, n) have it, else the commonest error."""
     votes = np.array([(predictions == label).sum(axis=0) for label in range(CLASSES)])
+    right = 2 * (predictions == labels).sum(axis=0) > len(predictions)
+    votes[labels, np.arange(len(labels))] = np.where(right, len(predictions) + 1, -1)
     return np.asarray(votes.argmax(axis=0))
 
 
@@ -243,8 +244,13 @@ def _conclusion(first: Side, second: Side, gap: float, low: float, high: float) 
         for side in (first, second)
         if side.seeds < side.seeds_expected
     )
-    if min(first.seeds, second.seeds) == 1:
+    fewest = min(first.seeds, second.seeds)
+    if fewest == 1:
         which += "With one run of a model nothing is known of its other seeds; as to new images, "
+    elif fewest < SEEDS_FOR_RANKS:
+        which += "Two runs of a model say little of its other seeds; as to new images, "
+    elif fewest < SEEDS_FOR_T:
+        which += f"As far as {fewest} seeds tell, on new images "
     else:
         which += "On new images, "
     if near > 0 and no_tie(np.asarray(gap)):

@@ -37,15 +37,15 @@ def write_board(evidence: Evidence, board: Board, data_dir: Path | None = None) 
 def stale(evidence: Evidence) -> list[Path]:
     """Those of the files that are missing or not what the records say.
 
-    All but the page are compared byte by byte, with ranks computed anew; the page, whose bytes
-    also depend on the libraries that drew it, by the digest of the records it embeds.
+    They are compared byte by byte, with ranks computed anew; of the page all but its pictures,
+    whose bytes depend on the library that wrote them and on the data set being at hand.
     """
     board = read_board(evidence, cached=False)
     found = {
         MARKDOWN: _text(evidence.folder / MARKDOWN) == formats.to_markdown(board),
         CSV: _text(evidence.folder / CSV) == formats.to_csv(board),
         PICTURE: _text(evidence.folder / PICTURE) == page.draw(board, evidence),
-        PAGE: page.digest_in(_text(evidence.folder / PAGE)) == board.records,
+        PAGE: page.is_of(_text(evidence.folder / PAGE), board, evidence),
     }
     return [evidence.folder / name for name, fresh in found.items() if not fresh]
 

@@ -152,6 +152,28 @@ def seed_parts(samples: Sequence[Sample], target: Target) -> Floats:
     return np.asarray((variances - (noise if target == NEW_IMAGES else 0)) / runs)
 
 
+def half_width_alone(first: Sample, second: Sample, *, confidence: float) -> float:
+    """Half the width of the interval of one pair, for new images, however few the runs are.
+
+    The quantile is Student's, its degrees of freedom those of the variance's parts together
+    (Welch 1947, Satterthwaite 1946): of the seeds' part there are as few as runs less one.
+    """
+    from scipy.special import stdtrit
+
+    samples = first, second
+    error = float(compare(samples).half_widths[0, 1]) / NORMAL_95
+    if not error:
+        return 0.0
+    parts = [
+        (sample.seed_variance / len(sample.accuracies), len(sample.accuracies) - 1)
+        for sample in samples
+        if len(sample.accuracies) > 1
+    ]
+    parts.append((error**2, len(first.shares) - 1))
+    freedom = error**4 / sum(part**2 / count for part, count in parts)
+    return float(stdtrit(freedom, (1 + confidence) / 2)) * error
+
+
 def _median_of_variance(freedom: NDArray[np.int64]) -> Floats:
     """The median of an estimated variance over its mean, chi-squared (Wilson, Hilferty 1931)."""
     return np.asarray((1 - 2 / (9 * freedom)) ** 3)

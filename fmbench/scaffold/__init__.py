@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fmbench import files
 from fmbench.contract import MODEL_NAME
-from fmbench.environment import DISTRIBUTION
+from fmbench.environment import DISTRIBUTION, version
 from fmbench.errors import StoreError, UsageError
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -37,6 +37,11 @@ def names_of(name: str) -> Names:
     names = Names(name, name.replace("-", "_"), name.removeprefix(PREFIX))
     if keyword.iskeyword(names.module) or names.module in sys.stdlib_module_names:
         raise UsageError(f"{names.module} is a word of Python's own", hint=f"fmbench new my-{name}")
+    if version(name):
+        raise UsageError(
+            f"a distribution {name} is installed, which the plugin would replace",
+            hint=f"fmbench new my-{name}",
+        )
     if util.find_spec(names.module) is not None:
         raise UsageError(
             f"a module {names.module} is installed, which the plugin's would hide",

@@ -107,6 +107,18 @@ def batch_of_one(subject: "Subject") -> None:
 
 
 @law("error")
+def repeats(subject: "Subject") -> None:
+    """Two networks from one seed answer alike in training mode."""
+    if subject.twin[1]:
+        raise SkipError("they differ before they answer")
+    if not subject.repeated:
+        raise Fault(
+            "two networks built from one seed answer differently in training",
+            hint="draw from torch's global generator, in build and in forward",
+        )
+
+
+@law("error")
 def gradients(subject: "Subject") -> None:
     """The loss has a finite gradient with respect to trainable parameters."""
     _ = subject.gradients
@@ -242,6 +254,7 @@ LAWS = (
     other_seeds,
     output,
     batch_of_one,
+    repeats,
     gradients,
     learns,
     unused_parameters,

@@ -125,13 +125,21 @@ def difference(first: nn.Module, second: nn.Module) -> str:
     )
     if ours.keys() != theirs.keys():
         return min(ours.keys() ^ theirs.keys())
-    return next((name for name in ours if not torch.equal(ours[name], theirs[name])), "")
+    return next((name for name in ours if not _alike(ours[name], theirs[name])), "")
 
 
 def same_parameters(first: nn.Module, second: nn.Module) -> bool:
-    """Whether two networks of one architecture have parameters, and all of them are equal."""
-    pairs = list(zip(first.parameters(), second.parameters(), strict=True))
-    return bool(pairs) and all(torch.equal(ours, theirs) for ours, theirs in pairs)
+    """Whether two networks have parameters, as many, and all of them are equal."""
+    ours, theirs = list(first.parameters()), list(second.parameters())
+    return bool(ours) and len(ours) == len(theirs) and all(map(_alike, ours, theirs))
+
+
+def _alike(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors hold the same, NaN for NaN."""
+    if (one.dtype, one.shape) != (other.dtype, other.shape):
+        return False
+    nan_too = one.is_floating_point() and torch.allclose(one, other, 0, 0, equal_nan=True)
+    return torch.equal(one, other) or nan_too
 
 
 def distance(first: Tensor, second: Tensor) -> float:
@@ -161,7 +169,7 @@ def pass_on(trained: nn.Module, fresh: nn.Module, folder: Path) -> bool:
         raise Fault("a checkpoint of it cannot be read back")
     ours, theirs = trained.state_dict(), fresh.state_dict()
     for name, value in ours.items():
-        if not torch.equal(value, theirs[name]):
+        if not _alike(value, theirs[name]):
             raise Fault(f"{name} is not what it was after a checkpoint was read back")
     return True
 

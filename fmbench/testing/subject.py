@@ -115,13 +115,17 @@ class Subject(Facts):
     @fact("output")
     def training_logits(self) -> Tensor:
         """What a fresh network answers in training mode, with the graph behind it."""
-        network = self.twin[0].network.train()
-        before = networks.modes(network)
-        self._seed(SEED, "training")
-        with self._watched("training"):
-            output = network(self._images(range(BATCH)))
-        self._note_flips("training", before, network)
-        return checked(output, BATCH)
+        twin, _ = self.twin
+        self._use_once(twin)
+        return checked(self._answer_in_training(twin.network), BATCH)
+
+    @fact("repeats")
+    def repeated(self) -> bool:
+        """Whether another network from the first seed answers alike in training mode."""
+        expected = self.training_logits
+        again = self._build(SEED).network
+        with torch.no_grad():
+            return torch.equal(expected, self._answer_in_training(again))
 
     @fact("batch-of-one")
     def single(self) -> Tensor:
@@ -238,8 +242,7 @@ class Subject(Facts):
                 f"build returned a {type(network).__name__}, not an nn.Module",
                 hint="return the network itself",
             )
-        layout = devices.memory_format(self._rules)
-        network.to(memory_format=layout)
+        devices.place(network, torch.device("cpu"), self._rules)
         return Built(network, attributes(network), streams)
 
     def _answer(self, network: nn.Module, index: Sequence[int]) -> Tensor:
@@ -251,8 +254,26 @@ class Subject(Facts):
         self._note_flips("evaluation", before, network)
         return output
 
+    def _use_once(self, built: Built) -> None:
+        """Let a network answer once before what it is like is noted, as a worker does."""
+        self._answer(built.network, range(1))
+        built.attributes = attributes(built.network)
+
+    def _answer_in_training(self, network: nn.Module) -> Tensor:
+        """The network's output in training mode, from the same random streams each time."""
+        network.train()
+        before = networks.modes(network)
+        self._seed(SEED, "training")
+        with self._watched("training"):
+            output: Tensor = network(self._images(range(BATCH)))
+        self._note_flips("training", before, network)
+        return output
+
     def _train(self, built: Built, seed: int) -> Trial:
-        network = built.network.train()
+        if built is not self.twin[0]:  # which has answered in training already
+            self._use_once(built)
+        network = built.network
+        network.train()
         before = networks.modes(network)
         trial = networks.train_on_one_batch(
             network,

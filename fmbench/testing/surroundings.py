@@ -10,6 +10,7 @@ from typing import Any
 
 SEED = "seed of torch"
 TORCHS_OWN = ("TORCHINDUCTOR_", "_TORCHINDUCTOR_", "TRITON_")  # set when its compiler is imported
+CUDNN = ("benchmark", "deterministic", "allow_tf32")
 Flags = dict[str, tuple[Callable[[], Any], Callable[[Any], object]]]
 
 
@@ -93,13 +94,22 @@ def _flags() -> Flags:
                 torch.get_deterministic_debug_mode,
                 torch.set_deterministic_debug_mode,
             ),
-            "cudnn benchmark flag": (
-                lambda: torch.backends.cudnn.benchmark,
-                lambda on: setattr(torch.backends.cudnn, "benchmark", on),
+            "precision of matrix products": (
+                torch.get_float32_matmul_precision,
+                torch.set_float32_matmul_precision,
             ),
+            **{f"cudnn {name} flag": _of_cudnn(name) for name in CUDNN},
         }
         flags |= of_torch
     return flags
+
+
+def _of_cudnn(name: str) -> tuple[Callable[[], Any], Callable[[Any], object]]:
+    import torch
+
+    return lambda: getattr(torch.backends.cudnn, name), lambda on: setattr(
+        torch.backends.cudnn, name, on
+    )
 
 
 def _set_device(name: str) -> None:

@@ -7,6 +7,7 @@ from time import monotonic
 from typing import Any
 
 import msgspec
+import numpy as np
 import safetensors.torch
 import torch
 from msgspec import Struct
@@ -170,7 +171,8 @@ _TORCHS_OWN = {*vars(nn.Module()), "training"}
 
 def attributes(model: nn.Module) -> dict[str, dict[str, str]]:
     """The comparable attributes of each module, by its name: see `hidden_state`."""
-    return {name: _attributes(module) for name, module in model.named_modules()}
+    own = {id(tensor) for tensor in (*model.parameters(), *model.buffers())}
+    return {name: _attributes(module, own) for name, module in model.named_modules()}
 
 
 def hidden_state(fresh: dict[str, dict[str, str]], trained: nn.Module) -> str:
@@ -179,29 +181,36 @@ def hidden_state(fresh: dict[str, dict[str, str]], trained: nn.Module) -> str:
     fresh: the `attributes` of the model before it was trained.
 
     A model with such state cannot be resumed to the bit: it has to start again. Buffers that are
-    not persistent, and attributes of modules that are plain values or containers of them, are
-    compared; what else an object may hide is not looked into.
+    not persistent, and attributes of modules that are plain values, containers of them, tensors or
+    random generators, are compared; what else an object may hide is not looked into.
     """
-    kept = trained.state_dict()
-    for name, module in trained.named_modules():
-        where = name or "the model"
-        for attribute, value in _attributes(module).items():
+    for name, now in attributes(trained).items():
+        for attribute, value in now.items():
             if fresh.get(name, {}).get(attribute) != value:
-                return f"{attribute} of {where}"
-        for buffer, _ in module.named_buffers(recurse=False):
-            if f"{name}.{buffer}".lstrip(".") not in kept:
-                return f"the buffer {buffer} of {where}"
+                return f"{attribute} of {name or 'the model'}"
     return ""
 
 
-def _attributes(module: nn.Module) -> dict[str, str]:
-    """The attributes of one module that have a comparable value, as text."""
+def _attributes(module: nn.Module, own: set[int]) -> dict[str, str]:
+    """The attributes of one module that have a comparable value, as text.
+
+    own: the ids of the model's parameters and buffers. A list of some of them, as recurrent layers
+         of torch keep one, says nothing that the state dict does not.
+    """
+    kept = module.state_dict(keep_vars=True)
+    passing = {name: one for name, one in module.named_buffers(recurse=False) if name not in kept}
     found = {}
-    for name, value in vars(module).items():
+    for name, value in {**vars(module), **passing}.items():
         if name in _TORCHS_OWN or isinstance(value, nn.Module):
+            continue
+        if isinstance(value, list | tuple) and value and {id(one) for one in value} <= own:
             continue
         if isinstance(value, Tensor):
             found[name] = hashlib.sha256(_bytes_of(value)).hexdigest()
+        elif isinstance(value, torch.Generator):
+            found[name] = hashlib.sha256(_bytes_of(value.get_state())).hexdigest()
+        elif isinstance(value, np.random.Generator):
+            found[name] = repr(value.bit_generator.state)
         elif isinstance(value, _PLAIN) or (
             isinstance(value, list | tuple | dict | set) and "object at 0x" not in repr(value)
         ):

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 
 import numpy as np
 import torch
+from torch import nn
 from torch.utils import deterministic
 
 from fmbench.errors import UsageError
@@ -55,6 +56,14 @@ def autocast(device: torch.device, rules: DeviceRules) -> AbstractContextManager
 def memory_format(rules: DeviceRules) -> torch.memory_format:
     """How images and weights of rank 4 lie in memory."""
     return torch.channels_last if rules.channels_last else torch.contiguous_format
+
+
+def place(network: nn.Module, device: torch.device, rules: DeviceRules) -> None:
+    """Move a network to a device, its tensors of rank 4 in the memory format of the rules."""
+    network.to(device)
+    for tensor in (*network.parameters(), *network.buffers()):
+        if tensor.dim() == 4:  # Module.to takes rank 5 too, and fails at it
+            tensor.data = tensor.data.to(memory_format=memory_format(rules))
 
 
 def synchronize(device: torch.device) -> None:

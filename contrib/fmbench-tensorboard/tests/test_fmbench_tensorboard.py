@@ -48,7 +48,7 @@ def test_a_runs_curve_and_scores_can_be_read_back(
         observers.epoch_end(progress(epoch, step, loss))
     scored = Result(status="ok", images=10, correct=8, log_loss=0.5, calibration_error=0.1)
     observers.run_end(record(scored))
-    events = EventAccumulator(str(tmp_path / "tiny-v1/family/model/final-adamw-s2"))
+    events = EventAccumulator(str(tmp_path / "tiny-v1/d/family/model/final-adamw-s2"))
     events.Reload()
     losses = [(event.step, event.value) for event in events.Scalars("training loss")]
     assert losses == [(5, 2.0), (10, 1.5)]

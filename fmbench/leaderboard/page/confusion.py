@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,7 +81,7 @@ def read_votes(
                 what = "its predictions or labels hold a class that there is not"
                 raise StoreError(what, hint=COPY_OR_REDO)
         except StoreError as error:
-            place = f" ({error.where})" if error.where else ""
+            place = f" ({Path(error.where).name})" if error.where else ""
             unread[f"{error.what}{place}"].append(subject.name)
         else:
             read.append(ModelVotes(subject.name, _votes(predictions), len(predictions)))

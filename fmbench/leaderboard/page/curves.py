@@ -38,36 +38,41 @@ class CurvePlots:
 
     epochs: of the longest curve; with one epoch there are no plots.
     low, high: the losses at the lower and upper edge, as they are read.
+    clipped:   whether a run without a score had higher ones.
     """
 
     epochs: int
     low: str
     high: str
     plots: tuple[CurvePlot, ...]
+    clipped: bool = False
 
 
 def curve_plots(subjects: Sequence[Subject]) -> CurvePlots:
     """The curves of the subjects' final runs, failed ones included."""
-    known = [
-        loss
-        for subject in subjects
-        for record in subject.entry.finals
-        for loss in record.result.curve
-        if loss is not None and loss > 0
-    ]
-    lengths = [len(one.result.curve) for subject in subjects for one in subject.entry.finals]
+    finals = [record for subject in subjects for record in subject.entry.finals]
+    known = _losses(finals)
+    lengths = [len(one.result.curve) for one in finals]
     epochs = max(lengths, default=0)
     if epochs < 2 or not known:
         return CurvePlots(epochs, "", "", ())
     # A diverging run must not press all others flat.
-    scale = Scale(min(known) / 1.1, min(max(known), 100 * min(known)) * 1.1, log=True)
+    top = max(_losses([one for one in finals if one.result.status == "ok"]) or known)
+    scale = Scale(min(known) / 1.1, top * 1.1, log=True)
     plots = [_plot(subject, scale, epochs) for subject in subjects]
     return CurvePlots(
         epochs,
         f"{scale.low:.2g}",
         f"{scale.high:.2g}",
         tuple(plot for plot in plots if plot.curves),
+        clipped=max(known) > scale.high,
     )
+
+
+def _losses(records: Sequence[Record]) -> list[float]:
+    """All losses of these runs that a log scale has a place for."""
+    found = (loss for record in records for loss in record.result.curve)
+    return [loss for loss in found if loss is not None and loss > 0]
 
 
 def _plot(subject: Subject, scale: Scale, epochs: int) -> CurvePlot:
@@ -91,7 +96,7 @@ def _plot(subject: Subject, scale: Scale, epochs: int) -> CurvePlot:
 
 
 def _path(curve: Sequence[float | None], scale: Scale, epochs: int) -> str:
-    """A line through the finite losses, broken where one is not."""
+    """A line through the finite losses, broken where one is not; a point where one stands alone."""
     steps, pen_down = [], False
     for epoch, loss in enumerate(curve):
         if loss is None:
@@ -99,7 +104,7 @@ def _path(curve: Sequence[float | None], scale: Scale, epochs: int) -> str:
             continue
         x = LEFT + (RIGHT - LEFT) * epoch / (epochs - 1)
         y = BOTTOM - (BOTTOM - TOP) * scale.place(loss)
-        steps.append(f"{'L' if pen_down else 'M'}{x:.1f} {y:.1f}")
+        steps.append(f"L{x:.1f} {y:.1f}" if pen_down else f"M{x:.1f} {y:.1f}h.01")
         pen_down = True
     return "".join(steps)
 

@@ -56,14 +56,17 @@ class DotPlot:
     """All models that have an accuracy, in the board's order.
 
     seeds:   what the lower lane shows, empty when no model has more than one seed.
-    ranks:   whether any model has a rank.
+    ranges:  whether that is for some the range of their seeds, and no interval.
+    ranks:   whether any model has a rank; provisional: whether they rest on few seeds.
     missing: how many models have no accuracy.
     """
 
     ticks: tuple[Tick, ...]
     dots: tuple[Dot, ...]
     seeds: str
+    ranges: bool
     ranks: bool
+    provisional: bool
     missing: int
 
     @property
@@ -77,7 +80,9 @@ def dot_plot(subjects: Sequence[Subject]) -> DotPlot:
     scored = [subject for subject in subjects if subject.row.accuracy is not None]
     missing = len(subjects) - len(scored)
     if not scored:
-        return DotPlot((), (), seeds="", ranks=False, missing=missing)
+        return DotPlot(
+            (), (), seeds="", ranges=False, ranks=False, provisional=False, missing=missing
+        )
     accuracies = [subject.row.accuracy or 0.0 for subject in scored]
     best, middle = max(accuracies), median(accuracies)
     lowest = best - max(REACH * (best - middle), 0.01)
@@ -89,12 +94,15 @@ def dot_plot(subjects: Sequence[Subject]) -> DotPlot:
     scale, ticks = scales.shares(
         [value for subject in on for value in _all_values(subject)], room=0.03
     )
-    ends = scale.low - 1e-9
+    counts = [subject.row.seeds for subject in scored]
+    ranked = [subject.row for subject in scored if subject.row.rank_best]
     return DotPlot(
         ticks=ticks,
-        dots=tuple(_dot(subject, scale, (subject.row.accuracy or 0) < ends) for subject in scored),
-        seeds=_about_seeds([subject.row.seeds for subject in scored]),
-        ranks=any(subject.row.rank_best for subject in scored),
+        dots=tuple(_dot(subject, scale, subject not in on) for subject in scored),
+        seeds=_about_seeds(counts),
+        ranges=any(1 < count < SEEDS_FOR_T for count in counts),
+        ranks=bool(ranked),
+        provisional=any(row.seeds < SEEDS_FOR_T for row in ranked),
         missing=missing,
     )
 
@@ -150,7 +158,8 @@ def _place(scale: Scale, value: float) -> float:
 
 def _in_words(subject: Subject) -> str:
     row = subject.row
-    said = [f"accuracy {percent(row.accuracy or 0)} %"]
+    said = [f"rank {rank_set(row.rank_best, row.rank_worst)}"] if row.rank_best else []
+    said.append(f"accuracy {percent(row.accuracy or 0)} %")
     if row.accuracy_image_low is not None and row.accuracy_image_high is not None:
         said.append(f"{span(row.accuracy_image_low, row.accuracy_image_high)} % for new images")
     if row.accuracy_seed_low is not None and row.accuracy_seed_high is not None:

@@ -3,19 +3,20 @@
 from fmbench.leaderboard.board import Board
 from fmbench.leaderboard.evidence import Evidence
 from fmbench.leaderboard.page.document import templates
-from fmbench.leaderboard.page.dots import dot_plot
+from fmbench.leaderboard.page.dots import DotPlot, dot_plot
 from fmbench.leaderboard.page.subjects import subjects_of
 from fmbench.leaderboard.page.text import count, shortened
 
 LEFT, RIGHT = 290, 740
 LONGEST_NAME = 30  # characters that fit left of the axis
-TOP, ROW, FOOT = 62, 36, 40
+TOP, ROW, FOOT, LINE = 62, 36, 22, 18
 
 
 def draw(board: Board, evidence: Evidence) -> str:
     """The picture of a board, as SVG. The same input gives the same bytes."""
     plot = dot_plot(subjects_of(board, evidence))
     bottom = TOP + ROW * len(plot.dots)
+    about = _about(plot, board)
     seeds = count(len(evidence.protocol.seeds), "seed")
     return (
         templates()
@@ -26,11 +27,26 @@ def draw(board: Board, evidence: Evidence) -> str:
             top=TOP,
             row=ROW,
             bottom=bottom,
-            height=bottom + FOOT,
+            height=bottom + FOOT + LINE * len(about),
+            about=about,
             x=_x,
             name=lambda name: shortened(name, LONGEST_NAME),
         )
     )
+
+
+def _about(plot: DotPlot, board: Board) -> list[str]:
+    """What the marks mean and what is not there, a line each."""
+    sizes = sorted({row.test_images for row in board.rows if row.test_images})
+    images = " or ".join(f"{size:,}" for size in sizes)
+    said = [f"Dots are means; broad bars the 95 % interval for new images, from {images} of them."]
+    if plot.seeds:
+        said.append(f"Small dots are {plot.seeds}.")
+    if plot.any_off:
+        said.append("An arrow stands for a model that lies further left than the axis goes.")
+    if plot.missing:
+        said.append(f"Without a good run: {plot.missing} of {len(board.rows)}.")
+    return said if plot.dots else []
 
 
 def _x(percent: float) -> float:

@@ -20,8 +20,10 @@ HEADINGS = {
     "train": ("Training time", ""),
     "speed": ("Training", "images/s"),
     "inference": ("Inference", "images/s"),
+    "memory": ("Peak memory", "the largest run’s"),
 }
 """Headings with their units, where a page has more room than a line of text."""
+RANGE = "range"
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,9 @@ class Table:
 def table(subjects: Sequence[Subject], seeds: int) -> Table:
     """The table of the subjects in their order; `seeds` is the number the protocol asks for."""
     usual = _kind_of_span(seeds)
+    ranks = "provisional" if any(one.row.rank_best for one in subjects) and usual == RANGE else ""
     return Table(
-        tuple(_headed(column, usual) for column in COLUMNS),
+        tuple(_headed(column, usual, ranks if column.key == "rank" else "") for column in COLUMNS),
         tuple(
             TableRow(subject, tuple(_cell(column, subject.row, usual) for column in COLUMNS))
             for subject in subjects
@@ -76,15 +79,15 @@ def table(subjects: Sequence[Subject], seeds: int) -> Table:
 
 
 def _kind_of_span(seeds: int) -> str:
-    return "95 % t" if seeds >= SEEDS_FOR_T else "range"
+    return "95 % t" if seeds >= SEEDS_FOR_T else RANGE
 
 
-def _headed(column: columns.Column, usual: str) -> Column:
+def _headed(column: columns.Column, usual: str, provisional: str) -> Column:
     heading, unit = HEADINGS.get(column.key, (column.heading.capitalize(), ""))
     return Column(
         key=column.key,
         heading=heading,
-        unit=f"{unit}, {usual}" if column.key == "seeds" else unit,
+        unit=f"{unit}, {usual}" if column.key == "seeds" else unit or provisional,
         kind="words" if column.key in WORDS else "number",
         first="descending" if column.best == "high" else "ascending",
     )

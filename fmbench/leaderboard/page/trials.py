@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fmbench.leaderboard.page import scales
 from fmbench.leaderboard.page.scales import Tick
 from fmbench.leaderboard.page.subjects import Subject
+from fmbench.leaderboard.page.text import count
 from fmbench.leaderboard.recipes import Tried, recipes_tried
 from fmbench.leaderboard.words import percent
 from fmbench.protocol import Protocol
@@ -37,7 +38,8 @@ class TriedOn:
 class Trials:
     """All models with tune runs, by recipes in the protocol's order; the ends of the axis.
 
-    images: how many validation images each run was judged on; seeds: runs of each recipe.
+    images: how many validation images each run was judged on; seeds: runs of each recipe; epochs:
+            how long each took.
     """
 
     recipes: tuple[str, ...]
@@ -46,6 +48,7 @@ class Trials:
     high: str
     images: int
     seeds: int
+    epochs: str
     chosen: bool
 
 
@@ -63,6 +66,7 @@ def trials(protocol: Protocol, subjects: Sequence[Subject]) -> Trials:
         high=ticks[-1].label,
         images=max((result.images for result in results), default=0),
         seeds=len(protocol.tuning.seeds) if protocol.tuning else 1,
+        epochs=count(protocol.stage("tune").epochs, "epoch"),
         chosen=any(subject.recipe for subject in tried),
     )
 

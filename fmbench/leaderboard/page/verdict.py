@@ -61,8 +61,10 @@ def verdict(board: Board, seeds: int, subjects: Sequence[Subject]) -> tuple[Sent
 
 def _of_ranked(board: Board, seeds: int, ranked: Sequence[Subject]) -> list[Sentence]:
     first = ranked[0]
-    where = "new pictures" if board.target == NEW_IMAGES else "these test pictures"
-    says = f"names {_percent(first)} of {where} right"
+    new = board.target == NEW_IMAGES
+    where = "new pictures" if new else "these test pictures"
+    share = _with_margin(first) if new else _percent(first)
+    says = f"names {share} of {where} right"
     if len(ranked) == 1:
         return [_said(first, f" {says}. It is the only model ranked so far.")]
     second = ranked[1]
@@ -70,9 +72,11 @@ def _of_ranked(board: Board, seeds: int, ranked: Sequence[Subject]) -> list[Sent
     # In the board's order only the first can be surely better than the second.
     open_place = _open_first_place(ranked)
     second_differs = (second.row.rank_best or 0) > 1
-    chance = "chance explains" + (f", as far as {seeds} seeds tell" if _few(seeds) else "")
+    seeds_tell = f", as far as {seeds} seeds tell" if _few(seeds) else ""
+    chance = f"chance explains{seeds_tell}"
     if first.row.rank_worst == 1:
-        more = "" if len(ranked) == 2 else f", surely more than {count(len(ranked) - 1, 'other')}"
+        others = count(len(ranked) - 1, "other")
+        more = "" if len(ranked) == 2 else f", surely more than {others}{seeds_tell}"
         return [
             _said(first, f" is best: it {says}{more}."),
             _said(
@@ -80,9 +84,10 @@ def _of_ranked(board: Board, seeds: int, ranked: Sequence[Subject]) -> list[Sent
             ),
         ]
     if second_differs:
-        opening = f" has the highest mean accuracy: it {says}, surely more than the second, "
-        return [_said(first, opening, second, f" with {_percent(second)}."), *open_place]
-    opening = f" has the highest mean accuracy, {_percent(first)} on {where}, but the second, "
+        opening = f" has the highest mean accuracy: it {says}. Second is "
+        less = f" with {_percent(second)}, less by more than {chance}."
+        return [_said(first, opening, second, less), *open_place]
+    opening = f" has the highest mean accuracy, {share} on {where}, but the second, "
     return [
         _said(first, opening, second, f" with {_percent(second)}, does not differ beyond chance."),
         *open_place,

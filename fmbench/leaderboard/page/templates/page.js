@@ -1,5 +1,17 @@
 "use strict";
 (() => {
+  // A link to where a row comes from opens it.
+  const open = () => {
+    const target = document.getElementById(location.hash.slice(1));
+    const box = target && target.closest("details");
+    if (!box) return;
+    box.open = true;
+    target.scrollIntoView();
+  };
+  addEventListener("hashchange", open);
+  open();
+})();
+(() => {
   const table = document.getElementById("board");
   if (!table) return;
   const body = table.tBodies[0];
