@@ -93,7 +93,7 @@ def test_records_of_another_protocol_text_never_mix(rules: Protocol) -> None:
     stranger = samples.record(samples.run(seed=2), correct=1)
     board = board_of(rules, [final(rules), stranger])
     assert board.rows[0].status == "1 of 2 seeds"
-    assert any("1 records of another version" in note for note in board.notes)
+    assert any("1 record of another version" in note for note in board.notes)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,15 @@ STEPS = 20
 RATE = 3e-4
 
 
+@dataclass
+class Built:
+    """A network as `build` returned it, with what it was like when it was fresh."""
+
+    network: nn.Module
+    attributes: dict[str, dict[str, str]]
+    streams: dict[str, str]
+
+
 @dataclass(frozen=True)
 class Trial:
     """What twenty steps of AdamW on one batch come to.

@@ -4,7 +4,6 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ from fmbench.testing import networks
 from fmbench.testing.estimate import Estimate, estimate
 from fmbench.testing.facts import Facts, Fault, MissingFactError, SkipError, fact
 from fmbench.testing.importing import Imported, import_alone
-from fmbench.testing.networks import Trial, checked
+from fmbench.testing.networks import Built, Trial, checked
 from fmbench.testing.surroundings import Surroundings, random_streams
 from fmbench.testing.watch import Watch
 from fmbench.training import devices
@@ -28,15 +27,7 @@ from fmbench.training.checkpoints import attributes
 SEED, SECOND_SEED, THIRD_SEED = 1, 2, 3
 BATCH = 8
 PIXELS_SEED = 7
-
-
-@dataclass
-class Built:
-    """A network as `build` returned it, with what it was like when it was fresh."""
-
-    network: nn.Module
-    attributes: dict[str, dict[str, str]]
-    streams: dict[str, str]
+TRUE_CLASSES = torch.arange(BATCH) % 10
 
 
 class Subject(Facts):
@@ -136,7 +127,7 @@ class Subject(Facts):
     @fact("gradients")
     def gradients(self) -> bool:
         """That the loss has a finite gradient."""
-        networks.check_gradients(self.twin[0].network, self.training_logits, self._labels)
+        networks.check_gradients(self.twin[0].network, self.training_logits, TRUE_CLASSES)
         return True
 
     @fact("learns")
@@ -226,10 +217,6 @@ class Subject(Facts):
             return missing
         return None
 
-    @property
-    def _labels(self) -> Tensor:
-        return torch.arange(BATCH) % 10
-
     def _build(self, seed: int) -> Built:
         """Build a network as a worker does; raises `Fault` when it is not a module."""
         model = self.model
@@ -278,7 +265,7 @@ class Subject(Facts):
         trial = networks.train_on_one_batch(
             network,
             lambda: self._images(range(BATCH)),
-            self._labels,
+            TRUE_CLASSES,
             attributes=built.attributes,
             seed=lambda: self._seed(seed, "training"),
             watched=lambda: self._watched("training"),

@@ -39,7 +39,7 @@ def _about(plot: DotPlot, board: Board) -> list[str]:
     """What the marks mean and what is not there, a line each."""
     sizes = sorted({row.test_images for row in board.rows if row.test_images})
     images = " or ".join(f"{size:,}" for size in sizes)
-    said = [f"Dots are means; broad bars the 95 % interval for new images, from {images} of them."]
+    said = [f"Dots are means on {images} test images, broad bars their 95 % interval for new ones."]
     if plot.seeds:
         said.append(f"Small dots are {plot.seeds}.")
     if plot.any_off:
