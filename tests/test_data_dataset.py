@@ -85,7 +85,7 @@ def test_one_flipped_bit_is_found(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(content)
     error = refusal(tmp_path, digests)
     assert error.where == str(tmp_path / name)
-    assert "its bytes are not those" in error.what
+    assert "its bytes are not those that [data.sha256] of the protocol asks for" in error.what
     assert error.hint
 
 

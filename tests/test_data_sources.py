@@ -224,7 +224,7 @@ def test_bad_mirrors_leave_nothing(
     monkeypatch.setattr(download, "_RETRIES", 0)
     with pytest.raises(DataError) as caught:
         place.find()
-    assert f"{PACKED[3]}: its bytes are not those" in caught.value.what
+    assert f"{PACKED[3]}: its bytes are not those that [data.sha256]" in caught.value.what
     assert "HTTP status 404" in caught.value.what
     assert list(place.cache.iterdir()) == []
 
