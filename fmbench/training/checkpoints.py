@@ -172,7 +172,16 @@ _TORCHS_OWN = {*vars(nn.Module()), "training"}
 def attributes(model: nn.Module) -> dict[str, dict[str, str]]:
     """The comparable attributes of each module, by its name: see `hidden_state`."""
     own = {id(tensor) for tensor in (*model.parameters(), *model.buffers())}
-    return {name: _attributes(module, own) for name, module in model.named_modules()}
+    kept = model.state_dict().keys()
+    found = {}
+    for name, module in model.named_modules():
+        passing = {
+            short: buffer
+            for short, buffer in module.named_buffers(recurse=False)
+            if f"{name}.{short}".lstrip(".") not in kept
+        }
+        found[name] = _attributes({**vars(module), **passing}, own)
+    return found
 
 
 def hidden_state(fresh: dict[str, dict[str, str]], trained: nn.Module) -> str:
@@ -191,16 +200,14 @@ def hidden_state(fresh: dict[str, dict[str, str]], trained: nn.Module) -> str:
     return ""
 
 
-def _attributes(module: nn.Module, own: set[int]) -> dict[str, str]:
-    """The attributes of one module that have a comparable value, as text.
+def _attributes(values: dict[str, Any], own: set[int]) -> dict[str, str]:
+    """Those of one module's attributes that have a comparable value, as text.
 
     own: the ids of the model's parameters and buffers. A list of some of them, as recurrent layers
          of torch keep one, says nothing that the state dict does not.
     """
-    kept = module.state_dict(keep_vars=True)
-    passing = {name: one for name, one in module.named_buffers(recurse=False) if name not in kept}
     found = {}
-    for name, value in {**vars(module), **passing}.items():
+    for name, value in values.items():
         if name in _TORCHS_OWN or isinstance(value, nn.Module):
             continue
         if isinstance(value, list | tuple) and value and {id(one) for one in value} <= own:
