@@ -18,7 +18,7 @@ HEADINGS = (
 def to_markdown(entries: Sequence[Entry]) -> str:
     """What the rows took, and where; empty when no run of theirs was good.
 
-    ± is the 95 % interval for new test images, as on the board.
+    ± is half the width of the 95 % interval for new test images, as on the board.
     A row is its good final runs and the runs that tried its recipes, each as long as the runner's
     clock says, building and evaluation included; training is that of a final run alone.
     """

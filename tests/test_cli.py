@@ -6,8 +6,11 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -16,12 +19,15 @@ import manual
 import samples
 import simulated
 from conftest import Fmbench, Install, TinyData, child_environment, install_into
-from fmbench import data, protocol, records
+from fmbench import data, files, protocol, records
+from fmbench.cli import boards
 from fmbench.errors import ExitCode
+from fmbench.execution import claims
 from fmbench.store import Store
 from plugins_of_all_kinds import GOOD, offering
 
 COMMANDS = manual.names()
+PUBLISHED = Path(__file__).parents[1] / "results" / "published"
 
 
 def test_help_lists_every_command_with_examples_and_exit_codes(fmbench: Fmbench) -> None:
@@ -54,6 +60,8 @@ BAD_INPUT = {
     "absent device": (("run", "good", "--device", "cuda:99"), 2, "cuda:99"),
     "too many seeds": (("run", "good", "--seeds", "99"), 2, "seeds"),
     "no results": (("leaderboard",), 2, "results"),
+    "no time at all": (("run", "good", "--checkpoint-every", "inf"), 2, "number of seconds"),
+    "no time limit": (("reproduce", "ffff", "--timeout", "inf"), 2, "number of seconds"),
     "no plugin left out": (("run", "good", "-p", "no:plugin-z"), 2, "plugin-z"),
     "no records of it": (("leaderboard", "--protocol", "lite-v1"), 2, "lite-v1"),
     "no such record": (("show", "ffff", "--results", "some"), 2, "ffff"),
@@ -233,7 +241,7 @@ def test_locale_time_zone_and_hash_seed_change_no_byte(fmbench: Fmbench, tmp_pat
     places = (
         {"PYTHONHASHSEED": "1", "TZ": "UTC", "XDG_CACHE_HOME": str(tmp_path / "here")},
         {"PYTHONHASHSEED": "2", "TZ": "Asia/Tokyo", "LC_ALL": "C.UTF-8",
-         "XDG_CACHE_HOME": str(tmp_path / "there")},
+         "PYTHONIOENCODING": "latin-1:strict", "XDG_CACHE_HOME": str(tmp_path / "there")},
     )  # fmt: skip
     for form in ("md", "csv", "json", "html"):
         here, there = (fmbench("leaderboard", "--format", form, **place) for place in places)
@@ -246,6 +254,32 @@ def test_locale_time_zone_and_hash_seed_change_no_byte(fmbench: Fmbench, tmp_pat
         written.append({file.name: file.read_bytes() for file in files})
     assert written[0] == written[1]
     assert {"leaderboard.svg", "index.html"} <= written[0].keys()
+
+
+def test_a_board_is_read_and_written_while_no_run_writes_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--write` holds the lock of runners while it reads records and writes its files."""
+    store = simulated.write_store(tmp_path, {"a": 0.9, "b": 0.8}, seeds=1)
+    held: list[bool] = []
+    seen: list[bool] = []
+
+    @contextmanager
+    def lock(_: Path) -> Iterator[None]:
+        held.append(True)
+        yield
+        held.clear()
+
+    def noting(real: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *given, **named: (seen.append(bool(held)), real(*given, **named))[1]
+
+    monkeypatch.setattr(claims, "lock", lock)
+    monkeypatch.setattr(Store, "read", noting(Store.read))
+    monkeypatch.setattr(files, "write", noting(files.write))
+    boards.leaderboard(results=tmp_path, write=True)
+    assert (store.folder / "index.html").exists()
+    assert len(seen) > 4
+    assert all(seen)
 
 
 def test_a_board_is_written_where_and_for_what_it_is_asked(
@@ -357,8 +391,35 @@ def test_a_board_can_be_sorted_filtered_and_cut(fmbench: Fmbench, tmp_path: Path
     assert all(word in narrow for word in ("rank", "model", "accuracy, %", " n ", "status"))
     assert max(len(line) for line in narrow.splitlines()) <= 60
     assert fmbench("leaderboard", "--json").stdout == fmbench(*asked[:1], "--format", "json").stdout
+    two = fmbench("leaderboard", "--json", "--format", "csv")
+    assert two.returncode == ExitCode.USAGE
+    assert "two formats" in two.stderr
     wide = fmbench("leaderboard", COLUMNS="250").stdout
     assert "calibration error" in wide
+
+
+def test_no_terminal_is_so_narrow_that_a_number_is_cut(fmbench: Fmbench) -> None:
+    """Of published boards, runs and comparisons all numbers are whole, and every record's id."""
+    stored = ("--results", PUBLISHED, "--protocol", "lite-v1")
+
+    def words(asked: tuple[str, ...], width: int) -> list[str]:
+        return fmbench(*asked, *stored, COLUMNS=str(width)).stdout.split()
+
+    def found(*asked: str) -> Any:
+        return json.loads(fmbench(*asked, *stored, "--json").stdout)
+
+    rows = found("leaderboard")["rows"]
+    accuracies = {f"{100 * row['accuracy']:.2f}" for row in rows}
+    margins = {
+        f"{50 * (row['accuracy_image_high'] - row['accuracy_image_low']):.2f}" for row in rows
+    }
+    ranks = {f"{row['rank_best']}-{row['rank_worst']}" for row in rows if row["rank_best"] == 1}
+    for width in (60, 50):
+        assert accuracies | margins | ranks <= set(words(("leaderboard",), width))
+    assert {record["id"] for record in found("show")} <= set(words(("show",), 80))
+    two = ("compare", "timm/convnext_atto", "timm/edgenext_xx_small")
+    bounds = {f"{100 * one[end]:+.2f}" for one in found(*two)["classes"] for end in ("low", "high")}
+    assert bounds <= set(words(two, 80))
 
 
 @pytest.mark.parametrize("seeds", [1, 3])
@@ -408,6 +469,10 @@ def test_a_protocol_named_by_its_file_is_that_very_one(fmbench: Fmbench, tmp_pat
     ]
     assert models == [["c"], ["c"], ["b", "a"]]
     assert fmbench("compare", "a", "b", "--protocol", mine).returncode == 0
+    assert fmbench("leaderboard", "--write", "--protocol", mine).returncode == 0
+    assert (store.folder / "leaderboard.csv").read_text().count("\n") == 3
+    assert fmbench("leaderboard", "--check", "--protocol", mine).returncode == 0
+    assert fmbench("leaderboard", "--check").returncode == ExitCode.CHECK_FAILED
 
 
 def test_two_models_are_compared_in_words_and_in_json(fmbench: Fmbench, tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ def test_every_column_can_be_chosen_and_sorted_by(board: Board) -> None:
     assert models(arrange(board, sort="train")) == ["a", "timm/b", "timm/c"]
     assert models(arrange(board, sort="speed", reverse=True)) == ["timm/c", "timm/b", "a"]
     assert models(arrange(board, sort="accuracy")) == ["timm/b", "timm/c", "a"]
+    assert models(arrange(board, reverse=True)) == ["a", "timm/c", "timm/b"]
 
 
 def test_more_is_better_of_these_columns_alone() -> None:

@@ -90,6 +90,18 @@ def test_intervals_by_class_hold_together() -> None:
     assert np.mean(held) >= 0.93
 
 
+def test_intervals_of_near_twins_stay_narrow() -> None:
+    """Two models that differ on few images, or on none, never have an interval of many points."""
+    random = np.random.RandomState(8)
+    for changed in (0, 2, 20):
+        for _ in range(100):
+            hits = random.random_sample((3, 1000)) < 0.9
+            other = hits.copy()
+            other[:, :changed] = random.random_sample((3, changed)) < 0.9
+            half = half_width_alone(Sample.of(hits), Sample.of(other), confidence=0.995)
+            assert half < 0.2
+
+
 def test_an_interval_by_class_is_students(tmp_path: Path) -> None:
     """Of single runs it is Bonferroni's; of several wider, by the freedom of all parts together."""
     for seeds in (1, 3):

@@ -28,7 +28,7 @@ import simulated
 from fmbench.environment import Device
 from fmbench.leaderboard.board import Board, read_board
 from fmbench.leaderboard.evidence import Evidence
-from fmbench.leaderboard.page import draw, is_of, render
+from fmbench.leaderboard.page import draw, is_of, render, scales
 from fmbench.leaderboard.page.confusion import ConfusedImage, ModelVotes, Pair, confused_pairs
 from fmbench.leaderboard.page.fronts import pareto_front
 from fmbench.leaderboard.page.gallery import png_uri
@@ -341,6 +341,42 @@ def test_a_board_of_incomplete_rows_has_a_page(tmp_path: Path) -> None:
     store = simulated.write_store(tmp_path, {"a": 0.9}, seeds=2, broken="a")
     html = page_of(store)
     assert "1 of 2 seeds" in html
+
+
+def test_the_only_complete_model_is_not_called_the_only_one(tmp_path: Path) -> None:
+    """Beside a model that lost a seed, and is better, one is the only complete model."""
+    html = page_of(small_store(tmp_path, {"whole": 0.6, "part": 0.9}, seeds=2, broken="part"))
+    assert "is the only model whose seeds all have a score" in html
+    assert "not with every seed" in html
+
+
+def test_the_caption_says_what_the_thin_line_spans(tmp_path: Path, html: str) -> None:
+    """An interval of the mean from five seeds on, the range of fewer, and both where there are."""
+    ran = "the seeds that ran, and others may fall outside"
+    five = page_of(small_store(tmp_path / "five", {"a": 0.9, "b": 0.8}, seeds=5))
+    three = page_of(small_store(tmp_path / "three", {"a": 0.9, "b": 0.8}, seeds=3))
+    assert f"the thin line spans {ran}" in three
+    assert "the thin line what other seeds could: two" in five
+    assert f"the thin line what other seeds could, or of fewer than 5 {ran}: two" in html
+
+
+def test_a_model_far_to_the_left_is_an_arrow(tmp_path: Path) -> None:
+    """One at chance among good ones has no dot on the axis, and the caption says so."""
+    named = {"a": 0.9, "b": 0.89, "c": 0.88, "chance": 0.1}
+    html = page_of(small_store(tmp_path, named))
+    assert html.count('class="off"') == 1
+    assert "An arrow stands for a model" in html
+
+
+@given(st.lists(st.floats(0.001, 1e6), min_size=1, max_size=5))
+def test_every_log_axis_has_a_tick(values: list[float]) -> None:
+    """Whatever times or counts there are, an axis has a label to read them by, and none collide."""
+    for axis, found in ((scales.times, values), (scales.counts, [1 + one for one in values])):
+        scale, ticks = axis(found)
+        assert ticks
+        assert all(0 <= scale.place(value) <= 1 for value in found)
+        places = [tick.place for tick in ticks]
+        assert all(b - a >= scales.LOG_GAP for a, b in itertools.pairwise(places))
 
 
 def test_one_model_alone_has_a_page(tmp_path: Path) -> None:
@@ -721,6 +757,8 @@ def test_the_filter_hides_rows_and_tells_how_many_are_left(page: Page) -> None:
     search.fill("PLUGIN-A m1")
     assert shown(page) == ["m10"]
     assert status.inner_text() == "1 of 6 models"
+    search.fill("400")  # every row's n
+    assert shown(page) == []
     search.fill("no such model")
     assert shown(page) == []
     assert status.inner_text() == "0 of 6 models"

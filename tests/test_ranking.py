@@ -7,9 +7,11 @@ import pytest
 
 import simulated
 from fmbench import files
+from fmbench.console import tables
 from fmbench.errors import StoreError
-from fmbench.leaderboard import formats
+from fmbench.leaderboard import formats, page
 from fmbench.leaderboard.board import Board, read_board
+from fmbench.leaderboard.columns import choose
 from fmbench.leaderboard.evidence import Evidence, digest_of
 from fmbench.leaderboard.statistics import THESE_IMAGES
 from fmbench.store import Store
@@ -59,9 +61,17 @@ def test_an_incomplete_row_is_not_ranked_and_does_not_change_other_ranks(tmp_pat
     assert board.rows[-1].status == "4 of 5 seeds: 1 diverged"
 
 
-def test_ranks_for_this_test_set_are_called_so_in_every_format(tmp_path: Path) -> None:
-    """The weaker claim is said in Markdown, JSON and CSV."""
-    board = read_board(Evidence(simulated.write_store(tmp_path, MODELS, seeds=3)), THESE_IMAGES)
+def test_ranks_for_this_test_set_are_called_so_in_every_format(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The weaker claim is said in Markdown, JSON, CSV, on the page and in the terminal."""
+    evidence = Evidence(simulated.write_store(tmp_path, MODELS, seeds=3))
+    board = read_board(evidence, THESE_IMAGES)
+    html = page.render(board, evidence, None)
+    assert "of these test pictures right" in html
+    assert "new pictures" not in html
+    tables.print_board(board, choose())
+    assert "on this test set only" in " ".join(capsys.readouterr().out.split())
     assert "on this test set only" in formats.to_markdown(board)
     assert '"target": "this-test-set"' in formats.to_json(board)
     assert formats.to_csv(board).startswith("rank_best_this_test_set,rank_worst_this_test_set,")

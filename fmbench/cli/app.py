@@ -1,5 +1,6 @@
 """The application that commands join, and the options they share."""
 
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -42,8 +43,22 @@ StoredOption = Annotated[
         autocompletion=completion.stored,
     ),
 ]
+
+
+def finite(option: typer.CallbackParam, seconds: float) -> float:
+    """Refuse what is no number of seconds: `inf` and `nan` can be typed, and pass any bound."""
+    if not math.isfinite(seconds):
+        raise UsageError(
+            f"{seconds} is not a number of seconds",
+            where=option.opts[0],
+            hint="for as long as you like: 1e9",
+        )
+    return seconds
+
+
 TimeoutOption = Annotated[
-    float, typer.Option(metavar="SECONDS", min=1, help="The longest a run may take.")
+    float,
+    typer.Option(metavar="SECONDS", min=1, callback=finite, help="The longest a run may take."),
 ]
 PluginsOption = Annotated[
     list[str] | None,

@@ -1,6 +1,7 @@
 """The commands that read records: boards, comparisons, single runs."""
 
 import sys
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,12 +17,12 @@ from fmbench.cli.app import (
     print_json,
     writing,
 )
-from fmbench.cli.stored import evidence_of, record_of, store_of, stores_of
+from fmbench.cli.stored import evidence_in, evidence_of, record_of, store_of, stores_of
 from fmbench.errors import StaleError, UsageError
 from fmbench.leaderboard.columns import KEYS
 
 if TYPE_CHECKING:
-    from fmbench.store import Store
+    from fmbench.leaderboard.evidence import Evidence
 
 
 class BoardFormat(StrEnum):
@@ -84,12 +85,16 @@ def leaderboard(
       fmbench leaderboard --results results/published --check
     """
     from fmbench.console import stream, tables
+    from fmbench.execution.claims import the_only_writer
     from fmbench.leaderboard import columns as column
     from fmbench.leaderboard import formats
     from fmbench.leaderboard.board import read_board
-    from fmbench.leaderboard.evidence import Evidence
     from fmbench.leaderboard.published import images_at_hand, write_board
 
+    if json and format_ not in (BoardFormat.TERMINAL, BoardFormat.JSON):
+        raise UsageError(
+            f"--json and --format {format_.value} ask for two formats", hint="give one of them"
+        )
     if json:
         format_ = BoardFormat.JSON
     arranged = bool(columns or sort or reverse or filter_)
@@ -100,13 +105,16 @@ def leaderboard(
                 "--write and --check are about the published files, which are always alike",
                 hint="give one of them, with --results and --protocol alone",
             )
-        for store in stores_of(results, protocol):
-            if check:
-                check_board(store)
-            else:
-                evidence = Evidence(store)
-                for path in write_board(evidence, read_board(evidence, cached=False)):
-                    stream.say(f"wrote {path}")
+        stores = stores_of(results, protocol)
+        if check:
+            check_boards([evidence_in(store, protocol) for store in stores])
+            return
+        for store in stores:
+            with the_only_writer(store.claims):
+                evidence = evidence_in(store, protocol)
+                written = write_board(evidence, read_board(evidence, cached=False))
+            for path in written:
+                stream.say(f"wrote {path}")
         return
     if arranged and format_ is BoardFormat.HTML:
         raise UsageError(
@@ -136,7 +144,7 @@ def leaderboard(
         render = {"md": formats.to_markdown, "csv": formats.to_csv, "json": formats.to_json}
         text = render[format_.value](board, chosen if columns else ())
     if output is None:
-        sys.stdout.write(text)
+        sys.stdout.buffer.write(text.encode())
     else:
         with writing(output):
             output.write_bytes(text.encode())
@@ -221,18 +229,26 @@ def show(
         tables.print_record(found, store.log(found))
 
 
-def check_board(store: "Store") -> None:
-    """Say that the files beside the records are what the records say; raises `StaleError`."""
+def check_boards(every: "Sequence[Evidence]") -> None:
+    """Say which boards are what their records say; raises `StaleError` when one is not."""
     from fmbench.console import stream
-    from fmbench.leaderboard.evidence import Evidence
     from fmbench.leaderboard.published import stale
 
-    found = stale(Evidence(store))
-    if found:
-        raise StaleError(
-            f"is not what the records say: {', '.join(path.name for path in found)}",
-            where=str(store.folder),
-            hint=f"fmbench leaderboard --results {store.folder.parent} "
-            f"--protocol {store.folder.name} --write",
-        )
-    stream.say(f"{store.folder}: leaderboard.md, .csv, .svg and index.html are fresh")
+    errors = []
+    for evidence in every:
+        folder = evidence.folder
+        if found := stale(evidence):
+            errors.append(
+                StaleError(
+                    f"is not what the records say: {', '.join(path.name for path in found)}",
+                    where=str(folder),
+                    hint=f"fmbench leaderboard --results {folder.parent} "
+                    f"--protocol {folder.name} --write",
+                )
+            )
+        else:
+            stream.say(f"{folder}: leaderboard.md, .csv, .svg and index.html are fresh")
+    for error in errors[:-1]:
+        stream.complain(str(error))
+    if errors:
+        raise errors[-1]

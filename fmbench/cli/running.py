@@ -1,7 +1,5 @@
 """The command that makes runs."""
 
-import os
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +13,7 @@ from fmbench.cli.app import (
     ResultsOption,
     TimeoutOption,
     choose_plugins,
+    finite,
 )
 from fmbench.errors import ExitCode, NothingSelectedError
 
@@ -49,7 +48,10 @@ def run(
         int | None, typer.Option(metavar="N", min=1, help="CPU threads; all cores by default.")
     ] = None,
     checkpoint_every: Annotated[
-        float, typer.Option(metavar="SECONDS", min=0, help="The least time between checkpoints.")
+        float,
+        typer.Option(
+            metavar="SECONDS", min=0, callback=finite, help="The least time between checkpoints."
+        ),
     ] = 60.0,
     plugins: PluginsOption = None,
     retry_failed: Annotated[
@@ -143,14 +145,13 @@ def run(
 def print_and_write_board(store: "Store", protocol: "Protocol", data_dir: Path | None) -> None:
     """Print the leaderboard and write it beside the records, as a run's last act."""
     from fmbench.console import stream, tables
-    from fmbench.execution.claims import lock
+    from fmbench.execution.claims import the_only_writer
     from fmbench.leaderboard import columns
     from fmbench.leaderboard.board import read_board
     from fmbench.leaderboard.evidence import Evidence
     from fmbench.leaderboard.published import write_board
 
-    # Of several runners the one that reads the records last has to write last.
-    with lock(store.claims) if os.access(store.claims, os.W_OK) else nullcontext():
+    with the_only_writer(store.claims):
         evidence = Evidence(store, protocol)
         board = read_board(evidence)
         tables.print_board(board, columns.choose())

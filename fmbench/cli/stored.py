@@ -51,11 +51,15 @@ def store_of(results: Path, protocol: str | None) -> "Store":
 
 
 def evidence_of(results: Path, protocol: str | None) -> "Evidence":
-    """What the store a reading command means holds, under the very protocol in a file named."""
+    """What the store a reading command means holds."""
+    return evidence_in(store_of(results, protocol), protocol)
+
+
+def evidence_in(store: "Store", protocol: str | None) -> "Evidence":
+    """What a store holds, under the very protocol in a file named, else its newest record's."""
     from fmbench import protocol as protocols
     from fmbench.leaderboard.evidence import Evidence
 
-    store = store_of(results, protocol)
     named = protocols.load(protocol) if protocol and protocols.is_path(protocol) else None
     return Evidence(store, named)
 

@@ -52,8 +52,8 @@ def print_table(
 ) -> None:
     """Rows of cells under their names, on stdout; columns of numbers stand to the right.
 
-    Where the terminal is too narrow, `droppable` columns go, in that order; cells of the column
-    `wrapping` are broken into lines.
+    Where the terminal is too narrow, `droppable` columns go, in that order; where it still is,
+    words are broken into lines, those of the column `wrapping` from the start, and no number is.
     """
     if not rows:
         return
@@ -62,7 +62,7 @@ def print_table(
         names = [name for name in names if name != dropped]
         if sum(_width(rows, name, wrapping) for name in names) < out.width:
             break
-    out.print(_table(rows, names, title, faint, wrapping))
+    out.print(_table(rows, names, title, faint))
 
 
 def _width(rows: Sequence[dict[str, str]], name: str, wrapping: str) -> int:
@@ -75,15 +75,19 @@ def _table(
     names: Sequence[str],
     title: str,
     faint: Sequence[bool],
-    wrapping: str,
 ) -> Table:
     table = Table(
         title=plain(title, "bold") if title else None, title_justify="left", box=box.SIMPLE_HEAD
     )
     for name in names:
         numeric = all(not row[name] or _NUMBER.match(row[name]) for row in rows)
+        widest = max(cell_len(row[name]) for row in rows)
         table.add_column(
-            name, justify="right" if numeric else "left", no_wrap=name != wrapping, overflow="fold"
+            name,
+            justify="right" if numeric else "left",
+            no_wrap=numeric and widest >= cell_len(name),  # a longer heading is broken instead
+            min_width=widest if numeric else None,
+            overflow="fold",
         )
     for row, dim in zip(rows, faint or [False] * len(rows), strict=True):
         table.add_row(*(plain(row[name]) for name in names), style="dim" if dim else "")

@@ -58,7 +58,7 @@ def print_comparison(found: Compared) -> None:
             }
             for side in (found.first, found.second)
         ],
-        title=f"{found.protocol}",
+        title=found.protocol,
     )
     print_table(
         [

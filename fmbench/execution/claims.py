@@ -1,6 +1,8 @@
 """Claims: which runner makes a run, so that several on one results folder share the work."""
 
+import os
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import msgspec
@@ -27,6 +29,14 @@ class Claim(Struct, frozen=True, kw_only=True):
 def lock(folder: Path) -> FileLock:
     """The lock that orders those who look at claims, register a runner, or clear leftovers."""
     return FileLock(folder / "lock")
+
+
+def the_only_writer(folder: Path) -> AbstractContextManager[object]:
+    """Keep others from writing a board: who reads the records last has to write last.
+
+    A store that is not worked on, a published one say, has no claims to lock, or is not ours.
+    """
+    return lock(folder) if os.access(folder, os.W_OK) else nullcontext()
 
 
 class Claims:

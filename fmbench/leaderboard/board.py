@@ -185,9 +185,11 @@ def _status(protocol: Protocol, entry: Entry) -> str:
         return "ok"
     have = f"{len(entry.ok)} of {expected} seeds"
     bad = [record for record in entry.finals if record.result.status != "ok"]
-    kind, told = ("", bad) if entry.finals else ("tune runs ", entry.tunes)
-    counts = Counter(record.result.status for record in told)
-    faults = [f"{count} {kind}{status}" for status, count in sorted(counts.items())]
+    counts = Counter(record.result.status for record in (bad if entry.finals else entry.tunes))
+    faults = [
+        f"{count if entry.finals else counted(count, 'tune run')} {status}"
+        for status, count in sorted(counts.items())
+    ]
     return f"{have}: {', '.join(faults)}" if faults else have
 
 
@@ -246,7 +248,9 @@ def clocks_disagree(record: Record) -> bool:
 
 def _what_it_can_say(protocol: Protocol, ranking: Ranking) -> list[str]:
     seeds = len(protocol.seeds)
-    notes = ["± is the 95 % interval for new test images of the same kind (binomial)."]
+    notes = [
+        "± is half the width of the 95 % interval for new test images of the same kind (binomial)."
+    ]
     if seeds == 1:
         notes.append("One seed says nothing about other seeds.")
     elif seeds < SEEDS_FOR_T:
@@ -266,7 +270,9 @@ def _what_it_can_say(protocol: Protocol, ranking: Ranking) -> list[str]:
             if ranking.target == NEW_IMAGES
             else "for expected accuracy on this test set only, a weaker claim"
         )
-        provisional = ", provisional with fewer than 5 seeds" if seeds < SEEDS_FOR_T else ""
+        provisional = (
+            f", provisional with fewer than {SEEDS_FOR_T} seeds" if seeds < SEEDS_FOR_T else ""
+        )
         notes.append(
             f"Ranks are those that 95 % intervals over all pairs together leave open, {about}"
             f"{provisional}."

@@ -142,7 +142,9 @@ def arrange(
     elif reverse:
         rows.reverse()
     left = len(board.rows) - len(rows)
-    said = (f"{left} of {len(board.rows)} rows are filtered out; ranks are among all.",)
+    ranked = any(row.rank_best for row in board.rows)
+    among = "; ranks are among all" if ranked else ""
+    said = (f"{left} of {len(board.rows)} rows are filtered out{among}.",)
     return replace(board, rows=tuple(rows), notes=board.notes + (said if left else ()))
 
 

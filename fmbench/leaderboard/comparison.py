@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from fmbench.contract import CLASSES
 from fmbench.data import LABELS, PictureRow
+from fmbench.discovery import choice
 from fmbench.errors import UsageError
 from fmbench.leaderboard import statistics
 from fmbench.leaderboard.evidence import Entry, Evidence
@@ -117,6 +118,7 @@ class Compared:
 def find_entry(evidence: Evidence, name: str) -> Entry:
     """The entry of MODEL or DISTRIBUTION:MODEL; raises `UsageError` unless exactly one has runs."""
     distribution, _, model = name.rpartition(":")
+    distribution = choice.normal(distribution)
     found = [
         entry
         for entry in evidence.entries
@@ -260,8 +262,8 @@ def _conclusion(first: Side, second: Side, gap: float, low: float, high: float) 
             f"{which}{better.name} and {worse.name} differ by less than "
             f"{points(SMALLEST_GAP)}: {said}. Call it a tie."
         )
+    favour = f" in favour of {better.name}" if gap else ""
     return (
         f"{which}these runs cannot tell {first.name} and {second.name} apart: the difference is "
-        f"{points(abs(gap))} in favour of {better.name}, 95 % interval {100 * near:+.2f} to "
-        f"{100 * far:+.2f}."
+        f"{points(abs(gap))}{favour}, 95 % interval {100 * near:+.2f} to {100 * far:+.2f}."
     )

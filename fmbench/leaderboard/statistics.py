@@ -156,7 +156,8 @@ def half_width_alone(first: Sample, second: Sample, *, confidence: float) -> flo
     """Half the width of the interval of one pair, for new images, however few the runs are.
 
     The quantile is Student's, its degrees of freedom those of the variance's parts together
-    (Welch 1947, Satterthwaite 1946): of the seeds' part there are as few as runs less one.
+    (Welch 1947, Satterthwaite 1946): of the seeds' part there are as few as runs less one, and all
+    together have no fewer.
     """
     from scipy.special import stdtrit
 
@@ -171,6 +172,7 @@ def half_width_alone(first: Sample, second: Sample, *, confidence: float) -> flo
     ]
     parts.append((error**2, len(first.shares) - 1))
     freedom = error**4 / sum(part**2 / count for part, count in parts)
+    freedom = max(freedom, min(count for _, count in parts))
     return float(stdtrit(freedom, (1 + confidence) / 2)) * error
 
 

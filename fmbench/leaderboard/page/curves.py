@@ -23,11 +23,10 @@ class Curve:
 
 @dataclass(frozen=True)
 class CurvePlot:
-    """A model's curves, all plots of a page on one scale; `first` and `last` are means of seeds."""
+    """A model's curves, all plots of a page on one scale; `last` is the mean of its seeds."""
 
     name: str
     curves: tuple[Curve, ...]
-    first: str
     last: str
     said: str
 
@@ -89,7 +88,6 @@ def _plot(subject: Subject, scale: Scale, epochs: int) -> CurvePlot:
     return CurvePlot(
         name=subject.name,
         curves=tuple(curve for curve in drawn if curve.path),
-        first=first,
         last=last,
         said=said,
     )

@@ -56,7 +56,7 @@ class DotPlot:
     """All models that have an accuracy, in the board's order.
 
     seeds:   what the lower lane shows, empty when no model has more than one seed.
-    ranges:  whether that is for some the range of their seeds, and no interval.
+    line:    what its thin line spans.
     ranks:   whether any model has a rank; provisional: whether they rest on few seeds.
     missing: how many models have no accuracy.
     """
@@ -64,7 +64,7 @@ class DotPlot:
     ticks: tuple[Tick, ...]
     dots: tuple[Dot, ...]
     seeds: str
-    ranges: bool
+    line: str
     ranks: bool
     provisional: bool
     missing: int
@@ -80,9 +80,7 @@ def dot_plot(subjects: Sequence[Subject]) -> DotPlot:
     scored = [subject for subject in subjects if subject.row.accuracy is not None]
     missing = len(subjects) - len(scored)
     if not scored:
-        return DotPlot(
-            (), (), seeds="", ranges=False, ranks=False, provisional=False, missing=missing
-        )
+        return DotPlot((), (), seeds="", line="", ranks=False, provisional=False, missing=missing)
     accuracies = [subject.row.accuracy or 0.0 for subject in scored]
     best, middle = max(accuracies), median(accuracies)
     lowest = best - max(REACH * (best - middle), 0.01)
@@ -100,7 +98,7 @@ def dot_plot(subjects: Sequence[Subject]) -> DotPlot:
         ticks=ticks,
         dots=tuple(_dot(subject, scale, subject not in on) for subject in scored),
         seeds=_about_seeds(counts),
-        ranges=any(1 < count < SEEDS_FOR_T for count in counts),
+        line=_about_line(counts),
         ranks=bool(ranked),
         provisional=any(row.seeds < SEEDS_FOR_T for row in ranked),
         missing=missing,
@@ -144,6 +142,15 @@ def _about_seeds(counts: Sequence[int]) -> str:
         return "single seeds, in their range"
     said = "single seeds, in the 95 % interval of their mean"
     return f"{said} (fewer than {SEEDS_FOR_T}: range)" if min(several) < SEEDS_FOR_T else said
+
+
+def _about_line(counts: Sequence[int]) -> str:
+    several = [count for count in counts if count > 1]
+    few = [count for count in several if count < SEEDS_FOR_T]
+    ran = "the seeds that ran, and others may fall outside"
+    if len(few) == len(several):
+        return f"spans {ran}"
+    return "what other seeds could" + (f", or of fewer than {SEEDS_FOR_T} {ran}" if few else "")
 
 
 def _interval(scale: Scale, low: float | None, high: float | None) -> Interval | None:

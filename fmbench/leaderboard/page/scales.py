@@ -8,6 +8,7 @@ from fmbench.leaderboard.words import UNITS
 
 LINEAR_TICKS = 7
 LOG_TICKS = 7
+LOG_ROOM = 1.75  # at least so far beyond the values: neighbouring ticks are up to 3 times apart
 LOG_GAP = 0.11  # between labels of a log axis, as a part of it
 NARROWEST = 0.005
 # Times people say. Between a minute and an hour powers of ten are not among them.
@@ -83,7 +84,7 @@ def _logarithmic(
     label: Callable[[float], str],
 ) -> tuple[Scale, tuple[Tick, ...]]:
     low, high = min(values), max(values)
-    room = max((high / low) ** 0.07, 1.5)
+    room = max((high / low) ** 0.07, LOG_ROOM)
     scale = Scale(low / room, high * room, log=True)
     within = [value for value in fine if scale.low <= value <= scale.high]
     if len(within) > LOG_TICKS:

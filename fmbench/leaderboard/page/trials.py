@@ -19,7 +19,6 @@ class Trial:
     With several seeds its accuracy is their mean, and the status the first that is not ok.
     """
 
-    recipe: str
     place: float | None
     accuracy: str
     status: str
@@ -87,7 +86,6 @@ def _tried(subject: Subject, recipes: Sequence[str], scale: scales.Scale) -> Tri
 def _trial(tried: Tried, chosen: bool, scale: scales.Scale) -> Trial:
     accuracy = tried.accuracy
     return Trial(
-        recipe=tried.recipe,
         place=None if accuracy is None else round(100 * scale.place(accuracy), 2),
         accuracy="" if accuracy is None else percent(accuracy),
         status=tried.status,

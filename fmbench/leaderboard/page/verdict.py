@@ -49,7 +49,11 @@ def verdict(board: Board, seeds: int, subjects: Sequence[Subject]) -> tuple[Sent
         )
     ranked = [subject for subject in scored if subject.row.rank_best is not None]
     leaders = ranked or [subject for subject in scored if subject.row.complete] or scored
-    sentences = _of_ranked(board, seeds, ranked) if ranked else _of_unranked(seeds, leaders)
+    sentences = (
+        _of_ranked(board, seeds, ranked)
+        if ranked
+        else _of_unranked(seeds, leaders, alone=len(scored) == 1)
+    )
     higher = [one for one in scored if _accuracy(one) > _accuracy(leaders[0])]
     if higher:
         best = max(higher, key=_accuracy)
@@ -104,9 +108,10 @@ def _open_first_place(ranked: Sequence[Subject]) -> list[Sentence]:
     return [_said("The runs leave open which is best of ", *_names(able), ".")]
 
 
-def _of_unranked(seeds: int, leaders: Sequence[Subject]) -> list[Sentence]:
+def _of_unranked(seeds: int, leaders: Sequence[Subject], *, alone: bool) -> list[Sentence]:
     first, rest = leaders[0], leaders[1:]
-    sentences = [_said(first, f" is the only model with a score so far, {_percent(first)}.")]
+    only = "model with a score so far" if alone else "model whose seeds all have a score"
+    sentences = [_said(first, f" is the only {only}, {_percent(first)}.")]
     if rest:
         opening = f" has the highest accuracy, {_with_margin(first)}, before "
         sentences = [_said(first, opening, rest[0], f" with {_with_margin(rest[0])}.")]

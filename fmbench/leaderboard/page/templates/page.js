@@ -78,7 +78,9 @@
   filter.addEventListener("input", () => {
     const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
     boardOrder.forEach((row) => {
-      const text = row.textContent.toLowerCase();
+      const text = [...row.querySelectorAll(".words")]
+        .map((cell) => cell.textContent.toLowerCase())
+        .join("\n");
       row.hidden = !words.every((word) => text.includes(word));
     });
     tell();
