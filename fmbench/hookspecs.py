@@ -35,7 +35,8 @@ class ModelHooks:
 
         Called once in a child process when the catalogue is made, and once in each worker that
         trains one of them. It must not import torch: listing models stays fast that way.
-        Each plugin is asked alone; a fault here costs only this plugin's models.
+        All plugins are asked in one process, and each in its own once anything is wrong: a fault
+        here costs only this plugin's models.
         """
 
 

@@ -231,7 +231,9 @@ def parse(text: str, where: str) -> Protocol:
         return msgspec.toml.decode(text, type=Protocol)
     except (msgspec.DecodeError, RecursionError) as error:
         raise ProtocolError(
-            str(error), where=where, hint="compare it with `fmbench protocols quick-v1`"
+            str(error),
+            where=where,
+            hint="compare its keys with `fmbench protocols quick-v1 --json`",
         ) from error
 
 

@@ -117,13 +117,16 @@ class Store:
         newest = max(found, key=lambda record: (record.created, record.id))
         path = self._protocol_path(newest.run.protocol_digest)
         try:
-            return protocol.parse(files.read_at_most(path, RECORD_BYTES).decode(), str(path))
+            kept = protocol.parse(files.read_at_most(path, RECORD_BYTES).decode(), str(path))
+            if kept.digest != newest.run.protocol_digest:
+                raise ValueError(f"its digest is {kept.digest[:12]}")
         except (OSError, ValueError) as error:
             raise StoreError(
-                f"the protocol its records were made under cannot be read: {_reason(error)}",
+                f"is not the protocol its records were made under: {_reason(error)}",
                 where=str(path),
                 hint="copy it from where the records come from",
             ) from error
+        return kept
 
     def keep_labels(self, labels: NDArray[np.uint8]) -> None:
         """Keep the test labels beside the records, so that a store alone is enough for a board."""

@@ -1,8 +1,12 @@
 """Checkpoints: a run that goes on from one computes the bits of an uninterrupted run."""
 
+import collections
+import random
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -362,6 +366,41 @@ class Volatile(nn.Module):
         super().__init__()
         self.register_buffer("seen", torch.zeros(1), persistent=False)
         self.generator = np.random.default_rng(0)
+
+
+def _nothing() -> None:
+    """No value that can be compared."""
+
+
+HIDING: dict[str, tuple[Any, Callable[[Any], object]]] = {
+    "an old generator of numpy": (np.random.RandomState(0), lambda random: random.rand()),
+    "another of its kinds": (
+        np.random.Generator(np.random.MT19937(0)), lambda random: random.random(),
+    ),
+    "a generator of Python": (random.Random(0), lambda random: random.random()),
+    "an array": (np.zeros(5000), lambda array: array.put(2500, 1)),
+    "a tensor in a list": ([torch.zeros(5000)], lambda held: held[0][2500:2501].fill_(1)),
+    "a tensor in a dictionary": (
+        {"seen": (torch.zeros(5000),)}, lambda held: held["seen"][0].add_(1),
+    ),
+    "a queue": (collections.deque([1, 2]), lambda held: held.rotate()),
+    "a list beside a function": ([_nothing, [1]], lambda held: held[1].append(2)),
+    "a set": ({1, 2}, lambda held: held.add(3)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", HIDING)
+def test_whatever_holds_state_is_looked_into(kind: str) -> None:
+    """Generators, arrays and containers are compared by all that they hold, and are never equal."""
+    held, change = HIDING[kind]
+    model = linear()
+    model.held = held
+    model.itself = [held]
+    model.itself.append(model.itself)
+    fresh = attributes(model)
+    assert hidden_state(fresh, model) == ""
+    change(held)
+    assert hidden_state(fresh, model) == "held of the model"
 
 
 def test_state_outside_the_state_dict_is_noticed() -> None:

@@ -166,6 +166,26 @@ def test_an_editable_install_is_its_modules_files(found: Path, install: Install)
     assert len(sources) == 4
 
 
+def test_modules_beside_an_editable_one_are_its_source(found: Path, install: Install) -> None:
+    """Of a folder that a .pth file names, whatever can be imported counts: edits change it."""
+    install("plugin-a", GOOD)
+    folder = found.parent / "my-plugin"
+    (folder / "layers").mkdir(parents=True)
+    (found / "plugin_a.py").rename(folder / "plugin_a.py")
+    (found / "_plugin_a.pth").write_text(f"import sys\n{folder}\n")
+    record = found / "plugin_a-1.0.dist-info" / "RECORD"
+    record.write_text(record.read_text().replace("plugin_a.py", "_plugin_a.pth"))
+    (entry,) = [entry for entry in entries.entries() if entry.distribution == "plugin-a"]
+    sources = [entries.source_digest(entry)]
+    for path in (folder / "helper.py", folder / "layers" / "__init__.py", folder / "layers/b.py"):
+        for text in ("", "edited = True"):
+            path.write_text(text)
+            sources.append(entries.source_digest(entry))
+    (folder / "notes.txt").write_text("not imported")
+    assert len(set(sources)) == len(sources) == 7
+    assert entries.source_digest(entry) == sources[-1]
+
+
 def test_a_dependency_of_another_version_makes_another_run(
     found: Path, install: Install, tiny: TinyData
 ) -> None:

@@ -36,33 +36,36 @@ def fmbench_run_end(record):
 class Failing:
     """An observer that fails at its first record."""
 
-    def __init__(self) -> None:
+    def __init__(self, error: BaseException) -> None:
         self.told = 0
+        self.error = error
 
     @hookimpl
     def fmbench_run_end(self) -> None:
         """Count and fail."""
         self.told += 1
-        raise RuntimeError("on purpose")
+        raise self.error
 
 
-def test_a_guest_that_fails_is_said_and_told_no_more() -> None:
+@pytest.mark.parametrize("error", [RuntimeError("on purpose"), SystemExit("on purpose")])
+def test_a_guest_that_fails_is_said_and_told_no_more(error: BaseException) -> None:
     """The first fault of an installed observer is said once; the run goes on without it."""
     said: list[str] = []
-    guest = Failing()
+    guest = Failing(error)
     observers = Observers(guests={"g": guest}, say=said.append)
     for _ in range(3):
         observers.run_end(samples.record())
     assert guest.told == 1
     assert said == [
-        "the observer g failed at fmbench_run_end and is told no more: RuntimeError: on purpose"
+        "the observer g failed at fmbench_run_end and is told no more: "
+        f"{type(error).__name__}: on purpose"
     ]
 
 
 def test_our_own_faults_are_raised() -> None:
     """A fault of fmbench's own observers is not swallowed."""
     with pytest.raises(RuntimeError, match="on purpose"):
-        Observers(own=[Failing()]).run_end(samples.record())
+        Observers(own=[Failing(RuntimeError("on purpose"))]).run_end(samples.record())
 
 
 def test_what_implements_no_hook_is_no_observer() -> None:

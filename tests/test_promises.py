@@ -357,7 +357,11 @@ def test_claims_are_held_by_the_living_only(tmp_path: Path) -> None:
     runs = (samples.run(seed=1), samples.run(seed=2))
     assert claims.take(runs) == runs
     assert claims.take(runs) == ()
-    claims.name_worker(runs, os.getpid())
+    with subprocess.Popen(["sleep", "600"]) as worker:
+        claims.name_worker(runs, worker.pid)
+        named = files.read_json(tmp_path / f"{runs[0].key}.json", Claim)
+        assert named == Claim(runner=processes.identify(), worker=processes.identify(worker.pid))
+        worker.kill()
     assert claims.take(runs) == ()
     claims.release(runs[:1])
     assert claims.take(runs) == runs[:1]

@@ -116,12 +116,17 @@ def test_what_cannot_be_made_again_is_told_before_anything_is_trained(
     install("plugin-good", GOOD)
     store = Store(tmp_path / "results", "tiny-v1")
     store.make()
-    store.keep_protocol(samples.RUN.protocol_digest, tiny.protocol.read_text())
-    store.add(samples.record())
-    for said in (".npy", "plugin-a:m"):
+    rules = protocol.load(str(tiny.protocol))
+    run = samples.run(protocol_digest=rules.digest)
+    store.keep_protocol(rules.digest, tiny.protocol.read_text())
+    for said, record in (
+        (".npy", samples.record(run)),
+        ("plugin-a:m", samples.record(run, status="failed")),
+        ("was interrupted", samples.record(run, status="interrupted")),
+    ):
+        store.add(record)
         refused = fmbench("reproduce", "0000")
         assert refused.returncode == ExitCode.USAGE
         assert said in refused.stderr
         assert "hint: " in refused.stderr
-        store.path(samples.record(), ".json").unlink()
-        store.add(samples.record(status="failed"))
+        store.path(record, ".json").unlink()

@@ -14,6 +14,7 @@ import pytest
 
 from conftest import Fmbench, Install, TinyData, alive
 from fmbench import files
+from fmbench.errors import ExitCode
 from fmbench.records import Record
 from fmbench.store import Store
 from plugins_of_all_kinds import CONVOLUTION, GOOD, offering
@@ -76,6 +77,11 @@ def flips(module, logits):
     torch.set_num_threads(1); torch.use_deterministic_algorithms(False)
     torch.set_default_dtype(torch.float64); torch.set_grad_enabled(True)
     return logits
+def pipes(module, logits):
+    import sys
+    path = os.path.join(sys.argv[1], "log.txt")
+    if os.path.exists(path): os.unlink(path); os.mkfifo(path)
+    return logits
 def moves(module, logits): os.chdir("/"); return logits
 def clock(module, logits):
     import json, time, fmbench.scoring, fmbench.training.loop as loop
@@ -114,6 +120,7 @@ WANTED = {
     "reseeds": ("ok", ""),
     "flips": ("ok", ""),
     "moves": ("ok", ""),
+    "pipes": ("ok", ""),
     "clock": ("ok", ""),
     "reports": ("ok", ""),
 }
@@ -269,8 +276,10 @@ def test_the_zoo_costs_nobody_else_anything(
     (doubt,) = [line for line in ran.stdout.splitlines() if "Doubt the times of" in line]
     assert "bad-clock" in doubt
     assert "good" not in doubt
-    assert found["bad-flips", 1].reproducibility == "none"
-    assert found["good", 1].reproducibility == "bitwise"
+    for name in ("flips", "hangs", "dies", "raises"):
+        assert found[f"bad-{name}", 1].reproducibility == "none", name
+    for name in ("good", "bad-diverges"):
+        assert found[name, 1].reproducibility == "bitwise", name
     assert not left_behind()
     problems = json.loads(fmbench("models", "--json").stdout)["problems"]
     assert {problem["entry"].partition("[")[0] for problem in problems} == set(AT_IMPORT)
@@ -287,6 +296,34 @@ def test_the_zoo_costs_nobody_else_anything(
     one = fmbench("show", raised.id, "--results", tmp_path / "all")
     assert "Traceback" in one.stdout
     assert str(Path.home() / "x") not in one.stdout
+
+
+def test_a_run_owes_nothing_to_the_run_before_it(
+    fmbench: Fmbench, install: Install, tiny: TinyData, tmp_path: Path
+) -> None:
+    """Flags that one run sets are reset for the next, which is what it is alone."""
+    code = f"CODE = {BAD!r}\nexec(CODE)\ndef build(spec): return Wrapped(flips)\n"
+    install("plugin-flips", offering("flips=build", extra=code))
+    asked = ("run", "flips", "--protocol", tiny.protocol, "--data-dir", tiny.folder)
+    assert fmbench(*asked).returncode == 0
+    second = records(tmp_path / "results")["flips", 2]
+    for path in Store(tmp_path / "results", "tiny-v1").records.glob("*-s2-*"):
+        path.unlink()
+    assert fmbench(*asked).returncode == 0
+    assert records(tmp_path / "results")["flips", 2].result == second.result
+
+
+def test_without_a_worker_that_starts_no_model_is_blamed(
+    fmbench: Fmbench, install: Install, tiny: TinyData, tmp_path: Path, site: Path
+) -> None:
+    """Where torch cannot be imported the command ends with a hint, and no row is made."""
+    install("plugin-good", GOOD)
+    (site / "torch.py").write_text("raise ImportError('libtorch.so is not there')")
+    ran = fmbench("run", "good", "--protocol", tiny.protocol, "--data-dir", tiny.folder)
+    assert ran.returncode == ExitCode.USAGE
+    assert "libtorch.so is not there" in ran.stderr
+    assert "hint: " in ran.stderr
+    assert records(tmp_path / "results") == {}
 
 
 def test_a_crash_at_one_seed_leaves_the_others(
@@ -519,10 +556,11 @@ def slow(spec):
     assert sorted(one.result.status for one in done) == ["interrupted", "ok", "ok"]
 
 
-def test_a_worker_dies_with_its_runner(
-    environment: dict[str, str], install: Install, tiny: TinyData, tmp_path: Path
+@pytest.mark.parametrize("killed", ["runner", "guard"])
+def test_a_worker_dies_with_its_runner_and_with_its_guard(
+    environment: dict[str, str], install: Install, tiny: TinyData, tmp_path: Path, killed: str
 ) -> None:
-    """A runner killed outright leaves neither a worker behind nor what its plugin has started."""
+    """Either killed outright leaves neither a worker behind nor what its plugin has started."""
     install(
         "plugin-endless",
         offering(
@@ -537,6 +575,7 @@ def endless(spec):
         ),
     )
     asked = ["run", "endless", "--protocol", tiny.protocol, "--data-dir", tiny.folder]
+    asked += ["--seeds", "1"]
     child = subprocess.Popen(
         [Path(sys.executable).with_name("fmbench"), *map(str, asked)],
         cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
@@ -545,9 +584,12 @@ def endless(spec):
     while not (pid.exists() and pid.read_text().endswith(" ")):
         assert child.poll() is None
         time.sleep(0.05)
-    child.kill()
-    child.wait()
     worker, left = (int(one) for one in pid.read_text().split())
+    guard = psutil.Process(worker).parent()
+    assert guard
+    assert guard.pid != child.pid
+    (child if killed == "runner" else guard).kill()
+    child.wait()
     for _ in range(600):
         if not alive(worker) and not alive(left):
             return

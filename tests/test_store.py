@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 import samples
-from fmbench import files, records
+from conftest import TinyData
+from fmbench import files, protocol, records
 from fmbench.errors import StoreError
 from fmbench.store import Store, protocols_in
 
@@ -64,6 +65,18 @@ def test_what_lies_beside_a_record_is_not_left_over(store: Store) -> None:
     store.path(samples.record(), ".json").unlink()
     left = {store.path(samples.record(), kind).name for kind in (".npy", ".logits.npy", ".log")}
     assert {path.name for path in store.without_record()} == left
+
+
+def test_a_kept_protocol_is_that_of_its_records(store: Store, tiny: TinyData) -> None:
+    """One that was edited since has another digest, and is refused."""
+    rules = protocol.load(str(tiny.protocol))
+    record = samples.record(samples.run(protocol_digest=rules.digest))
+    kept = tiny.protocol.read_text()
+    store.keep_protocol(rules.digest, kept)
+    assert store.protocol_of([record]) == rules
+    store.keep_protocol(rules.digest, kept.replace("batch_size = 16", "batch_size = 32"))
+    with pytest.raises(StoreError, match="is not the protocol its records were made under"):
+        store.protocol_of([record])
 
 
 def test_a_folder_without_records_is_no_protocol_held(store: Store) -> None:

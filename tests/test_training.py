@@ -1,7 +1,9 @@
 """Training: batches held to plain restatements, the loop to its promises."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -17,6 +19,7 @@ from fmbench import protocol, training
 from fmbench.protocol import Augmentation, DataRules, Protocol
 from fmbench.training import cost, devices, loop
 from fmbench.training.batches import Images
+from fmbench.training.checkpoints import Checkpoints
 
 CPU = torch.device("cpu")
 RULES = DataRules(sha256=protocol.Digests("", "", "", ""), mean=0.3, deviation=0.4)
@@ -117,7 +120,11 @@ def convolutional() -> nn.Module:
 
 
 def trained(
-    rules: Protocol, build: object = linear, seed: int = 1, report: loop.Report = lambda *_: None
+    rules: Protocol,
+    build: object = linear,
+    seed: int = 1,
+    report: loop.Report = lambda *_: None,
+    **more: Any,
 ) -> tuple[nn.Module, loop.Trained]:
     """A model trained under a protocol on the tiny images, in this process."""
     devices.prepare("cpu", rules.devices["cpu"], 1)
@@ -141,6 +148,7 @@ def trained(
         recipe=recipe,
         seed=seed,
         report=report,
+        **more,
     )
     return model, outcome
 
@@ -248,6 +256,59 @@ def test_each_step_is_reported_at_most_once(
     told: list[tuple[int, int]] = []
     trained(rules, report=lambda epoch, step, *_: told.append((epoch, step)))
     assert told == [(epoch, step) for epoch in (1, 2) for step in range(10, 21)]
+
+
+def test_the_clock_runs_around_training_alone(
+    rules: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is done after an epoch, and the writing of checkpoints, is no training time."""
+    now = [0.0]
+    monkeypatch.setattr(loop, "perf_counter", lambda: now[0])
+
+    def take(seconds: float) -> None:
+        now[0] += seconds
+
+    class Slow(Checkpoints):
+        def save(self, *given: Any, **named: Any) -> None:
+            take(1000)
+            super().save(*given, **named)
+
+    class Working(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = linear()
+
+        def forward(self, batch: Tensor) -> Tensor:
+            take(1)
+            logits: Tensor = self.layers(batch)
+            return logits
+
+    _, outcome = trained(
+        rules, Working, checkpoints=Slow(tmp_path, 0.0), after_epoch=lambda _: take(100)
+    )
+    assert outcome.seconds == outcome.here == 2 * 20
+    assert outcome.checkpointing == 1000  # the last epoch's end needs none
+
+
+@pytest.mark.parametrize(
+    "flip",
+    [
+        lambda: torch.set_num_threads(1),
+        lambda: torch.use_deterministic_algorithms(
+            not torch.are_deterministic_algorithms_enabled(), warn_only=True
+        ),
+    ],
+    ids=["threads", "determinism"],
+)
+def test_either_flag_is_noticed(rules: Protocol, flip: Callable[[], None]) -> None:
+    """Other threads, and other determinism, are each not as they were prepared."""
+    cpu = rules.devices["cpu"]
+    devices.prepare("cpu", cpu, 2)
+    assert devices.as_prepared(cpu, 2)
+    flip()
+    assert not devices.as_prepared(cpu, 2)
+    devices.set_flags(cpu, 2)
+    assert devices.as_prepared(cpu, 2)
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(rules: Protocol) -> None:

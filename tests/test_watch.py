@@ -107,6 +107,14 @@ def test_a_worker_that_dies_costs_the_run_it_was_at(folder: JobFolder) -> None:
     assert "SIGSEGV" in end.outcome.message
 
 
+def test_a_run_that_never_started_is_still_owed(folder: JobFolder) -> None:
+    """A worker that ends between two runs costs neither: the second goes into a new job."""
+    worker = Scripted(
+        lambda: folder.append(Event(kind="start", run=0)), lambda: finish(folder, 0), CRASH
+    )
+    assert [one.run.seed for one in happenings(folder, worker) if isinstance(one, Ended)] == [1]
+
+
 def test_a_finished_run_is_not_lost_to_a_death_right_after(folder: JobFolder) -> None:
     """An outcome on disk counts even when the worker died before it could say so."""
     worker = Scripted(lambda: folder.write_outcome(0, Outcome(status="ok")), CRASH)

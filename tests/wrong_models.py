@@ -1,5 +1,6 @@
 """Models that are wrong in one way each, and the check that has to catch and name it; good ones."""
 
+import functools
 import os
 import random
 import socket
@@ -76,6 +77,14 @@ def fail(spec: InputSpec) -> nn.Module:
     raise ValueError("there is no such layer")
 
 
+SHARED = nn.Linear(784, 10)
+
+
+def share(model: Linear) -> None:
+    """Take the layer that every other network has."""
+    model.layer = SHARED
+
+
 def lazy(spec: InputSpec) -> nn.Module:
     """Return layers that take their size from the first batch."""
     return nn.Sequential(nn.Flatten(), nn.LazyLinear(spec.classes))
@@ -117,6 +126,11 @@ def pair_in_training(model: Linear, batch: Tensor) -> Any:
     """Answer with an auxiliary output in training."""
     logits = plain(model, batch)
     return (logits, logits) if model.training else logits
+
+
+def add_to_float32(model: Linear, batch: Tensor) -> Tensor:
+    """Add logits, which autocast makes bfloat16, to a tensor that is not."""
+    return torch.zeros(len(batch), 10).index_add(1, torch.arange(10), plain(model, batch))
 
 
 class NoParameters(nn.Module):
@@ -308,6 +322,8 @@ class Wrong:
 WRONG = {
     "lazy": Wrong("builds", "uninitialized parameter", lazy),
     "no module": Wrong("builds", "a function, not an nn.Module", lambda _: fail),
+    "cached": Wrong("builds", "parameters of an earlier", functools.cache(lambda _: Linear())),
+    "shares a layer": Wrong("builds", "parameters of an earlier", after(share)),
     "build raises": Wrong("builds", "ValueError: there is no such layer (wrong_models.py", fail),
     "build exits": Wrong("builds", "SystemExit: 3", leave),
     "drawn by numpy": Wrong("same-seed", "layer.weight differs", after(from_numpy)),
@@ -323,6 +339,7 @@ WRONG = {
     "auxiliary": Wrong("output", "a tuple, not a tensor", forward(pair_in_training)),
     "infinite": Wrong("output", "not finite", forward(lambda m, x: plain(m, x) / 0)),
     "forward raises": Wrong("output", "RuntimeError", forward(lambda m, x: plain(m, x[:, :, 1:]))),
+    "float32 alone": Wrong("autocast", "RuntimeError", forward(add_to_float32)),
     "squeezed": Wrong("batch-of-one", "(10,)", forward(lambda m, x: plain(m, x).squeeze())),
     "detached": Wrong("gradients", "do not depend", forward(lambda m, x: plain(m, x).detach())),
     "no parameters": Wrong("gradients", "no trainable", lambda _: NoParameters()),
@@ -400,7 +417,7 @@ WRONG = {
     "counts": Wrong("resumable", "seen of the model", lambda _: Counting()),
     "draws on": Wrong("resumable", "generator of the model", lambda _: Drawing()),
     "forgets": Wrong("resumable", "average of the model", lambda _: Forgetful()),
-    "extra state": Wrong("safetensors", "_extra_state in its state dict", lambda _: ExtraState()),
+    "extra state": Wrong("resumable", "_extra_state in the state dict", lambda _: ExtraState()),
     "incomplete": Wrong("safetensors", "layer.bias", lambda _: Incomplete()),
     "deaf": Wrong("safetensors", "is not what it was", lambda _: Deaf()),
 }  # fmt: skip

@@ -38,7 +38,8 @@ def load_model(plugin: Plugin, name: str) -> Model:
         raise PluginError(
             "its files or those it depends on have changed since this command began",
             where=plugin.distribution,
-            hint="start the command again; a plugin at work is best installed with pip install -e",
+            hint="start the command again; a plugin that is edited meanwhile is best installed "
+            "without --editable",
         )
     offers = _offers(entry) if entry else []
     for offer in offers:

@@ -1,8 +1,11 @@
 """The entry points of installed plugins, and the files and versions behind each."""
 
 import hashlib
+import pkgutil
 import re
+from collections.abc import Iterable, Iterator
 from importlib import metadata, util
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 from msgspec import Struct
@@ -69,27 +72,44 @@ def entry_of(plugin: Plugin) -> Entry | None:
 def installed_files(entry: Entry) -> list[tuple[str, Path]]:
     """Name and path of each file of an entry's distribution and of its top-level module.
 
-    The second is what an editable install has in place of the first.
+    An editable install has few files of its own; what can be imported beside its module is taken
+    for them.
     """
     found: dict[str, Path] = {}
     for file in metadata.distribution(entry.distribution).files or ():
         if ".dist-info" not in file.parts[0] and ".." not in file.parts:
             found[file.as_posix()] = Path(str(file.locate()))
-    top = entry.value.partition(":")[0].partition(".")[0]
-    try:
-        spec = util.find_spec(top)
-    except (ImportError, ValueError):
-        spec = None
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
-        for path in Path(folder).rglob("*"):
-            found[path.relative_to(Path(folder).parent).as_posix()] = path
-    if spec and spec.origin and not spec.submodule_search_locations:
-        found[Path(spec.origin).name] = Path(spec.origin)
+    beside = [path for path in found.values() if path.suffix == ".pth"]
+    for spec in (_top_module(entry), *_modules_on(beside)):
+        for folder in (spec.submodule_search_locations or ()) if spec else ():
+            for path in Path(folder).rglob("*"):
+                found[path.relative_to(Path(folder).parent).as_posix()] = path
+        if spec and spec.origin and not spec.submodule_search_locations:
+            found[Path(spec.origin).name] = Path(spec.origin)
     return sorted(
         (name, path)
         for name, path in found.items()
         if "__pycache__" not in name and not name.endswith(".pth") and path.is_file()
     )
+
+
+def _top_module(entry: Entry) -> ModuleSpec | None:
+    try:
+        return util.find_spec(entry.value.partition(":")[0].partition(".")[0])
+    except (ImportError, ValueError):
+        return None
+
+
+def _modules_on(path_files: Iterable[Path]) -> Iterator[ModuleSpec | None]:
+    """The top-level modules in folders that these .pth files put on the path."""
+    for path_file in path_files:
+        try:
+            lines = path_file.read_text("utf-8").splitlines()
+        except (OSError, ValueError):
+            continue
+        folders = [line for line in lines if Path(line).is_dir()]
+        for finder, name, _ in pkgutil.iter_modules(folders):
+            yield finder.find_spec(name, None)
 
 
 def source_digest(entry: Entry) -> str:

@@ -40,7 +40,7 @@ def _points() -> dict[str, metadata.EntryPoint]:
 def _load(point: metadata.EntryPoint) -> object:
     try:
         return point.load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         where = f"{point.dist.name if point.dist else '?'}[{point.name}]"
         raise PluginError(
             f"the observer cannot be loaded: {type(error).__name__}: {error}",

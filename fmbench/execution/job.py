@@ -25,6 +25,7 @@ from fmbench.environment import Device
 from fmbench.leaderboard.words import without_home
 from fmbench.protocol import Protocol
 from fmbench.records import Cost, Plugin, Run, Status
+from fmbench.store import LOG_BYTES
 
 WORKERS_WORD: tuple[Status, ...] = ("ok", "diverged", "invalid", "oom", "failed")
 """The statuses a worker can tell; the others are the runner's to give."""
@@ -153,11 +154,13 @@ class JobFolder:
         return files.read_json(self.ending, Ending)
 
     def read_log(self) -> bytes:
-        """What the plugin has printed so far."""
+        """The beginning of what the plugin has printed; nothing where it put no regular file."""
         try:
-            return without_home(self.log.read_text("utf-8", "replace")).encode()
+            with files.open_regular(self.log) as file:
+                said = file.read(LOG_BYTES).decode("utf-8", "replace")
         except OSError:
             return b""
+        return without_home(said).encode()[:LOG_BYTES]
 
     def answers(self, run: int) -> Answers:
         """Where the answers of a run lie."""

@@ -69,7 +69,7 @@ class Observers:
         for name, manager in tuple(self._guests.items()):
             try:
                 getattr(manager.hook, hook)(**what)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 del self._guests[name]
                 self.say(
                     f"the observer {name} failed at {hook} and is told no more: "

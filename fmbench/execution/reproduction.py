@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from fmbench import discovery, environment
 from fmbench.data import Dataset
 from fmbench.discovery import ListedModel
+from fmbench.errors import UsageError
 from fmbench.execution.engines import LocalEngine
 from fmbench.execution.judge import Judge
 from fmbench.execution.observers import Observers
@@ -112,10 +113,16 @@ def plan_again(
     """Plan to make a record's run again; nothing is written yet.
 
     device: as `find_device` takes it, or empty for one of the record's kind. Without `threads` as
-    many as then. Raises `UsageError` when there is no such device or the model is not offered, and
-    `StoreError` when the record's predictions are not there.
+    many as then. Raises `UsageError` when the run was interrupted, there is no such device or the
+    model is not offered, and `StoreError` when the record's predictions are not there.
     """
     run = record.run
+    if record.result.status == "interrupted":
+        raise UsageError(
+            "it was interrupted, and has no end to compare with",
+            where=record.id,
+            hint="finish it with the command that began it; `fmbench show` lists those that ended",
+        )
     scored = run.stage == "final" and record.result.status == "ok"
     predictions = store.predictions(record) if scored else None
     setting = Setting(

@@ -148,12 +148,8 @@ class Runner:
                     case Progress():
                         self._tell.epoch_end(happening)
                     case Ended():
-                        if not begun and (refusal := folder.read_refusal()):
-                            raise UsageError(
-                                refusal.what,
-                                where=self._setting.device.torch_name,
-                                hint=refusal.hint,
-                            )
+                        if not begun:
+                            self._require_a_worker_that_works(folder)
                         self._count(happening.outcome.spent, time.perf_counter() - looked)
                         owing.pop(0)
                         made.append(self._record(folder, happening))
@@ -167,6 +163,20 @@ class Runner:
         finally:
             worker.stop()
             shutil.rmtree(folder.path, ignore_errors=True)
+
+    def _require_a_worker_that_works(self, folder: JobFolder) -> None:
+        """Raise `UsageError` when a worker gave up before any plugin's code had run."""
+        where = self._setting.device.torch_name
+        if refusal := folder.read_refusal():
+            raise UsageError(refusal.what, where=where, hint=refusal.hint)
+        ending = folder.read_ending()
+        if ending and ending.status > 0:
+            said = folder.read_log().decode("utf-8", "replace").strip().rpartition("\n")[2]
+            raise UsageError(
+                f"no worker can start here, whatever the model: {said or 'it says nothing'}",
+                where=where,
+                hint="see whether torch works: python -c 'import torch; torch.ones(1) + 1'",
+            )
 
     def _count(self, spent: Spent, seconds: float) -> None:
         """Count a run's seconds by what its worker says it spent them on."""
@@ -230,7 +240,7 @@ class Runner:
         return record
 
     def _reproducibility(self, outcome: Outcome) -> Reproducibility:
-        if not outcome.repeatable:
+        if not outcome.repeatable or outcome.status not in MODELS_OWN:
             return "none"
         device = self._setting.device
         # On CUDA some of torch's operations only warn that they are not deterministic.

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
 from fmbench import discovery
-from fmbench.discovery import Catalogue, ListedModel
+from fmbench.discovery import Catalogue, ListedModel, choice
 from fmbench.errors import NothingSelectedError, UsageError
 from fmbench.records import Plugin
 
@@ -57,6 +57,7 @@ def _fits(name: str, patterns: Sequence[str]) -> bool:
 
 def _matches(catalogue: Catalogue, request: str) -> list[ListedModel]:
     distribution, _, name = request.rpartition(":")
+    distribution = choice.normal(distribution)
     offered = [
         model for model in catalogue.models if distribution in ("", model.plugin.distribution)
     ]

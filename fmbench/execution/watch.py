@@ -37,7 +37,8 @@ def follow(
     """Yield a `Run` when it starts, its `Progress` and its `Ended`, run by run.
 
     Stops early, after the `Ended` of the run under way, when the worker dies or a run takes
-    longer than `timeout` seconds; the runs after it are then still owed.
+    longer than `timeout` seconds; the runs after it are then still owed. So is one that a worker
+    which had ended others did not start.
     """
     at, offset, started = 0, 0, -1
     began = looked = time.monotonic()
@@ -73,7 +74,9 @@ def follow(
                 if at == len(runs):
                     return
         if ended is not None:
-            yield end(folder.read_outcome(at) or ended)
+            outcome = folder.read_outcome(at)
+            if outcome or started == at or at == 0:
+                yield end(outcome or ended)
             return
         if time.monotonic() - began > timeout:
             worker.stop()

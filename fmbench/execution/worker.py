@@ -8,6 +8,7 @@ import math
 import signal
 import sys
 import traceback
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
@@ -17,15 +18,16 @@ from numpy.typing import NDArray
 from torch import nn
 
 from fmbench import environment, files, processes
-from fmbench.contract import InputSpec, Model
+from fmbench.contract import Model
 from fmbench.discovery.child import load_model
-from fmbench.errors import PluginError, UsageError
+from fmbench.errors import UsageError
 from fmbench.execution.job import Event, Inputs, Job, JobFolder, Outcome, Spent
 from fmbench.leaderboard.words import without_home
 from fmbench.protocol import Tuning
-from fmbench.records import Cost, Run
+from fmbench.records import Cost, Run, Status
 from fmbench.training import cost, devices, loop
 from fmbench.training.batches import Images
+from fmbench.training.building import Builder
 from fmbench.training.checkpoints import Checkpoints
 
 
@@ -46,10 +48,12 @@ def main(path: str, guard: str) -> None:
         sys.exit(error.exit_code)
     contestant = Contestant(job, device)
     for number in range(len(job.runs)):
-        devices.prepare(job.device.torch_name, rules, job.threads)  # whatever the last run set
         folder.append(Event(kind="start", run=number))
-        folder.write_outcome(number, perform(folder, contestant, number))
+        outcome = perform(folder, contestant, number)
+        folder.write_outcome(number, outcome)
         folder.append(Event(kind="end", run=number))
+        if outcome.status in ("failed", "oom"):
+            return  # what it left behind, a device in error say, is not the next run's
 
 
 class Contestant:
@@ -64,24 +68,23 @@ class Contestant:
         self.train_pixels = torch.from_numpy(inputs.read("train_images"))
         self.labels = torch.from_numpy(inputs.read("train_labels")).to(device, torch.int64)
         self.asked_pixels = torch.from_numpy(inputs.read("asked_images"))
-        self._model: Model | None = None
 
-    def offer(self) -> Model:
+    @cached_property
+    def model(self) -> Model:
         """The plugin's model; its import is the plugin's code."""
-        if self._model is None:
-            self._model = load_model(self.job.plugin, self.job.model)
-        return self._model
+        return load_model(self.job.plugin, self.job.model)
+
+    @cached_property
+    def builder(self) -> Builder:
+        """What builds the networks of all runs."""
+        return Builder(self.model)
 
     def build(self, run: Run) -> nn.Module:
-        """A freshly initialised network; raises `PluginError` when it is not an nn.Module."""
-        offer = self.offer()
+        """A freshly initialised network; raises as `Builder.build` does."""
+        builder = self.builder
+        devices.set_flags(self.rules, self.job.threads)  # whatever the import or the last run set
         devices.seed_everything(self.job.protocol.id, run.seed, "build")
-        network = offer.build(InputSpec(size=offer.size))
-        if not isinstance(network, nn.Module):
-            raise PluginError(
-                f"build returned a {type(network).__name__}, not an nn.Module",
-                hint="return the network itself, with fresh parameters",
-            )
+        network = builder.build()
         devices.place(network, self.device, self.rules)
         return network
 
@@ -90,7 +93,7 @@ class Contestant:
         protocol = self.job.protocol
         return Images(
             self.train_pixels,
-            size=self.offer().size,
+            size=self.model.size,
             rules=protocol.data,
             device=self.device,
             augmentation=protocol.augmentation(protocol.recipe(run.recipe)),
@@ -101,7 +104,7 @@ class Contestant:
         """The images whose classes are asked for, or the first of them."""
         return Images(
             self.asked_pixels[:first],
-            size=self.offer().size,
+            size=self.model.size,
             rules=self.job.protocol.data,
             device=self.device,
             memory_format=self.memory_format,
@@ -124,13 +127,13 @@ def perform(folder: JobFolder, contestant: Contestant, number: int) -> Outcome:
         return failed("failed", error, curve)
 
 
-def failed(status: str, error: BaseException, curve: list[float]) -> Outcome:
+def failed(status: Status, error: BaseException, curve: list[float]) -> Outcome:
     """The outcome of a run that ended early."""
     sentence = (
         str(error) if status in ("diverged", "invalid") else f"{type(error).__name__}: {error}"
     )
     message = without_home(sentence.strip())[:2000]
-    return msgspec.convert({"status": status, "message": message, "curve": finite(curve)}, Outcome)
+    return Outcome(status=status, message=message, curve=finite(curve))
 
 
 def train_and_answer(

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from fmbench import files, processes
 from fmbench.contract import Family
-from fmbench.testing.facts import Fault, told
+from fmbench.testing.facts import Fault, may_be_the_plugins, told
 from fmbench.testing.surroundings import Surroundings, random_streams
 from fmbench.testing.watch import Watch
 
@@ -118,8 +118,8 @@ class _Witness:
 
     def find_spec(self, name: str, *_: object) -> None:
         if name == HEAVY and not self.importer:
-            for frame in reversed(traceback.extract_stack()[:-1]):
-                if not frame.filename.startswith("<"):
+            for frame in traceback.extract_stack()[:-1]:  # from the outside in
+                if may_be_the_plugins(frame.filename):
                     self.importer = f"{Path(frame.filename).name}, line {frame.lineno}"
                     return
 

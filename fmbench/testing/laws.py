@@ -70,7 +70,7 @@ def light_import(subject: "Subject") -> None:
 
 @law("error")
 def builds(subject: "Subject") -> None:
-    """`build` returns an `nn.Module`, whatever the seed."""
+    """`build` returns a new `nn.Module`, whatever the seed."""
     _ = subject.fresh, subject.twin, subject.stranger
 
 
@@ -98,6 +98,12 @@ def other_seeds(subject: "Subject") -> None:
 def output(subject: "Subject") -> None:
     """The output is (batch, classes), floating and finite, in evaluation and in training mode."""
     _ = subject.logits, subject.training_logits
+
+
+@law("warning")
+def autocast(subject: "Subject") -> None:
+    """The output is so under bfloat16 autocast too, in which some protocols train."""
+    _ = subject.mixed
 
 
 @law("error")
@@ -220,6 +226,12 @@ def resumable(subject: "Subject") -> None:
             f"{subject.trial.hidden} is not in the state dict: an interrupted run starts again",
             hint="register it as a persistent buffer",
         )
+    if subject.unstorable:
+        raise Fault(
+            f"{subject.unstorable} in the state dict is not a tensor: an interrupted run starts "
+            "again",
+            hint="keep state in parameters and buffers instead of get_extra_state",
+        )
 
 
 @law("error")
@@ -253,6 +265,7 @@ LAWS = (
     same_seed,
     other_seeds,
     output,
+    autocast,
     batch_of_one,
     repeats,
     gradients,

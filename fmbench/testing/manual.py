@@ -34,8 +34,9 @@ members of families among them.
 {table}
 
 What is not seen: files that native code writes and addresses it reaches, but for the writers of
-torch and safetensors; what programs do that a plugin starts; state in objects that are neither
-modules, tensors nor plain values. Time and memory are estimates from a few steps.
+torch and safetensors; what programs do that a plugin starts; state in objects that are not
+modules, tensors, arrays, random generators, plain values or containers of them. Time and memory are
+estimates from a few steps.
 """
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from fmbench import processes
-from fmbench.discovery import Catalogue, ListedModel, Problem
+from fmbench.discovery import Catalogue, ListedModel, Problem, choice
 from fmbench.discovery.entries import entry_of
 from fmbench.errors import NothingSelectedError
 from fmbench.execution.selection import select
@@ -56,9 +56,10 @@ def _choose(
         models = [] if broken_only else select(catalogue, ["*"])
         return models, list(catalogue.problems)
     chosen: dict[tuple[str, str], ListedModel] = {}
-    named = {request for request in requests if _is_distribution(catalogue, request)}
+    named = {choice.normal(one) for one in requests if _is_distribution(catalogue, one)}
     for request in requests:
-        found = _models_of(catalogue, request) if request in named else select(catalogue, [request])
+        plugin = choice.normal(request)
+        found = _models_of(catalogue, plugin) if plugin in named else select(catalogue, [request])
         for model in found:
             chosen.setdefault((model.plugin.distribution, model.name), model)
     concerned = named | {model.plugin.distribution for model in chosen.values()}
@@ -83,7 +84,9 @@ def _is_distribution(catalogue: Catalogue, request: str) -> bool:
     plugins = {model.plugin.distribution for model in catalogue.models}
     plugins |= {family.plugin.distribution for family in catalogue.families}
     plugins |= {_distribution(problem) for problem in catalogue.problems}
-    return request in plugins and all(model.name != request for model in catalogue.models)
+    return choice.normal(request) in plugins and all(
+        model.name != request for model in catalogue.models
+    )
 
 
 def _distribution(problem: Problem) -> str:

@@ -11,7 +11,7 @@ import psutil
 import torch
 from torch import Tensor, nn
 
-from fmbench.contract import InputSpec, Model
+from fmbench.contract import Model
 from fmbench.protocol import DeviceRules, Protocol
 from fmbench.testing import networks
 from fmbench.testing.estimate import Estimate, estimate
@@ -22,6 +22,7 @@ from fmbench.testing.surroundings import Surroundings, random_streams
 from fmbench.testing.watch import Watch
 from fmbench.training import devices
 from fmbench.training.batches import Images
+from fmbench.training.building import Builder
 from fmbench.training.checkpoints import attributes
 
 SEED, SECOND_SEED, THIRD_SEED = 1, 2, 3
@@ -74,6 +75,11 @@ class Subject(Facts):
         with self._watched("import"):
             return self._load()
 
+    @fact("builds")
+    def builder(self) -> Builder:
+        """What builds its networks."""
+        return Builder(self.model)
+
     @fact("light-import")
     def imported(self) -> Imported:
         """What importing the plugin alone leaves behind."""
@@ -117,6 +123,18 @@ class Subject(Facts):
         again = self._build(SEED).network
         with torch.no_grad():
             return torch.equal(expected, self._answer_in_training(again))
+
+    @fact("autocast")
+    def mixed(self) -> bool:
+        """That another network answers as it should under bfloat16 autocast, in both modes."""
+        _ = self.training_logits
+        network = self._build(SEED).network
+        rules = DeviceRules(precision="bfloat16")
+        with devices.autocast(torch.device("cpu"), rules):
+            checked(self._answer(network, range(BATCH)), BATCH)
+        with devices.autocast(torch.device("cpu"), rules):  # anew: it keeps weights of inference
+            checked(self._answer_in_training(network), BATCH)
+        return True
 
     @fact("batch-of-one")
     def single(self) -> Tensor:
@@ -188,6 +206,13 @@ class Subject(Facts):
             if first[library] == second[library]
         ]
 
+    @fact("resumable")
+    def unstorable(self) -> str:
+        """What in the trained twin's state dict is not a tensor; empty when all is."""
+        _ = self.trial
+        state = self.twin[0].network.state_dict()
+        return next((name for name, value in state.items() if not torch.is_tensor(value)), "")
+
     @fact("safetensors")
     def saved(self) -> bool:
         """That a checkpoint of the trained twin, read into the fresh network, gives the twin."""
@@ -218,17 +243,12 @@ class Subject(Facts):
         return None
 
     def _build(self, seed: int) -> Built:
-        """Build a network as a worker does; raises `Fault` when it is not a module."""
-        model = self.model
+        """Build a network as a worker does; raises as `Builder.build` does."""
+        builder = self.builder
         self._seed(seed, "build")
         with self._watched("build"):
-            network = model.build(InputSpec(size=model.size))
+            network = builder.build()
             streams = random_streams()
-        if not isinstance(network, nn.Module):
-            raise Fault(
-                f"build returned a {type(network).__name__}, not an nn.Module",
-                hint="return the network itself",
-            )
         devices.place(network, torch.device("cpu"), self._rules)
         return Built(network, attributes(network), streams)
 

@@ -1,7 +1,10 @@
 """Checkpoints of a run under way: tensors in safetensors, the rest in JSON, nothing pickled."""
 
 import hashlib
+import random
+from collections import deque
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -74,7 +77,8 @@ class Checkpoints:
         if hidden_state(self._fresh, model) or not all(map(torch.is_tensor, state.values())):
             return
         tensors, aliases = _unshared(state)
-        for number, of_parameter in enumerate(_states(optimizer)):
+        for number, parameter in enumerate(_parameters(optimizer)):
+            of_parameter = optimizer.state.get(parameter, {})
             for name, value in of_parameter.items():
                 if isinstance(value, Tensor):
                     tensors[f"optimizer.{number}.{name}"] = value
@@ -176,11 +180,16 @@ def attributes(model: nn.Module) -> dict[str, dict[str, str]]:
     found = {}
     for name, module in model.named_modules():
         passing = {
-            short: buffer
+            short: _told(buffer, set())
             for short, buffer in module.named_buffers(recurse=False)
             if f"{name}.{short}".lstrip(".") not in kept
         }
-        found[name] = _attributes({**vars(module), **passing}, own)
+        mine = {
+            short: _told(value, own)
+            for short, value in vars(module).items()
+            if short not in _TORCHS_OWN
+        }
+        found[name] = {short: said for short, said in {**mine, **passing}.items() if said}
     return found
 
 
@@ -190,8 +199,8 @@ def hidden_state(fresh: dict[str, dict[str, str]], trained: nn.Module) -> str:
     fresh: the `attributes` of the model before it was trained.
 
     A model with such state cannot be resumed to the bit: it has to start again. Buffers that are
-    not persistent, and attributes of modules that are plain values, containers of them, tensors or
-    random generators, are compared; what else an object may hide is not looked into.
+    not persistent, and attributes of modules that are plain values, tensors, arrays, random
+    generators or containers of them, are compared; what else an object may hide is not looked into.
     """
     for name, now in attributes(trained).items():
         for attribute, value in now.items():
@@ -200,29 +209,33 @@ def hidden_state(fresh: dict[str, dict[str, str]], trained: nn.Module) -> str:
     return ""
 
 
-def _attributes(values: dict[str, Any], own: set[int]) -> dict[str, str]:
-    """Those of one module's attributes that have a comparable value, as text.
+def _told(value: object, own: set[int]) -> str:
+    """What a value holds, as comparable text; "" for what cannot be told.
 
-    own: the ids of the model's parameters and buffers. A list of some of them, as recurrent layers
-         of torch keep one, says nothing that the state dict does not.
+    own: the ids of what is told elsewhere. Such are the model's parameters and buffers, which are
+         in the state dict; recurrent layers of torch keep a list of them.
     """
-    found = {}
-    for name, value in values.items():
-        if name in _TORCHS_OWN or isinstance(value, nn.Module):
-            continue
-        if isinstance(value, list | tuple) and value and {id(one) for one in value} <= own:
-            continue
-        if isinstance(value, Tensor):
-            found[name] = hashlib.sha256(_bytes_of(value)).hexdigest()
-        elif isinstance(value, torch.Generator):
-            found[name] = hashlib.sha256(_bytes_of(value.get_state())).hexdigest()
-        elif isinstance(value, np.random.Generator):
-            found[name] = repr(value.bit_generator.state)
-        elif isinstance(value, _PLAIN) or (
-            isinstance(value, list | tuple | dict | set) and "object at 0x" not in repr(value)
-        ):
-            found[name] = repr(value)
-    return found
+    if id(value) in own:
+        return ""
+    match value:
+        case Tensor():
+            return hashlib.sha256(_bytes_of(value)).hexdigest()
+        case np.ndarray():
+            content = np.ascontiguousarray(value).tobytes()
+            return f"{value.dtype} {value.shape} {hashlib.sha256(content).hexdigest()}"
+        case torch.Generator():
+            return _told(value.get_state(), own)
+        case np.random.Generator():
+            return _told(value.bit_generator.state, own)
+        case np.random.RandomState():
+            return _told(value.get_state(legacy=False), own)
+        case random.Random():
+            return repr(value.getstate())
+        case dict() | list() | tuple() | deque() | set() | frozenset():
+            items = chain.from_iterable(value.items()) if isinstance(value, dict) else value
+            said = [_told(one, own | {id(value)}) for one in items]  # it may hold itself
+            return repr(sorted(said) if isinstance(value, set | frozenset) else said)
+    return repr(value) if isinstance(value, _PLAIN) else ""
 
 
 def _unshared(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -276,10 +289,6 @@ def _bytes_of(value: Tensor) -> memoryview:
 
 def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]
-
-
-def _states(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
-    return [optimizer.state.get(parameter, {}) for parameter in _parameters(optimizer)]
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -17,7 +17,7 @@ from fmbench.protocol import DeviceRules
 
 
 def prepare(name: str, rules: DeviceRules, threads: int) -> torch.device:
-    """Set torch's global flags as a protocol's device rules say and return the device.
+    """Set torch's global flags as a protocol's device rules say, and return the device.
 
     Raises `UsageError` when this torch cannot use the device.
     """
@@ -32,13 +32,23 @@ def prepare(name: str, rules: DeviceRules, threads: int) -> torch.device:
             f"torch {torch.__version__} cannot use {name}: {str(error).partition(chr(10))[0]}",
             hint="install a build of torch for this device, or use --device cpu",
         ) from error
+    set_flags(rules, threads)
+    return device
+
+
+def set_flags(rules: DeviceRules, threads: int) -> None:
+    """Set torch's global flags as a protocol's device rules say, whatever a plugin has set."""
     torch.set_num_threads(threads)
+    torch.set_grad_enabled(True)
+    torch.set_default_dtype(torch.float32)
+    torch.set_default_device(None)
+    torch.set_flush_denormal(False)
+    torch.set_float32_matmul_precision("highest")
     torch.use_deterministic_algorithms(rules.deterministic, warn_only=True)
     deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = not rules.deterministic
     torch.backends.cuda.matmul.allow_tf32 = rules.tf32
     torch.backends.cudnn.allow_tf32 = rules.tf32
-    return device
 
 
 def as_prepared(rules: DeviceRules, threads: int) -> bool:
