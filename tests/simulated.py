@@ -7,7 +7,7 @@ a probit model with crossed random effects, whose expected accuracy on new image
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
@@ -31,9 +31,13 @@ SPREAD = (1 + COMMON**2 + OWN**2) ** 0.5
 
 @dataclass(frozen=True, eq=False)
 class Simulated:
-    """One model: its hits, bool (seeds, images), and its expected accuracy on these images."""
+    """One model: its hits, bool (seeds, images), and its expected accuracy, over seeds.
+
+    accuracy is that on new images, accuracy_here that on these.
+    """
 
     hits: NDArray[np.bool_]
+    accuracy: float
     accuracy_here: float
 
 
@@ -41,21 +45,24 @@ def models(
     accuracies: list[float],
     seeds: int,
     images: int,
-    seed_effect: float,
+    seed_effect: float | Sequence[float],
     random: np.random.RandomState,
 ) -> Iterator[Simulated]:
-    """Models with these expected accuracies on new images.
+    """Models of these accuracies on new images, were there no seed effects.
 
-    `seed_effect` is the standard deviation, in accuracy, of what makes a whole run better or worse.
+    `seed_effect` is the standard deviation, in accuracy, of what makes a whole run better or worse;
+    one for all models, or one each.
     """
     common = COMMON * random.standard_normal(images)
-    for accuracy in accuracies:
+    each = np.broadcast_to(seed_effect, len(accuracies))
+    for accuracy, effect in zip(accuracies, each, strict=True):
         strength = ndtri(accuracy) * SPREAD + common + OWN * random.standard_normal(images)
         slope = np.exp(-(ndtri(accuracy) ** 2) / 2) / (2 * np.pi) ** 0.5 / SPREAD
-        deviation = seed_effect / slope
+        deviation = effect / slope
         effects = deviation * random.standard_normal((seeds, 1))
         yield Simulated(
             hits=random.random_sample((seeds, images)) < ndtr(strength + effects),
+            accuracy=float(ndtr(ndtri(accuracy) / (1 + (deviation / SPREAD) ** 2) ** 0.5)),
             accuracy_here=float(ndtr(strength / (1 + deviation**2) ** 0.5).mean()),
         )
 
