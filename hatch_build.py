@@ -1,4 +1,7 @@
-"""What a wheel holds beside the package: the published results, and the commit it is built from."""
+"""What a wheel holds beside the package: the published results, and the commit it is built from.
+
+A source distribution holds the commit as well, for the wheels that are built from it.
+"""
 
 import subprocess
 import tempfile
@@ -18,11 +21,12 @@ class Extras(BuildHookInterface):  # type: ignore[type-arg]
         if version == "editable":
             return
         included = build_data["force_include"]
-        published = Path(self.root, "results", "published")
-        for file in published.rglob("*"):
-            _, *inner = file.relative_to(published).parts
-            if file.is_file() and inner[:1] != ["work"]:  # the scratch of runs under way
-                included[str(file)] = f"fmbench/published/{file.relative_to(published).as_posix()}"
+        if self.target_name == "wheel":
+            published = Path(self.root, "results", "published")
+            for file in published.rglob("*"):
+                name = file.relative_to(published)
+                if file.is_file() and name.parts[1:2] != ("work",):  # the scratch of runs under way
+                    included[str(file)] = f"fmbench/published/{name.as_posix()}"
         if not Path(self.root, ".git").exists():
             return
         commit = self._git("rev-parse", "HEAD")

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import venv
 import zipfile
 from collections.abc import Callable
@@ -108,6 +109,24 @@ def test_the_cores_wheel_holds_the_published_results(wheels: Path) -> None:
     files = [*published.glob("*/leaderboard.md"), *published.glob("*/records/*")]
     assert files
     assert {f"fmbench/published/{path.relative_to(published).as_posix()}" for path in files} <= held
+
+
+def test_a_wheel_from_the_source_distribution_names_its_commit(tmp_path: Path) -> None:
+    """Without a git checkout the commit is the one that the source distribution was built from."""
+    build = (sys.executable, "-m", "hatchling", "build", "-d", tmp_path, "-t")
+    subprocess.run([*build, "sdist"], cwd=ROOT, check=True, capture_output=True)
+    (packed,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(packed) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (source,) = tmp_path.glob("*/")
+    subprocess.run([*build, "wheel"], cwd=source, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    held = zipfile.ZipFile(wheel)
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout.strip()
+    assert held.read("fmbench/COMMIT").decode().strip().removesuffix("+changed") == commit
+    assert any(name.startswith("fmbench/published/lite-v1/records/") for name in held.namelist())
 
 
 def test_a_wheel_leaves_out_the_scratch_of_runs_under_way(tmp_path: Path) -> None:

@@ -98,9 +98,13 @@ def test_the_plugin_in_the_readme_works(
 
 
 def test_every_command_the_pages_name_exists(fmbench: Fmbench) -> None:
-    """Each `fmbench COMMAND` in a page is a command, each option one of its options."""
+    """Each `fmbench COMMAND`, in a sentence or fenced, is a command, each option one of its own."""
     for page in PAGES:
-        for command, rest in re.findall(r"`fmbench ([a-z]+)([^`]*)`", page.read_text("utf-8")):
+        written = page.read_text("utf-8")
+        blocks = "".join(re.findall(r"^```\w*\n(.*?)^```", written, re.MULTILINE | re.DOTALL))
+        fenced = re.findall(r"^(?:\$ |.* && )?fmbench ([a-z]+)(.*)$", blocks, re.MULTILINE)
+        inline = re.findall(r"`fmbench ([a-z]+)([^`]*)`", written)
+        for command, rest in {*fenced, *inline}:
             text = fmbench(command, "--help").stdout
             assert text.startswith(f"Usage: fmbench {command}"), f"{page}: {command}"
             for option in re.findall(r"--[a-z-]+", rest):
