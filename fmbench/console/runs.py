@@ -7,7 +7,7 @@ from fmbench.execution.estimate import Estimate
 from fmbench.execution.plan import best_recipe
 from fmbench.execution.reproduction import Again, Reproduction
 from fmbench.execution.session import Session
-from fmbench.execution.timings import Timings
+from fmbench.execution.timings import Timings, overhead
 from fmbench.leaderboard.evidence import Evidence, choose_entries
 from fmbench.leaderboard.recipes import recipes_tried
 from fmbench.leaderboard.words import counted, duration, percent, short
@@ -71,7 +71,7 @@ def print_timings(timings: Timings) -> None:
     spent = timings.seconds()
     total = sum(spent.values())
     say(
-        f"wall time {duration(total)}, {100 * timings.overhead():.1f} % outside training and "
+        f"wall time {duration(total)}, {100 * overhead(spent):.1f} % outside training and "
         "evaluation:"
     )
     for part, seconds in spent.items():

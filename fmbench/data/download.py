@@ -31,8 +31,7 @@ def fetch(work: Path, digests: Digests, *, progress: bool, say: Callable[[str], 
 
     end = monotonic() + _CONNECT
     answers = {mirror: _knock(mirror) for mirror in MIRRORS}
-    # A bar needs tqdm, and a terminal that somebody looks at.
-    bar = progress and sys.stderr.isatty() and _installed("tqdm")
+    bar = progress and sys.stderr.isatty()  # somebody looks at it
     pooch.get_logger().setLevel("WARNING")  # `say` does the talking
     reasons = []
     todo = list(FILES)
@@ -122,9 +121,3 @@ def _plainly(error: Exception) -> str:
         case OSError() if error.strerror:
             return error.strerror
     return str(error)
-
-
-def _installed(module: str) -> bool:
-    from importlib.util import find_spec
-
-    return find_spec(module) is not None

@@ -1,7 +1,7 @@
 """What one `fmbench run` is about: a setting, models, a store, and what is still owed there."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from fmbench import discovery, environment, protocol
@@ -31,7 +31,7 @@ class Session:
     problems: tuple[Problem, ...]
     store: Store
     retry_failed: bool
-    owed: tuple[Owed, ...] = field(default=())
+    owed: tuple[Owed, ...] = ()
 
     @property
     def count(self) -> int:

@@ -54,10 +54,6 @@ class Timings:
         spent[Part.OTHER] = max(0.0, since - claimed)
         return spent
 
-    def overhead(self) -> float:
-        """The share of all wall time up to now that was overhead."""
-        return overhead(self.seconds())
-
 
 def overhead(seconds: Mapping[Part, float]) -> float:
     """The share of all wall time that was neither training nor evaluation, 0 to 1."""

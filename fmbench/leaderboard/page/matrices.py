@@ -46,14 +46,15 @@ class Matrix:
 
 def matrices(read: Sequence[ModelVotes], labels: NDArray[np.uint8]) -> tuple[Matrix, ...]:
     """The matrix of each model."""
-    return tuple(
-        Matrix(
-            name=one.name,
-            runs=count(one.runs, "seed"),
-            rows=tuple(_row(label, row) for label, row in enumerate(one.matrix(labels))),
-            worst=_worst(one.matrix(labels)),
-        )
-        for one in read
+    return tuple(_matrix(one, one.matrix(labels)) for one in read)
+
+
+def _matrix(of: ModelVotes, counts: NDArray[np.int64]) -> Matrix:
+    return Matrix(
+        name=of.name,
+        runs=count(of.runs, "seed"),
+        rows=tuple(_row(label, row) for label, row in enumerate(counts)),
+        worst=_worst(counts),
     )
 
 

@@ -44,7 +44,6 @@ class Panel:
     """
 
     title: str
-    axis: str
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
     marks: tuple[Mark, ...]
@@ -119,7 +118,6 @@ def _panel(
     )
     return Panel(
         title=title,
-        axis=title,
         x_ticks=tuple(Tick(_x(tick.place), tick.label) for tick in x_ticks),
         y_ticks=tuple(Tick(_y(tick.place), tick.label) for tick in y_ticks),
         marks=marks,
