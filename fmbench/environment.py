@@ -4,6 +4,7 @@ import importlib.util
 import os
 import platform
 import re
+import subprocess
 from collections.abc import Iterator
 from functools import cache
 from importlib import metadata, resources
@@ -20,6 +21,8 @@ DISTRIBUTION = "fashion-mnist-bench"
 RECORDED_LIBRARIES = ("torch", "numpy", "pluggy")
 CUDA_MEMORY_FOR_AUTO = 16 * 10**9
 BUSY = 0.25
+
+CPU_INFO = Path("/proc/cpuinfo")
 
 
 class Device(Struct, frozen=True, kw_only=True):
@@ -184,14 +187,27 @@ def busy_share(seconds: float = 0.3) -> float:
 
 @cache
 def cpu_name() -> str:
-    """The CPU's model name as the operating system tells it."""
+    """The CPU's model name as the operating system tells it; of ARM under Linux, its numbers."""
     try:
-        for line in Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
+        lines = CPU_INFO.read_text("utf-8", "replace").splitlines()
     except OSError:
-        pass
-    return platform.processor() or platform.machine()
+        lines = []
+    told = {name.strip(): value.strip() for name, _, value in (one.partition(":") for one in lines)}
+    if "CPU part" in told:
+        return f"{platform.machine()} {told.get('CPU implementer', '')} {told['CPU part']}"
+    return told.get("model name") or _apples_name() or platform.processor() or platform.machine()
+
+
+def _apples_name() -> str:
+    if platform.system() != "Darwin":
+        return ""
+    asked = ["sysctl", "-n", "machdep.cpu.brand_string"]
+    return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def normal_name(distribution: str) -> str:
+    """A distribution's name as packaging compares names."""
+    return re.sub(r"[-_.]+", "-", distribution.strip()).lower()
 
 
 def version(distribution: str) -> str:

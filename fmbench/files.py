@@ -7,7 +7,9 @@ import io
 import math
 import os
 import stat
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tokenize import TokenError
 from typing import IO, Any, TypeVar
@@ -118,6 +120,20 @@ def read_at_most(path: Path, limit: int) -> bytes:
     if len(content) > limit:
         raise ValueError(f"it is larger than {limit} bytes")
     return content
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder that is gone afterwards; raises `StoreError` where none can be made."""
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="fmbench-", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise StoreError(
+            f"no temporary folder can be made: {error.strerror or error}",
+            hint="name one with room: export TMPDIR=FOLDER",
+        ) from error
+    with folder as path:
+        yield Path(path)
 
 
 def writer_lives(temporary: Path) -> bool:

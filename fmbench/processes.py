@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -85,6 +86,15 @@ def kill_descendants(pid: int | None = None, rounds: int = 20) -> None:
             with contextlib.suppress(psutil.Error):
                 child.kill()
         psutil.wait_procs(children, timeout=0.5)
+
+
+def end(child: "subprocess.Popen[bytes]") -> None:
+    """End a child that leads a session, and all it has started; one that ended has seen to that."""
+    if child.poll() is None:
+        kill_descendants(child.pid)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
 
 
 def how_it_ended(status: int) -> str:

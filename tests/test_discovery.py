@@ -24,6 +24,7 @@ BAD = {
     "exits": ("raise SystemExit(0)", "SystemExit"),
     "dies": ("import os; os._exit(0)", "exit status 0"),
     "segfaults": ("import ctypes; ctypes.string_at(0)", "SIGSEGV"),
+    "is-killed": ("import os; os.kill(os.getpid(), 9)", "SIGKILL"),
     "interrupts": ("raise KeyboardInterrupt", "KeyboardInterrupt"),
     "misspelt": (f"{HEADER}\n@fmbench.hookimpl\ndef fmbench_model(): return []", "fmbench_model"),
     "unmarked": (f"{HEADER}\ndef fmbench_models(): return []", "not marked"),
@@ -166,15 +167,17 @@ def test_an_editable_install_is_its_modules_files(found: Path, install: Install)
     assert len(sources) == 4
 
 
-def test_modules_beside_an_editable_one_are_its_source(found: Path, install: Install) -> None:
-    """Of a folder that a .pth file names, whatever can be imported counts: edits change it."""
+def test_modules_beside_an_editable_one_are_its_source(
+    found: Path, install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the folder that an editable module lies in, whatever can be imported counts."""
     install("plugin-a", GOOD)
     folder = found.parent / "my-plugin"
     (folder / "layers").mkdir(parents=True)
     (found / "plugin_a.py").rename(folder / "plugin_a.py")
-    (found / "_plugin_a.pth").write_text(f"import sys\n{folder}\n")
+    monkeypatch.syspath_prepend(folder)  # as a .pth file or a finder would
     record = found / "plugin_a-1.0.dist-info" / "RECORD"
-    record.write_text(record.read_text().replace("plugin_a.py", "_plugin_a.pth"))
+    record.write_text(record.read_text().replace("plugin_a.py,,\n", ""))
     (entry,) = [entry for entry in entries.entries() if entry.distribution == "plugin-a"]
     sources = [entries.source_digest(entry)]
     for path in (folder / "helper.py", folder / "layers" / "__init__.py", folder / "layers/b.py"):

@@ -9,13 +9,13 @@ import pytest
 
 import samples
 from conftest import TinyData
-from fmbench import data, protocol
+from fmbench import data, processes, protocol
 from fmbench.discovery import ListedModel
 from fmbench.environment import Device
 from fmbench.errors import UsageError
 from fmbench.execution import engines, guard
 from fmbench.execution.engines import LocalEngine, outcome_of
-from fmbench.execution.job import Ending
+from fmbench.execution.job import Ending, JobFolder
 from fmbench.execution.judge import Judge
 from fmbench.execution.plan import make_setting
 from fmbench.execution.runner import Runner
@@ -58,6 +58,23 @@ def test_the_kernels_count_is_read(tmp_path, monkeypatch: pytest.MonkeyPatch) ->
     assert guard._out_of_memory_kills() == 0
     (tmp_path / "vmstat").write_text("nr_free_pages 5\noom_kill 3\n")
     assert guard._out_of_memory_kills() == 3
+
+
+def test_a_guard_that_cannot_start_a_worker_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Where there is no room for another process, that is how the worker ended, not a crash."""
+
+    def no_room(*_: object, **__: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    for module, name in ((guard.signal, "signal"), (processes, "end_with_parent"),
+                         (processes, "adopt_orphans")):  # fmt: skip
+        monkeypatch.setattr(module, name, lambda *_: None)
+    monkeypatch.setattr(guard.subprocess, "Popen", no_room)
+    guard.main(str(tmp_path), "1")
+    assert JobFolder(tmp_path).read_ending() == Ending(status=1)
+    assert "Resource temporarily unavailable" in capfd.readouterr().err
 
 
 def test_a_device_that_torch_cannot_use_is_told_and_makes_no_row(

@@ -131,3 +131,22 @@ def test_an_environment_names_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, "/home/secret-user")
     told = msgspec.json.encode(environment.describe(environment.cpu_device(), 1))
     assert b"secret" not in told
+
+
+@pytest.mark.parametrize(
+    ("told", "named"),
+    [
+        ("processor\t: 0\nmodel name\t: Some CPU @ 2 GHz\n", "Some CPU @ 2 GHz"),
+        ("CPU implementer\t: 0x41\nCPU part\t: 0xd0c\n", f"{platform.machine()} 0x41 0xd0c"),
+        ("processor\t: 0\n", platform.processor() or platform.machine()),
+    ],
+    ids=["x86", "arm", "neither"],
+)
+def test_a_cpu_is_named_by_what_tells_it_from_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: str, named: str
+) -> None:
+    """The model's name where there is one; of ARM, where there is none, its numbers."""
+    monkeypatch.setattr(environment, "CPU_INFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(platform, "system", lambda: "Linux")
+    (tmp_path / "cpuinfo").write_text(told)
+    assert environment.cpu_name.__wrapped__() == named

@@ -83,3 +83,19 @@ def test_progress_takes_its_share_off(setting: Setting) -> None:
     training = train_steps(setting.protocol, "final", TRAINING_IMAGES)
     images = training * setting.protocol.training.batch_size
     assert before - of.remaining() == pytest.approx(images / 50.0 / 2)
+
+
+def test_a_run_that_has_ended_is_not_owed_any_more(setting: Setting) -> None:
+    """With each run that ends its time goes, whatever was told of it, until nothing is left."""
+    of = estimate(setting, "m", [measured("m", 50.0)], [])
+    one = (of.remaining() - SECONDS_TO_START_A_JOB) / 2
+    of.fmbench_epoch_end(
+        Progress(
+            run=samples.run(), epoch=1, epochs=2, step=20, steps=20, loss=1.0,
+            images_per_second=50.0,
+        )
+    )  # fmt: skip
+    of.fmbench_run_end(samples.record())
+    assert of.remaining() == pytest.approx(one + SECONDS_TO_START_A_JOB)
+    of.fmbench_run_end(samples.record())
+    assert of.remaining() == 0

@@ -6,6 +6,7 @@ import pytest
 
 import samples
 from conftest import Fmbench, Install, TinyData
+from fmbench.discovery import choice
 from fmbench.errors import ExitCode, PluginError
 from fmbench.execution.observers import Observers
 from fmbench.hookspecs import hookimpl
@@ -116,6 +117,15 @@ def test_an_unknown_or_broken_observer_is_told_before_anything_runs(
         assert said in ran.stderr
         assert "hint:" in ran.stderr
     assert not list((tmp_path / "results").glob("*/records/*"))
+
+
+def test_an_observer_that_is_named_can_be_left_out_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last word about a name counts, in any spelling."""
+    for words, named in (
+        ("a,no:a", []), ("no:a,a", ["a"]), ("A_b,c,no:a-b", ["c"]), ("b,a,b", ["b", "a"]),
+    ):  # fmt: skip
+        monkeypatch.setenv(choice.VARIABLE, words)
+        assert choice.named() == named
 
 
 def test_a_plugin_is_left_out_of_one_command(fmbench: Fmbench, install: Install) -> None:

@@ -1,5 +1,6 @@
 """The store: files that are whole, never overwritten, and read without running anything."""
 
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -180,6 +181,16 @@ def test_a_file_system_without_links_is_told_before_anything_is_made(
     monkeypatch.setattr(files.os, "link", refused)
     with pytest.raises(StoreError, match="Operation not permitted"):
         Store(tmp_path, "tiny-v1").make()
+
+
+def test_without_a_temporary_folder_a_command_says_which_to_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where nothing temporary can be written, the error says how to name another place."""
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+    with pytest.raises(StoreError, match="no temporary folder") as raised, files.temporary_folder():
+        pass
+    assert "TMPDIR" in raised.value.hint
 
 
 def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 import torch
 from torch import nn
 
+import fmbench
 import samples
 import wrong_models
 from conftest import TinyData, child_environment, install_into
@@ -25,6 +26,7 @@ from fmbench.discovery import Catalogue, ListedFamily, Problem
 from fmbench.errors import NothingSelectedError, PluginError, UsageError
 from fmbench.testing import Report, contract, manual
 from fmbench.testing.checks import perform
+from fmbench.testing.child import ChildFolder
 from fmbench.testing.facts import Fact
 from fmbench.testing.laws import LAWS
 from fmbench.testing.report import failed
@@ -163,6 +165,17 @@ def test_what_an_import_does_is_caught(
     found = faults(wrong_models.GOOD["linear"], "imported_alone")
     assert list(found) == [check]
     assert says in found[check]
+
+
+def test_a_crash_below_a_folder_of_any_name_is_the_plugins(tmp_path: Path) -> None:
+    """Faulthandler escapes what is not ASCII; paths are compared as they are."""
+    folder = ChildFolder(tmp_path)
+    core = Path(fmbench.__file__).parent
+    escaped = str(core / "jörg.py").encode("ascii", "backslashreplace").decode()
+    mine = str(tmp_path / "Ünï.py").encode("ascii", "backslashreplace").decode()
+    frames = f'  File "{escaped}", line 1 in run\n  File "{mine}", line 7 in forward\n'
+    folder._stuck.write_text(frames)
+    assert folder.where() == "Ünï.py, line 7, in forward"
 
 
 def test_a_plugin_that_lists_lightly_passes_the_import_check(

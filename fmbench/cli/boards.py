@@ -1,5 +1,6 @@
 """The commands that read records: boards, comparisons, single runs."""
 
+import shlex
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
@@ -242,7 +243,7 @@ def check_boards(every: "Sequence[Evidence]") -> None:
                 StaleError(
                     f"is not what the records say: {', '.join(path.name for path in found)}",
                     where=str(folder),
-                    hint=f"fmbench leaderboard --results {folder.parent} "
+                    hint=f"fmbench leaderboard --results {shlex.quote(str(folder.parent))} "
                     f"--protocol {folder.name} --write",
                 )
             )

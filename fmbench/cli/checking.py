@@ -10,6 +10,7 @@ from fmbench.cli.app import (
     PluginsOption,
     ProtocolOption,
     choose_plugins,
+    finite,
     print_json,
 )
 from fmbench.errors import ExitCode
@@ -26,7 +27,10 @@ def check(
     ] = None,
     protocol: ProtocolOption = "quick-v1",
     timeout: Annotated[
-        float, typer.Option(metavar="SECONDS", min=1, help="The longest one model may take.")
+        float,
+        typer.Option(
+            metavar="SECONDS", min=1, callback=finite, help="The longest one model may take."
+        ),
     ] = 600.0,
     plugins: PluginsOption = None,
     json: JsonOption = False,

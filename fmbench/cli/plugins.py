@@ -1,5 +1,6 @@
 """The commands for those who write plugins."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -27,4 +28,6 @@ def new(
         stream.say(f"wrote {path}")
     model, place = names_of(name).model, written[0].parent
     where = place if place.is_absolute() else f"./{place}"  # pip takes a bare word for an index's
-    stream.tell(f"pip install {where}\nfmbench check {model}\nfmbench run {model}")
+    stream.tell(
+        f"pip install {shlex.quote(str(where))}\nfmbench check {model}\nfmbench run {model}"
+    )

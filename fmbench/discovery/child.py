@@ -1,5 +1,6 @@
 """What one plugin offers: it is imported here, in a child that answers, or in a worker."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -207,7 +208,8 @@ def main(folder: str, parent: str) -> None:
     _, status = os.waitpid(fork, 0)
     processes.kill_descendants()
     if os.WIFSIGNALED(status):
-        signal.signal(os.WTERMSIG(status), signal.SIG_DFL)
+        with contextlib.suppress(OSError):  # SIGKILL has no handler to reset
+            signal.signal(os.WTERMSIG(status), signal.SIG_DFL)
         os.kill(me, os.WTERMSIG(status))
     os._exit(os.waitstatus_to_exitcode(status))
 

@@ -6,17 +6,13 @@ plugin of models that is not named.
 """
 
 import os
-import re
 from collections.abc import Sequence
+
+from fmbench.environment import normal_name
 
 VARIABLE = "FMBENCH_PLUGINS"
 NO_AUTOLOAD = "FMBENCH_DISABLE_PLUGIN_AUTOLOAD"
 NOT = "no:"
-
-
-def normal(name: str) -> str:
-    """A distribution's name as packaging compares names."""
-    return re.sub(r"[-_.]+", "-", name.strip()).lower()
 
 
 def add(words: Sequence[str]) -> None:
@@ -25,15 +21,21 @@ def add(words: Sequence[str]) -> None:
 
 
 def named() -> list[str]:
-    """The names that are asked for, in order, as they were written."""
-    return [word for word in _words() if not word.startswith(NOT)]
+    """The names that are asked for, in order, as they were written; a later `no:` takes one out."""
+    names: dict[str, str] = {}
+    for word in _words():
+        if word.startswith(NOT):
+            names.pop(normal_name(word.removeprefix(NOT)), None)
+        else:
+            names.setdefault(normal_name(word), word)
+    return list(names.values())
 
 
 def takes_part(distribution: str) -> bool:
     """Whether a distribution's models are offered; what comes later in the words counts more."""
     answer = os.environ.get(NO_AUTOLOAD, "") in ("", "0")
     for word in _words():
-        if normal(word.removeprefix(NOT)) == normal(distribution):
+        if normal_name(word.removeprefix(NOT)) == normal_name(distribution):
             answer = not word.startswith(NOT)
     return answer
 

@@ -3,7 +3,7 @@
 import hashlib
 import pkgutil
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from importlib import metadata, util
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -11,7 +11,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from fmbench.discovery import choice
-from fmbench.environment import DISTRIBUTION, version
+from fmbench.environment import DISTRIBUTION, normal_name, version
 from fmbench.records import Plugin
 
 GROUP = "fmbench"
@@ -55,7 +55,7 @@ def installed_distributions() -> dict[str, set[Entry]]:
     found: dict[str, set[Entry]] = {}
     for distribution in metadata.distributions():
         points = [point for point in distribution.entry_points if point.group == GROUP]
-        name = choice.normal(distribution.name) if points else ""
+        name = normal_name(distribution.name) if points else ""
         if points and name not in found:
             found[name] = {
                 Entry(name, distribution.version, point.name, point.value) for point in points
@@ -72,20 +72,24 @@ def entry_of(plugin: Plugin) -> Entry | None:
 def installed_files(entry: Entry) -> list[tuple[str, Path]]:
     """Name and path of each file of an entry's distribution and of its top-level module.
 
-    An editable install has few files of its own; what can be imported beside its module is taken
-    for them.
+    An editable install has none of its sources; what can be imported from where its module lies is
+    taken for them.
     """
     found: dict[str, Path] = {}
     for file in metadata.distribution(entry.distribution).files or ():
         if ".dist-info" not in file.parts[0] and ".." not in file.parts:
             found[file.as_posix()] = Path(str(file.locate()))
-    beside = [path for path in found.values() if path.suffix == ".pth"]
-    for spec in (_top_module(entry), *_modules_on(beside)):
-        for folder in (spec.submodule_search_locations or ()) if spec else ():
-            for path in Path(folder).rglob("*"):
-                found[path.relative_to(Path(folder).parent).as_posix()] = path
-        if spec and spec.origin and not spec.submodule_search_locations:
-            found[Path(spec.origin).name] = Path(spec.origin)
+    top = _top_module(entry)
+    places = list(_places(top)) if top else []
+    for folder in {place.parent for place in places}:
+        if any(folder.glob("*.dist-info")):  # where everybody's packages lie
+            continue
+        for finder, name, _ in pkgutil.iter_modules([str(folder)]):
+            beside = finder.find_spec(name, None)
+            places += _places(beside) if beside else ()
+    for place in places:
+        for path in place.rglob("*") if place.is_dir() else [place]:
+            found[path.relative_to(place.parent).as_posix()] = path
     return sorted(
         (name, path)
         for name, path in found.items()
@@ -100,16 +104,12 @@ def _top_module(entry: Entry) -> ModuleSpec | None:
         return None
 
 
-def _modules_on(path_files: Iterable[Path]) -> Iterator[ModuleSpec | None]:
-    """The top-level modules in folders that these .pth files put on the path."""
-    for path_file in path_files:
-        try:
-            lines = path_file.read_text("utf-8").splitlines()
-        except (OSError, ValueError):
-            continue
-        folders = [line for line in lines if Path(line).is_dir()]
-        for finder, name, _ in pkgutil.iter_modules(folders):
-            yield finder.find_spec(name, None)
+def _places(module: ModuleSpec) -> Iterator[Path]:
+    """The folders of a top-level package, or the file of a module."""
+    if module.submodule_search_locations:
+        yield from map(Path, module.submodule_search_locations)
+    elif module.origin and module.has_location:
+        yield Path(module.origin)
 
 
 def source_digest(entry: Entry) -> str:
@@ -124,5 +124,5 @@ def dependencies(entry: Entry) -> dict[str, str]:
     """Installed versions of what a distribution declares, extras and the core left out."""
     declared = metadata.distribution(entry.distribution).requires or []
     required = (line for line in declared if "extra ==" not in line)
-    named = {choice.normal(re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0]) for line in required}
+    named = {normal_name(re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0]) for line in required}
     return {name: version(name) for name in sorted(named - {DISTRIBUTION})}

@@ -7,10 +7,8 @@ entry by entry when something is wrong, and keeps the answer until an installed 
 import contextlib
 import hashlib
 import os
-import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -142,11 +140,11 @@ def _ask(found: list[Entry]) -> Catalogue:
 
 def _run_child(found: list[Entry], member: str = "") -> Catalogue:
     """Ask one child about these entries; a child that dies or hangs is itself a problem."""
-    with tempfile.TemporaryDirectory(prefix="fmbench-") as folder:
-        answer = Path(folder, "answer.json")
-        Path(folder, "request.json").write_bytes(msgspec.json.encode((found, member)))
+    with files.temporary_folder() as folder:
+        answer = folder / "answer.json"
+        (folder / "request.json").write_bytes(msgspec.json.encode((found, member)))
         child = subprocess.Popen(
-            [*processes.PYTHON_MODULE, "fmbench.discovery.child", folder, str(os.getpid())],
+            [*processes.PYTHON_MODULE, "fmbench.discovery.child", str(folder), str(os.getpid())],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -158,7 +156,7 @@ def _run_child(found: list[Entry], member: str = "") -> Catalogue:
         except subprocess.TimeoutExpired:
             reason = f"it was still busy after {CHILD_SECONDS} s"
         finally:
-            _kill(child)
+            processes.end(child)
         no_answer = Catalogue(problems=tuple(_no_answer(entry, reason) for entry in found))
         return files.read_json(answer, Catalogue) or no_answer
 
@@ -170,15 +168,6 @@ def _no_answer(entry: Entry, reason: str) -> Problem:
         what=f"gave no answer when it was imported: {reason}",
         hint=entry.import_hint,
     )
-
-
-def _kill(child: "subprocess.Popen[bytes]") -> None:
-    """End a child and all it has started; one that ended by itself has seen to that."""
-    if child.poll() is None:
-        processes.kill_descendants(child.pid)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
 
 
 def _cache(found: list[Entry]) -> Path:

@@ -5,6 +5,7 @@ from importlib import metadata
 
 from fmbench.discovery import choice
 from fmbench.discovery.entries import installed_distributions
+from fmbench.environment import normal_name
 from fmbench.errors import PluginError, UsageError
 
 GROUP = "fmbench.observers"
@@ -26,7 +27,7 @@ def require_installed(names: Iterable[str]) -> None:
     """Raise `UsageError` for a name that is neither an observer nor a plugin of models."""
     points, plugins = _points(), installed_distributions()
     for name in names:
-        if name not in points and choice.normal(name) not in plugins:
+        if name not in points and normal_name(name) not in plugins:
             known = [*sorted(points), *sorted(plugins)]
             raise UsageError(
                 f"no plugin is called {name!r}", hint=f"there are {', '.join(known) or 'none'}"

@@ -26,11 +26,17 @@ def main(path: str, runner: str) -> None:
     processes.end_with_parent(signal.SIGTERM, int(runner))
     processes.adopt_orphans()
     kills_before = _out_of_memory_kills()
-    worker = subprocess.Popen(
-        [*processes.PYTHON_MODULE, "fmbench.execution.worker", path, str(os.getpid())],
-        stdin=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    folder = JobFolder(Path(path))
+    try:
+        worker = subprocess.Popen(
+            [*processes.PYTHON_MODULE, "fmbench.execution.worker", path, str(os.getpid())],
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    except OSError as error:  # no room for another process
+        sys.stderr.write(f"no process can be started: {error.strerror}\n")
+        files.write(folder.ending, msgspec.json.encode(Ending(status=1)))
+        return
     _prefer_to_lose(worker.pid)
     status = worker.wait()
     processes.kill_descendants()
@@ -38,7 +44,7 @@ def main(path: str, runner: str) -> None:
         status=status,
         out_of_memory=status == -signal.SIGKILL and _out_of_memory_kills() > kills_before,
     )
-    files.write(JobFolder(Path(path)).ending, msgspec.json.encode(ending))
+    files.write(folder.ending, msgspec.json.encode(ending))
 
 
 def _stop(number: int, _: FrameType | None) -> None:

@@ -56,11 +56,7 @@ def make_setting(
     Raises `UsageError` when the protocol has fewer, does not say how to train on the device, or
     has nothing to tune when only that is wanted.
     """
-    if device.kind not in protocol.devices:
-        raise UsageError(
-            f"the protocol {protocol.id} has no [devices.{device.kind}] table",
-            hint=f"use --device {next(iter(protocol.devices), 'cpu')}",
-        )
+    require_rules(protocol, device)
     if seeds is not None and not 1 <= seeds <= len(protocol.seeds):
         raise UsageError(
             f"{protocol.id} has {len(protocol.seeds)} seeds, not {seeds}",
@@ -79,6 +75,15 @@ def make_setting(
     return Setting(
         protocol, device, threads or cores(), () if tune_only else protocol.seeds[:seeds]
     )
+
+
+def require_rules(protocol: Protocol, device: Device) -> None:
+    """Raise `UsageError` when a protocol does not say how to train on a device."""
+    if device.kind not in protocol.devices:
+        raise UsageError(
+            f"the protocol {protocol.id} has no [devices.{device.kind}] table",
+            hint=f"use --device {next(iter(protocol.devices), 'cpu')}",
+        )
 
 
 def owed(model: ListedModel, setting: Setting, done: dict[str, Record]) -> Owed:

@@ -1,20 +1,18 @@
 """A recorded run made again: what was not as before, and whether it came out the same."""
 
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fmbench import discovery, environment
+from fmbench import discovery, environment, files
 from fmbench.data import Dataset
 from fmbench.discovery import ListedModel
 from fmbench.errors import UsageError
 from fmbench.execution.engines import LocalEngine
 from fmbench.execution.judge import Judge
 from fmbench.execution.observers import Observers
-from fmbench.execution.plan import Owed, Setting, make_run
+from fmbench.execution.plan import Owed, Setting, make_run, require_rules
 from fmbench.execution.runner import Runner
 from fmbench.execution.selection import select
 from fmbench.protocol import Protocol
@@ -85,12 +83,13 @@ class Again:
     @property
     def owed(self) -> Owed:
         """That one run as what is owed."""
-        return Owed(self.model, self.run.recipe, (), (self.run,), 1)
+        tune, finals = ((self.run,), ()) if self.run.stage == "tune" else ((), (self.run,))
+        return Owed(self.model, self.run.recipe, tune, finals, 1)
 
     def make(self, dataset: Dataset, observers: Observers, timeout: float) -> Reproduction:
         """Make it in a folder of its own that is gone afterwards; see `Runner`."""
-        with tempfile.TemporaryDirectory(prefix="fmbench-") as folder:
-            store = Store(Path(folder), self.setting.protocol.id)
+        with files.temporary_folder() as folder:
+            store = Store(folder, self.setting.protocol.id)
             store.make()
             now = Runner(
                 setting=self.setting,
@@ -125,12 +124,9 @@ def plan_again(
         )
     scored = run.stage == "final" and record.result.status == "ok"
     predictions = store.predictions(record) if scored else None
-    setting = Setting(
-        protocol,
-        environment.find_device(device or run.device_kind),
-        threads or record.environment.threads,
-        (run.seed,),
-    )
+    on = environment.find_device(device or run.device_kind)
+    require_rules(protocol, on)
+    setting = Setting(protocol, on, threads or record.environment.threads, (run.seed,))
     (model,) = select(discovery.catalogue(), [f"{run.plugin.distribution}:{run.model}"])
     return Again(record, predictions, setting, model)
 

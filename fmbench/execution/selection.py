@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
 from fmbench import discovery
-from fmbench.discovery import Catalogue, ListedModel, choice
+from fmbench.discovery import Catalogue, ListedModel
+from fmbench.environment import normal_name
 from fmbench.errors import NothingSelectedError, UsageError
 from fmbench.records import Plugin
 
@@ -57,7 +58,7 @@ def _fits(name: str, patterns: Sequence[str]) -> bool:
 
 def _matches(catalogue: Catalogue, request: str) -> list[ListedModel]:
     distribution, _, name = request.rpartition(":")
-    distribution = choice.normal(distribution)
+    distribution = normal_name(distribution)
     offered = [
         model for model in catalogue.models if distribution in ("", model.plugin.distribution)
     ]

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from fmbench.contract import CLASSES
 from fmbench.data import LABELS, PictureRow
-from fmbench.discovery import choice
+from fmbench.environment import normal_name
 from fmbench.errors import UsageError
 from fmbench.leaderboard import statistics
 from fmbench.leaderboard.evidence import Entry, Evidence
@@ -118,7 +118,7 @@ class Compared:
 def find_entry(evidence: Evidence, name: str) -> Entry:
     """The entry of MODEL or DISTRIBUTION:MODEL; raises `UsageError` unless exactly one has runs."""
     distribution, _, model = name.rpartition(":")
-    distribution = choice.normal(distribution)
+    distribution = normal_name(distribution)
     found = [
         entry
         for entry in evidence.entries

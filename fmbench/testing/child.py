@@ -80,9 +80,18 @@ class ChildFolder:
             return ""
         found = [match.groups() for match in map(_FRAME.match, frames) if match]
         for file, line, function in found:
-            if may_be_the_plugins(file):
+            if may_be_the_plugins(file := _unescaped(file)):
                 return f"{Path(file).name}, line {line}, in {function}"
         return ""
+
+
+def _unescaped(path: str) -> str:
+    """A path as it is; faulthandler writes characters beyond ASCII as Python escapes them."""
+    return re.sub(
+        r"\\(?:x([0-9a-f]{2})|u([0-9a-f]{4})|U([0-9a-f]{8}))",
+        lambda match: chr(int(match[1] or match[2] or match[3], 16)),
+        path,
+    )
 
 
 def main(path: str, parent: str) -> None:

@@ -69,10 +69,7 @@ def import_alone(value: str, folder: Path) -> Imported:
     except subprocess.TimeoutExpired:
         how = f"no answer within {SECONDS} s"
     finally:
-        if child.poll() is None:
-            processes.kill_descendants(child.pid)
-        child.kill()
-        child.wait()
+        processes.end(child)
     imported = files.read_json(answer, Imported)
     if imported is None:
         raise Fault(f"importing {value} in an interpreter of its own ended with {how}")

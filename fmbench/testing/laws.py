@@ -186,7 +186,7 @@ def batch_mates(subject: "Subject") -> None:
 def globals_untouched(subject: "Subject") -> None:
     """Global random streams, torch's flags, threads, working directory and environment are kept."""
     missing = subject.run_through()
-    changed = [*subject.changes]
+    changed = [*subject.place.changes]
     try:
         changed += subject.reseeded
     except MissingFactError as also_missing:
@@ -202,7 +202,7 @@ def globals_untouched(subject: "Subject") -> None:
 def no_network(subject: "Subject") -> None:
     """Importing, building, evaluating and training ask nothing of the network."""
     missing = subject.run_through()
-    if wanted := [*_imported(subject).network, *subject.watch.network]:
+    if wanted := [*_imported(subject).network, *subject.place.watch.network]:
         raise Fault(_some(wanted), hint="models are trained from scratch: pass pretrained=False")
     if missing:
         raise missing
@@ -212,7 +212,7 @@ def no_network(subject: "Subject") -> None:
 def no_writes(subject: "Subject") -> None:
     """Importing, building, evaluating and training change no file outside the working directory."""
     missing = subject.run_through()
-    if written := [*_imported(subject).writes, *subject.watch.writes]:
+    if written := [*_imported(subject).writes, *subject.place.watch.writes]:
         raise Fault(_some(written), hint="write to tempfile.gettempdir(), or not at all")
     if missing:
         raise missing

@@ -3,14 +3,13 @@
 import os
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
-from fmbench import processes
-from fmbench.discovery import Catalogue, ListedModel, Problem, choice
+from fmbench import files, processes
+from fmbench.discovery import Catalogue, ListedModel, Problem
 from fmbench.discovery.entries import entry_of
+from fmbench.environment import normal_name
 from fmbench.errors import NothingSelectedError
 from fmbench.execution.selection import select
 from fmbench.protocol import Protocol
@@ -56,9 +55,9 @@ def _choose(
         models = [] if broken_only else select(catalogue, ["*"])
         return models, list(catalogue.problems)
     chosen: dict[tuple[str, str], ListedModel] = {}
-    named = {choice.normal(one) for one in requests if _is_distribution(catalogue, one)}
+    named = {normal_name(one) for one in requests if _is_distribution(catalogue, one)}
     for request in requests:
-        plugin = choice.normal(request)
+        plugin = normal_name(request)
         found = _models_of(catalogue, plugin) if plugin in named else select(catalogue, [request])
         for model in found:
             chosen.setdefault((model.plugin.distribution, model.name), model)
@@ -84,7 +83,7 @@ def _is_distribution(catalogue: Catalogue, request: str) -> bool:
     plugins = {model.plugin.distribution for model in catalogue.models}
     plugins |= {family.plugin.distribution for family in catalogue.families}
     plugins |= {_distribution(problem) for problem in catalogue.problems}
-    return choice.normal(request) in plugins and all(
+    return normal_name(request) in plugins and all(
         model.name != request for model in catalogue.models
     )
 
@@ -119,8 +118,8 @@ def _check(
     model: ListedModel, protocol: Protocol, timeout: float, clock: Clock
 ) -> Iterator[Report]:
     """Check one model in a child; a check that ends the child is an error, later ones skipped."""
-    with tempfile.TemporaryDirectory(prefix="fmbench-", ignore_cleanup_errors=True) as path:
-        folder = ChildFolder(Path(path).resolve())
+    with files.temporary_folder() as path:
+        folder = ChildFolder(path.resolve())
         entry = entry_of(model.plugin)
         folder.write_request(
             Request(
@@ -131,12 +130,12 @@ def _check(
             )
         )
         child = subprocess.Popen(
-            [*processes.PYTHON_MODULE, "fmbench.testing.child", path, str(os.getpid())],
+            [*processes.PYTHON_MODULE, "fmbench.testing.child", str(path), str(os.getpid())],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             cwd=path,
-            env={**os.environ, "TMPDIR": path},
+            env={**os.environ, "TMPDIR": str(path)},
             start_new_session=True,
         )
         known: list[Report] = []
@@ -151,8 +150,7 @@ def _check(
             if busy:
                 _ask_where(child, folder)
         finally:
-            child.kill()
-            child.wait()
+            processes.end(child)
             processes.kill_descendants()
         yield from _news(folder, known)
         if busy:

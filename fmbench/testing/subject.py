@@ -1,10 +1,6 @@
 """A model that is being checked: the networks it builds, and what is found out by running them."""
 
-import os
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import psutil
@@ -18,8 +14,8 @@ from fmbench.testing.estimate import Estimate, estimate
 from fmbench.testing.facts import Facts, Fault, MissingFactError, SkipError, fact
 from fmbench.testing.importing import Imported, import_alone
 from fmbench.testing.networks import Built, Trial, checked
-from fmbench.testing.surroundings import Surroundings, random_streams
-from fmbench.testing.watch import Watch
+from fmbench.testing.surroundings import random_streams
+from fmbench.testing.workplace import Workplace
 from fmbench.training import devices
 from fmbench.training.batches import Images
 from fmbench.training.building import Builder
@@ -58,21 +54,18 @@ class Subject(Facts):
         self._load = load
         self._value = value
         self._rules = protocol.devices.get("cpu", DeviceRules(precision="float32"))
-        self._scratch = tempfile.TemporaryDirectory(prefix="fmbench-", ignore_cleanup_errors=True)
-        self.folder = Path(self._scratch.name)
-        self.watch = Watch(self.folder)
-        self.changes: list[str] = []
+        self.place = Workplace()
         self.flips: list[str] = []
 
     def release(self) -> None:
         """Give back memory and the folder; facts can be found out again, files cannot be kept."""
         self.drop()
-        self._scratch.cleanup()
+        self.place.clear()
 
     @fact("discovery")
     def model(self) -> Model:
         """The model, as its plugin offers it when it is imported here."""
-        with self._watched("import"):
+        with self.place.during("import"):
             return self._load()
 
     @fact("builds")
@@ -85,7 +78,7 @@ class Subject(Facts):
         """What importing the plugin alone leaves behind."""
         if not self._value:
             raise SkipError("it does not come from an entry point")
-        return import_alone(self._value, self.folder)
+        return import_alone(self._value, self.place.folder)
 
     @fact("builds")
     def fresh(self) -> Built:
@@ -219,7 +212,7 @@ class Subject(Facts):
         _ = self.trial
         fresh = self.fresh.network
         self.drop("fresh")  # it will be fresh no more
-        return networks.pass_on(self.twin[0].network, fresh, self.folder / "checkpoint")
+        return networks.pass_on(self.twin[0].network, fresh, self.place.folder / "checkpoint")
 
     @fact("cost")
     def estimate(self) -> Estimate:
@@ -227,7 +220,7 @@ class Subject(Facts):
         _ = self.single, self.trial
         if "cpu" not in self.protocol.devices:
             raise SkipError(f"{self.protocol.id} does not say how to train on a CPU")
-        with self._watched("training"):
+        with self.place.during("training"):
             return estimate(
                 self.twin[0].network,
                 lambda count: self._images([number % BATCH for number in range(count)]),
@@ -246,7 +239,7 @@ class Subject(Facts):
         """Build a network as a worker does; raises as `Builder.build` does."""
         builder = self.builder
         self._seed(seed, "build")
-        with self._watched("build"):
+        with self.place.during("build"):
             network = builder.build()
             streams = random_streams()
         devices.place(network, torch.device("cpu"), self._rules)
@@ -256,7 +249,7 @@ class Subject(Facts):
         """The network's output for these images in evaluation mode; anything, if it is wrong."""
         network.eval()
         before = networks.modes(network)
-        with torch.inference_mode(), self._watched("evaluation"):
+        with torch.inference_mode(), self.place.during("evaluation"):
             output: Tensor = network(self._images(index))
         self._note_flips("evaluation", before, network)
         return output
@@ -271,7 +264,7 @@ class Subject(Facts):
         network.train()
         before = networks.modes(network)
         self._seed(SEED, "training")
-        with self._watched("training"):
+        with self.place.during("training"):
             output: Tensor = network(self._images(range(BATCH)))
         self._note_flips("training", before, network)
         return output
@@ -288,7 +281,7 @@ class Subject(Facts):
             TRUE_CLASSES,
             attributes=built.attributes,
             seed=lambda: self._seed(seed, "training"),
-            watched=lambda: self._watched("training"),
+            watched=lambda: self.place.during("training"),
         )
         self._note_flips("training", before, network)
         return trial
@@ -317,23 +310,3 @@ class Subject(Facts):
         after = networks.modes(network)
         flipped = [name for name in before if after.get(name, before[name]) != before[name]]
         self.flips += [f"{name} in {moment}" for name in flipped]
-
-    @contextmanager
-    def _watched(self, moment: str) -> Iterator[None]:
-        """Let a plugin's code run in the subject's own folder; note and undo what it changes."""
-        outside = Surroundings()
-        default_folder = tempfile.tempdir
-        os.chdir(self.folder)
-        os.environ["TMPDIR"] = tempfile.tempdir = str(self.folder)
-        inside = Surroundings()
-        try:
-            with self.watch.on(moment):
-                yield
-        finally:
-            self.changes += [
-                f"{moment} changes {what}"
-                for what in inside.changes_since()
-                if f"{moment} changes {what}" not in self.changes
-            ]
-            tempfile.tempdir = default_folder
-            outside.restore()

@@ -233,7 +233,8 @@ def _told(value: object, own: set[int]) -> str:
             return repr(value.getstate())
         case dict() | list() | tuple() | deque() | set() | frozenset():
             items = chain.from_iterable(value.items()) if isinstance(value, dict) else value
-            said = [_told(one, own | {id(value)}) for one in items]  # it may hold itself
+            inside = own | {id(value)}  # it may hold itself
+            said = [_told(one, inside) for one in items]
             return repr(sorted(said) if isinstance(value, set | frozenset) else said)
     return repr(value) if isinstance(value, _PLAIN) else ""
 
