@@ -68,6 +68,8 @@ def closes(module, logits): os.closerange(0, 1024); return logits
 def floods(module, logits): print("x" * 1_000_000); return logits
 def edits(module, logits):
     import gc, torch
+    if vars(module).get("edited"): return logits
+    module.edited = True
     for thing in gc.get_objects():
         if isinstance(thing, torch.Tensor) and thing.dtype == torch.uint8: thing.zero_()
     return logits
