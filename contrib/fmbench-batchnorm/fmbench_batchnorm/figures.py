@@ -111,7 +111,7 @@ def _curves(axes: Axes, runs: Runs, style: int) -> None:
 def _rates(study: Study) -> Figure:
     figure, (left, right) = _panels(2)
     for style, variant in enumerate((study.plain, study.plain.normalised)):
-        group = rates.sweep(study, variant)
+        group = study.rates.of(variant)
         _against(left, [runs.rate for runs in group], group, style)
         _curves(right, rates.fastest(group, rates.JUDGED), style)
     left.set_xscale("log")
@@ -123,7 +123,7 @@ def _rates(study: Study) -> Figure:
 def _bias(study: Study) -> Figure:
     figure, (axes,) = _panels(1)
     normalised = study.plain.normalised
-    group = [study.best(variant) for variant in (normalised, normalised.without_bias)]
+    group = [study.changes.best(variant) for variant in (normalised, normalised.without_bias)]
     for place, runs in enumerate(group):
         _against(axes, [place], [runs], 1)
     _accuracy(axes, "convolutions of a network with batch norm", legend=False)

@@ -171,8 +171,3 @@ def compared(
             for value, one, two in zip(values, plain, other, strict=True)
         ),
     )
-
-
-def count(groups: Sequence[Runs]) -> int:
-    """The number of runs in groups of them."""
-    return sum(len(runs.records) for runs in groups)

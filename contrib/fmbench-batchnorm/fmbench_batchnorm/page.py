@@ -59,11 +59,12 @@ def facts(study: Study) -> dict[str, str]:
         "activation and dropout",
         "runs": f"{len(study.records)}, {study.seeds} seeds for each network and learning rate; on "
         f"{', '.join(devices)}, torch {record.run.torch}",
-        "claim 1": _training(study.rates_protocol),
-        "claims 2 to 6": _training(study.changes_protocol),
+        "claim 1": _training(study.rates.rules),
+        "claims 2 to 5": _training(study.changes.rules),
+        "claim 6": _training(study.gaps.rules),
         "not tried": "longer training than this, and for claims 2 to 6 other learning rates: a "
         "network that does not train here may train with either",
-        "judged on": f"{study.changes_protocol.data.validation_images:,} validation images; "
+        "judged on": f"{study.changes.rules.data.validation_images:,} validation images; "
         "no test image was looked at",
     }
 

@@ -9,7 +9,6 @@ from fmbench_batchnorm.findings import (
     ALL_TRAIN,
     Finding,
     compared,
-    count,
     seeds_that_train,
     verdict,
 )
@@ -21,7 +20,9 @@ SATURATING: tuple[Activation, ...] = ("sigmoid", "tanh")
 def groups(study: Study) -> list[tuple[Runs, Runs]]:
     """For each activation the runs without and with batch norm, each at its better rate."""
     changed = [replace(study.plain, activation=activation) for activation in SATURATING]
-    return [(study.best(variant), study.best(variant.normalised)) for variant in changed]
+    return [
+        (study.changes.best(variant), study.changes.best(variant.normalised)) for variant in changed
+    ]
 
 
 def find(study: Study) -> Finding:
@@ -45,7 +46,7 @@ def find(study: Study) -> Finding:
             for (one, other), gain in zip(pairs, gains, strict=True)
         )
         + ".",
-        runs=count([r for (one, _), r in study.changes.items() if one.activation in SATURATING]),
+        runs=study.changes.count(runs.variant for pair in pairs for runs in pair),
         tables=(
             compared(
                 "Validation accuracy at the better learning rate, %: mean (95 % interval)",

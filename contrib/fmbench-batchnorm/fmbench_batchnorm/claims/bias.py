@@ -7,7 +7,6 @@ from fmbench_batchnorm.findings import (
     Finding,
     Table,
     accuracy,
-    count,
     gain,
     seeds_that_train,
     verdict,
@@ -24,8 +23,8 @@ def find(study: Study) -> Finding:
     without_bias = with_bias.without_bias
     moved = study.invariance.moved
     exact = moved.with_epsilon < EXACT
-    groups = list(zip(study.all_of(without_bias), study.all_of(with_bias), strict=True))
-    best = study.best(without_bias), study.best(with_bias)
+    groups = list(zip(study.changes.of(without_bias), study.changes.of(with_bias), strict=True))
+    best = study.changes.best(without_bias), study.changes.best(with_bias)
     lost = difference(*(runs.accuracies for runs in best))
     alike = all(runs.train for runs in best) and lost.within(MARGIN)
     return Finding(
@@ -43,7 +42,7 @@ def find(study: Study) -> Finding:
             f"of the largest ({moved.plain:.1e} without batch norm). Accuracy without biases less "
             f"that with: {lost.points()} points."
         ),
-        runs=count([runs for pair in groups for runs in pair]),
+        runs=study.changes.count((with_bias, without_bias)),
         method=f"{METHOD} Networks without biases start from other weights than those with.",
         tables=(
             Table(

@@ -9,7 +9,6 @@ from fmbench_batchnorm.findings import (
     Finding,
     Sensitivity,
     compared,
-    count,
     verdict,
 )
 from fmbench_batchnorm.plan import DEVIATIONS
@@ -21,8 +20,8 @@ def groups(study: Study) -> tuple[list[Runs], list[Runs]]:
     """Runs with the usual weights, then by standard deviation: without and with batch norm."""
     variants = [study.plain, *(replace(study.plain, std=std) for std in DEVIATIONS)]
     return (
-        [study.best(variant) for variant in variants],
-        [study.best(variant.normalised) for variant in variants],
+        [study.changes.best(variant) for variant in variants],
+        [study.changes.best(variant.normalised) for variant in variants],
     )
 
 
@@ -30,7 +29,6 @@ def find(study: Study) -> Finding:
     """Compare every spread with the best."""
     plain, normalised = groups(study)
     found = Sensitivity(plain, normalised)
-    variants = {runs.variant for runs in (*plain, *normalised)}
     return Finding(
         number=3,
         claim="With batch norm the spread of the initial weights does not matter.",
@@ -46,7 +44,7 @@ def find(study: Study) -> Finding:
         ),
         verdict=verdict(whole=found.gone and found.there, part=found.gone or found.less),
         conclusion=found.conclusion("spreads"),
-        runs=count([runs for (one, _), runs in study.changes.items() if one in variants]),
+        runs=study.changes.count(runs.variant for runs in (*plain, *normalised)),
         method=(
             "As usual: normal, with the standard deviation of He et al. 2015, which depends on "
             "the layer. Convolutions alone are changed."

@@ -1,7 +1,7 @@
 """Claim 6: batch norm regularises, and dropout matters less."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from fmbench_batchnorm.evidence import Runs, Study, tuning
 from fmbench_batchnorm.findings import (
@@ -9,12 +9,12 @@ from fmbench_batchnorm.findings import (
     Finding,
     Table,
     accuracy,
-    count,
     over_seeds,
     seeds_that_train,
     verdict,
 )
 from fmbench_batchnorm.intervals import Interval, difference, differences, mean
+from fmbench_batchnorm.plan import regularised
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,7 @@ class Four:
 
 def fours(study: Study) -> list[Four]:
     """The four networks at each learning rate."""
-    plain, normalised = study.plain, study.plain.normalised
-    variants = (replace(plain, dropout=0.0), plain, replace(normalised, dropout=0.0), normalised)
-    found = (study.all_of(variant) for variant in variants)
+    found = (study.gaps.of(variant) for variant in regularised(study.width))
     return [Four(*each) for each in zip(*found, strict=True)]
 
 
@@ -92,7 +90,7 @@ def find(study: Study) -> Finding:
     judged = [four for four in every if four.train]
     regularises = bool(judged) and all(four.narrower.above_zero for four in judged)
     matters_less = bool(judged) and all(four.matters_less for four in judged)
-    images = tuning(study.changes_protocol).fit_images
+    images = tuning(study.gaps.rules).fit_images
     left_out = [f"{four.rate:g}" for four in every if not four.train]
     return Finding(
         number=6,
@@ -111,7 +109,7 @@ def find(study: Study) -> Finding:
                 *([f"Not all four train at {', '.join(left_out)}."] if left_out else []),
             ]
         ),
-        runs=count([runs for four in every for runs in four.named.values()]),
+        runs=len(study.gaps.records),
         method=(
             "Networks are compared at one learning rate, because gaps depend on it more than "
             "accuracy does. A network that fits faster has a wider gap after as many epochs: where "

@@ -11,7 +11,6 @@ from fmbench_batchnorm.findings import (
     Sensitivity,
     Table,
     compared,
-    count,
     verdict,
 )
 from fmbench_batchnorm.invariance import ALGEBRA, METHOD
@@ -24,8 +23,8 @@ def groups(study: Study) -> tuple[list[Runs], list[Runs]]:
     """Runs by the weights' factor, 1 among them, each at its better rate: without and with."""
     changed = [replace(study.plain, scale=factor) for factor in sorted((*SCALES, 1.0))]
     return (
-        [study.best(variant) for variant in changed],
-        [study.best(variant.normalised) for variant in changed],
+        [study.changes.best(variant) for variant in changed],
+        [study.changes.best(variant.normalised) for variant in changed],
     )
 
 
@@ -37,7 +36,6 @@ def find(study: Study) -> Finding:
     used = max(one.with_epsilon for factor, one in scaled.items() if float(factor) in SCALES)
     same_function = exact < EXACT and used < NEGLIGIBLE
     found = Sensitivity(plain, normalised)
-    variants = {runs.variant for runs in (*plain, *normalised)}
     return Finding(
         number=4,
         claim="With batch norm the scale of the weights does not matter.",
@@ -62,7 +60,7 @@ def find(study: Study) -> Finding:
             f"as batch norm is used, by up to {used:.1e} for the factors trained with. Trained "
             f"from multiplied weights: {found.conclusion('factors')}"
         ),
-        runs=count([runs for (one, _), runs in study.changes.items() if one in variants]),
+        runs=study.changes.count(runs.variant for runs in (*plain, *normalised)),
         method=(
             f"{METHOD} With weights k times as large, a step at one learning rate turns them k "
             "squared times less: the function is the same, training is not."
