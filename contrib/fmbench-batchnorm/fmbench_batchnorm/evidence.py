@@ -109,8 +109,13 @@ class Part:
         found = (runs for (one, _), runs in self.runs.items() if one == variant)
         return sorted(found, key=lambda runs: runs.rate)
 
+    @property
+    def tried(self) -> list[float]:
+        """The learning rates tried."""
+        return [recipe.learning_rate for recipe in self.rules.recipes]
+
     def best(self, variant: Variant) -> Runs:
-        """A variant's runs at its better rate: one at which every seed trains, then by the mean."""
+        """A variant's runs at its best rate: one at which every seed trains, then by the mean."""
         return max(self.of(variant), key=lambda runs: (runs.train, runs.mean))
 
     def count(self, variants: Iterable[Variant]) -> int:

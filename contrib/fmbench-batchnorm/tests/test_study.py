@@ -293,6 +293,16 @@ def test_batch_norm_takes_out_scale_and_bias() -> None:
     assert as_used["100"] < as_used["0.1"] < 0.005 < as_used["0.01"]
 
 
+def test_the_readme_counts_the_runs() -> None:
+    """The README says how many runs the study makes."""
+    made = 0
+    for plan in (RATES, CHANGES, GAPS):
+        rules = protocol.load(str(plan.file))
+        tries = len(rules.recipes) * len(evidence.tuning(rules).seeds)
+        made += len(plan.variants(8)) * tries
+    assert f"makes {made} runs" in (PUBLISHED.parent / "README.md").read_text("utf-8")
+
+
 def batchnorm(*arguments: object) -> "subprocess.CompletedProcess[str]":
     """Run the command as a user would."""
     command = [Path(sys.executable).with_name("fmbench-batchnorm"), *map(str, arguments)]

@@ -99,21 +99,24 @@ def find(study: Study) -> Finding:
             f"At each learning rate at which all four networks train ({ALL_TRAIN}), and at one at "
             "least: it holds when, without dropout, the gap between accuracy on images trained on "
             "and on others is narrower with batch norm, and when dropout narrows it by less with "
-            "batch norm than without, both intervals above zero, and moves it less far there, the "
-            "means without regard to sign. Partly: one of the two."
+            "batch norm than without, the interval of each of these two differences above zero, "
+            "and moves it less far there, the means without regard to sign. Partly: one of the two."
         ),
         verdict=verdict(whole=regularises and matters_less, part=regularises or matters_less),
         conclusion=" ".join(
             [
                 *(four.words for four in judged),
+                *([] if judged else ["Nothing could be judged."]),
                 *([f"Not all four train at {', '.join(left_out)}."] if left_out else []),
             ]
         ),
         runs=len(study.gaps.records),
         method=(
             "Networks are compared at one learning rate, because gaps depend on it more than "
-            "accuracy does. A network that fits faster has a wider gap after as many epochs: where "
-            "images trained on are far from all right, this cannot be told from regularisation."
+            "accuracy does. A network that fits more in as many epochs has a wider gap, one that "
+            "fits less a narrower: where images trained on are far from all right, this cannot be "
+            "told from regularisation. The rule does not look at validation accuracy; read the gap "
+            "beside both accuracies."
         ),
         tables=(
             Table(
@@ -135,10 +138,16 @@ def find(study: Study) -> Finding:
                     for name, runs in four.named.items()
                 ),
             ),
-            Table(
-                "What dropout changes, points: mean (95 % interval)",
-                ("learning rate", "network", "gap narrower by", "validation accuracy"),
-                tuple(row for four in judged for row in _by_dropout(four)),
+            *(
+                [
+                    Table(
+                        "What dropout changes, points: mean (95 % interval)",
+                        ("learning rate", "network", "gap narrower by", "validation accuracy"),
+                        tuple(row for four in judged for row in _by_dropout(four)),
+                    )
+                ]
+                if judged
+                else []
             ),
         ),
     )
