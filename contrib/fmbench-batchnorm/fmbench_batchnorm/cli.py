@@ -12,7 +12,7 @@ from fmbench_vgg_variants.variants import FULL_WIDTH
 from fmbench import environment
 from fmbench.errors import ExitCode, FmbenchError, StaleError
 from fmbench_batchnorm.evidence import read
-from fmbench_batchnorm.plan import CHANGES, RATES, changed, protocol_file, swept
+from fmbench_batchnorm.plan import CHANGES, GAPS, RATES
 
 CPU_WIDTH = 8
 PAGE, SUMMARY = "index.html", "summary.md"
@@ -51,10 +51,11 @@ def run(
 
     kind = environment.find_device(device).kind
     width = width or (FULL_WIDTH if kind == "cuda" else CPU_WIDTH)
-    for name, variants in ((RATES, swept(width)), (CHANGES, changed(width))):
+    for plan in (RATES, CHANGES, GAPS):
         command = [
-            sys.executable, "-P", "-m", "fmbench", "run", *(one.name for one in variants),
-            "--tune-only", "--protocol", str(protocol_file(name)), "--results", str(results),
+            sys.executable, "-P", "-m", "fmbench", "run",
+            *(variant.name for variant in plan.variants(width)), "--tune-only",
+            "--protocol", str(plan.file), "--results", str(results),
             "--device", device, *(["--data-dir", str(data_dir)] if data_dir else []),
             *(["--threads", str(threads)] if threads else []),
             *(["--retry-failed"] if retry_failed else []),

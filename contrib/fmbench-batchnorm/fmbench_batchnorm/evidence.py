@@ -1,7 +1,7 @@
 """What the study's records say: runs by variant and learning rate, a seed each."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +17,7 @@ from fmbench.records import MODELS_OWN, Record
 from fmbench.store import Store
 from fmbench_batchnorm import invariance
 from fmbench_batchnorm.invariance import Invariance
-from fmbench_batchnorm.plan import CHANGES, RATES, changed, protocol_file, swept
+from fmbench_batchnorm.plan import CHANGES, GAPS, RATES, Plan
 
 CHANCE = 0.1
 TRAINS = 0.8
@@ -98,18 +98,54 @@ def _crossing(accuracies: Sequence[float], target: float) -> float | None:
 
 
 @dataclass(frozen=True)
+class Part:
+    """The runs of one part of the study, by variant and learning rate, and their protocol."""
+
+    rules: Protocol
+    runs: Mapping[Key, Runs]
+
+    def of(self, variant: Variant) -> list[Runs]:
+        """A variant's runs, from the smallest learning rate to the largest."""
+        found = (runs for (one, _), runs in self.runs.items() if one == variant)
+        return sorted(found, key=lambda runs: runs.rate)
+
+    @property
+    def tried(self) -> list[float]:
+        """The learning rates tried."""
+        return [recipe.learning_rate for recipe in self.rules.recipes]
+
+    def best(self, variant: Variant) -> Runs:
+        """A variant's runs at its best rate: one at which every seed trains, then by the mean."""
+        return max(self.of(variant), key=lambda runs: (runs.train, runs.mean))
+
+    def count(self, variants: Iterable[Variant]) -> int:
+        """How many runs of these variants there are."""
+        return sum(len(runs.records) for one in set(variants) for runs in self.of(one))
+
+    @property
+    def records(self) -> list[Record]:
+        """All its records."""
+        return [record for runs in self.runs.values() for record in runs.records]
+
+    def judged_by(self, threshold: float) -> "Part":
+        """The same runs, with another accuracy from which on they count as trained."""
+        judged = {key: replace(runs, threshold=threshold) for key, runs in self.runs.items()}
+        return replace(self, runs=judged)
+
+
+@dataclass(frozen=True)
 class Study:
     """All runs of one width, and the exact tests.
 
-    rates:   of the plain and the normalised network, at many learning rates.
-    changes: of every variant, at few.
+    rates:   the plain and the normalised network at many learning rates.
+    changes: every change of them at few.
+    gaps:    with and without dropout, on few images and for long.
     """
 
     width: int
-    rates: Mapping[Key, Runs]
-    changes: Mapping[Key, Runs]
-    rates_protocol: Protocol
-    changes_protocol: Protocol
+    rates: Part
+    changes: Part
+    gaps: Part
     invariance: Invariance
 
     @property
@@ -118,32 +154,24 @@ class Study:
         return Variant(width=self.width)
 
     @property
+    def parts(self) -> tuple[Part, Part, Part]:
+        """Its parts."""
+        return self.rates, self.changes, self.gaps
+
+    @property
     def records(self) -> list[Record]:
         """All records of the study."""
-        both = (*self.rates.values(), *self.changes.values())
-        return [record for runs in both for record in runs.records]
+        return [record for part in self.parts for record in part.records]
 
     @property
     def seeds(self) -> int:
         """Runs of each network at each learning rate."""
-        return len(tuning(self.changes_protocol).seeds)
-
-    def best(self, variant: Variant) -> Runs:
-        """A variant's runs at its better rate: one at which every seed trains, then by the mean."""
-        return max(self.all_of(variant), key=lambda runs: (runs.train, runs.mean))
-
-    def all_of(self, variant: Variant) -> list[Runs]:
-        """A variant's runs under the protocol of changes, from the smallest learning rate on."""
-        found = (runs for (one, _), runs in self.changes.items() if one == variant)
-        return sorted(found, key=lambda runs: runs.rate)
+        return len(tuning(self.changes.rules).seeds)
 
     def judged_by(self, threshold: float) -> "Study":
-        """The same runs, with another accuracy from which on they count as trained."""
-
-        def judged(found: Mapping[Key, Runs]) -> dict[Key, Runs]:
-            return {key: replace(runs, threshold=threshold) for key, runs in found.items()}
-
-        return replace(self, rates=judged(self.rates), changes=judged(self.changes))
+        """The same study, with another accuracy from which on a run counts as trained."""
+        rates, changes, gaps = (part.judged_by(threshold) for part in self.parts)
+        return replace(self, rates=rates, changes=changes, gaps=gaps)
 
 
 def tuning(rules: Protocol) -> Tuning:
@@ -159,10 +187,10 @@ def read(results: Path, width: int | None = None) -> Study:
     when runs are missing, say nothing about their network, or were made with several versions or
     kinds of device.
     """
-    rates, rates_protocol = _runs(results, RATES)
-    changes, changes_protocol = _runs(results, CHANGES)
+    plans = (RATES, CHANGES, GAPS)
+    there = [_runs(results, plan) for plan in plans]
     if width is None:
-        width = _only_width(results, {variant.width for variant, _ in (*rates, *changes)})
+        width = _only_width(results, {variant.width for part in there for variant, _ in part.runs})
     exact = invariance.read(results, width)
     if exact is None:
         raise StoreError(
@@ -170,14 +198,11 @@ def read(results: Path, width: int | None = None) -> Study:
             where=str(invariance.path(results, width)),
             hint=f"make them with: fmbench-batchnorm run --width {width} --results {results}",
         )
-    found = Study(
-        width=width,
-        rates=_all(results, rates, swept(width), rates_protocol),
-        changes=_all(results, changes, changed(width), changes_protocol),
-        rates_protocol=rates_protocol,
-        changes_protocol=changes_protocol,
-        invariance=exact,
+    rates, changes, gaps = (
+        _wanted(results, part, plan.variants(width))
+        for part, plan in zip(there, plans, strict=True)
     )
+    found = Study(width, rates, changes, gaps, exact)
     first = found.records[0].run
     ran = {(one.run.device_kind, one.run.semantics) for one in found.records}
     made_with = [(one.run.plugin, one.run.torch) for one in found.records]
@@ -191,16 +216,16 @@ def read(results: Path, width: int | None = None) -> Study:
     return found
 
 
-def _runs(results: Path, name: str) -> tuple[dict[Key, Runs], Protocol]:
-    rules = protocol.load(str(protocol_file(name)))
+def _runs(results: Path, plan: Plan) -> Part:
+    rules = protocol.load(str(plan.file))
     by_key: dict[Key, list[Record]] = defaultdict(list)
-    for entry in Evidence(Store(results, name), rules).entries:
+    for entry in Evidence(Store(results, plan.protocol), rules).entries:
         if entry.model.startswith(PREFIX):
             variant = parse(entry.model)
             for record in entry.tunes:
                 by_key[variant, rules.recipe(record.run.recipe).learning_rate].append(record)
     epochs = tuning(rules).epochs
-    return {key: Runs(*key, epochs, tuple(found)) for key, found in by_key.items()}, rules
+    return Part(rules, {key: Runs(*key, epochs, tuple(found)) for key, found in by_key.items()})
 
 
 def _only_width(results: Path, widths: set[int]) -> int:
@@ -219,17 +244,15 @@ def _only_width(results: Path, widths: set[int]) -> int:
     return widths.pop()
 
 
-def _all(
-    results: Path, found: Mapping[Key, Runs], wanted: Sequence[Variant], rules: Protocol
-) -> dict[Key, Runs]:
+def _wanted(results: Path, part: Part, variants: Sequence[Variant]) -> Part:
     """The runs of the variants wanted, at every learning rate; raises as `read` does."""
     chosen = {}
-    for variant in wanted:
-        for recipe in rules.recipes:
+    for variant in variants:
+        for recipe in part.rules.recipes:
             key = variant, recipe.learning_rate
-            runs = found.get(key)
+            runs = part.runs.get(key)
             ends = {one.result.status for one in runs.records} if runs else set()
-            if not runs or len(runs.records) < len(tuning(rules).seeds):
+            if not runs or len(runs.records) < len(tuning(part.rules).seeds):
                 problem, option = "lacks runs", ""
             elif ends - set(MODELS_OWN):
                 problem, option = (
@@ -241,8 +264,8 @@ def _all(
                 continue
             raise StoreError(
                 f"{problem} of {variant.name} with {recipe.name}",
-                where=str(results / rules.id),
+                where=str(results / part.rules.id),
                 hint=f"make them with: fmbench-batchnorm run {option}--width {variant.width} "
                 f"--results {results}",
             )
-    return chosen
+    return replace(part, runs=chosen)

@@ -1,6 +1,7 @@
 """A figure for each claim, as SVG."""
 
 import io
+import math
 from collections.abc import Callable, Sequence
 from statistics import fmean
 from typing import Any
@@ -10,12 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fmbench_batchnorm.claims import activations, deviations, dropout, rates, scales
-from fmbench_batchnorm.evidence import Runs, Study
-from fmbench_batchnorm.findings import splits
+from fmbench_batchnorm.evidence import TRAINS, Runs, Study
+from fmbench_batchnorm.findings import alone
 from fmbench_batchnorm.intervals import Interval, mean
 
 PLAIN, NORMALISED = "#b45309", "#1d4ed8"
 STYLES = ((PLAIN, "s", "without"), (NORMALISED, "o", "with batch norm"))
+THRESHOLD: dict[str, Any] = {"color": "0.55", "linestyle": "--", "linewidth": 0.8}
+CLOSE = (75, 92)
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "fmbench-batchnorm",
@@ -68,10 +71,10 @@ def _plot(
     shares: Sequence[Sequence[float]],
     style: int,
 ) -> None:
-    """Mean shares as a line, with intervals unless seeds split, and each seed as a faint dot."""
+    """Mean shares as a line, with intervals where there are any, and each seed as a faint dot."""
     color, marker, label = STYLES[style]
     found = [
-        Interval(fmean(each), fmean(each), fmean(each)) if splits(runs) else mean(each)
+        Interval(fmean(each), math.nan, math.nan) if alone(runs) else mean(each)
         for runs, each in zip(group, shares, strict=True)
     ]
     axes.errorbar(
@@ -92,8 +95,15 @@ def _accuracy(axes: Axes, across: str, *, legend: bool = True) -> None:
     axes.set_ylim(0, 100)
     axes.set_ylabel("validation accuracy, %")
     axes.set_xlabel(across)
+    axes.axhline(100 * TRAINS, **THRESHOLD)
     if legend:
         axes.legend()
+
+
+def _categories(axes: Axes, names: Sequence[str], across: str, *, legend: bool) -> None:
+    axes.set_xlim(-0.4, len(names) - 0.6)
+    axes.set_xticks(range(len(names)), names)
+    _accuracy(axes, across, legend=legend)
 
 
 def _curves(axes: Axes, runs: Runs, style: int) -> None:
@@ -111,19 +121,20 @@ def _curves(axes: Axes, runs: Runs, style: int) -> None:
 def _rates(study: Study) -> Figure:
     figure, (left, right) = _panels(2)
     for style, variant in enumerate((study.plain, study.plain.normalised)):
-        group = rates.sweep(study, variant)
+        group = study.rates.of(variant)
         _against(left, [runs.rate for runs in group], group, style)
         _curves(right, rates.fastest(group, rates.JUDGED), style)
     left.set_xscale("log")
     _accuracy(left, "learning rate")
     _accuracy(right, "epoch")
+    right.axhline(100 * rates.JUDGED, **THRESHOLD)
     return figure
 
 
 def _bias(study: Study) -> Figure:
     figure, (axes,) = _panels(1)
     normalised = study.plain.normalised
-    group = [study.best(variant) for variant in (normalised, normalised.without_bias)]
+    group = [study.changes.best(variant) for variant in (normalised, normalised.without_bias)]
     for place, runs in enumerate(group):
         _against(axes, [place], [runs], 1)
     _accuracy(axes, "convolutions of a network with batch norm", legend=False)
@@ -138,18 +149,20 @@ def _bias(study: Study) -> Figure:
 
 
 def _deviations(study: Study) -> Figure:
-    figure, (axes,) = _panels(1)
-    for style, (usual, *others) in enumerate(deviations.groups(study)):
-        _against(axes, [runs.variant.std or 0.0 for runs in others], others, style)
-        axes.axhline(100 * usual.mean, color=STYLES[style][0], linestyle=":", linewidth=1)
-    axes.plot([], [], color="black", linestyle=":", linewidth=1, label=deviations.USUAL)
-    axes.set_xscale("log")
-    _accuracy(axes, "standard deviation of the initial weights")
+    figure, panels = _panels(2)
+    for axes in panels:
+        for style, group in enumerate(deviations.groups(study)):
+            _against(axes, range(len(group)), group, style)
+            names = [deviations.named(runs) for runs in group]
+        _categories(
+            axes, names, "standard deviation of the initial weights", legend=axes is panels[0]
+        )
+    panels[-1].set_ylim(*CLOSE)
     return figure
 
 
 def _scales(study: Study) -> Figure:
-    figure, (left, right) = _panels(2)
+    figure, (left, *panels) = _panels(3)
     scaled = study.invariance.scaled
     factors = [float(factor) for factor in scaled]
     tiny = 1e-17
@@ -172,10 +185,14 @@ def _scales(study: Study) -> Figure:
     left.set_xlabel("factor of one layer's weights")
     left.set_ylabel("largest change of a logit,\nof the largest logit")
     left.legend()
-    for style, group in enumerate(scales.groups(study)):
-        _against(right, [runs.variant.scale for runs in group], group, style)
-    right.set_xscale("log")
-    _accuracy(right, "factor of all convolutions' initial weights")
+    for axes in panels:
+        for style, group in enumerate(scales.groups(study)):
+            _against(axes, range(len(group)), group, style)
+            names = [f"{runs.variant.scale:g}" for runs in group]
+        _categories(
+            axes, names, "factor of all convolutions' initial weights", legend=axes is panels[0]
+        )
+    panels[-1].set_ylim(*CLOSE)
     return figure
 
 
@@ -198,7 +215,8 @@ def _dropout(study: Study) -> Figure:
         axes.axhline(0, color="black", linewidth=0.6)
         axes.set_xlim(-0.4, 1.4)
         axes.set_xticks([0, 1], ["no dropout", "dropout 0.5"])
-        axes.set_xlabel(f"at learning rate {four.rate:g}")
+        axes.set_xlabel(f"at learning rate {four.rate:g}{'' if four.train else ', not judged'}")
         axes.set_ylabel("gap, points: trained on − validation")
+        axes.sharey(panels[0])
         axes.legend()
     return figure

@@ -72,10 +72,14 @@ def splits(runs: Runs) -> bool:
     return min(runs.accuracies) < runs.threshold <= max(runs.accuracies)
 
 
+def alone(runs: Runs) -> bool:
+    """Whether a mean over these seeds stands without an interval."""
+    return splits(runs) or stuck(runs)
+
+
 def over_seeds(runs: Runs, shares: Sequence[float]) -> str:
     """The mean of a share for each seed in per cent, with its interval where it has one."""
-    alone = splits(runs) or stuck(runs)
-    return f"{100 * fmean(shares):.1f}" if alone else mean(shares).percent()
+    return f"{100 * fmean(shares):.1f}" if alone(runs) else mean(shares).percent()
 
 
 def accuracy(runs: Runs) -> str:
@@ -145,14 +149,29 @@ class Sensitivity:
         return (
             f"With batch norm {trained(self.normalised)} {things} train, the worst "
             f"{worst.points()} points from the best; without {trained(self.plain)}. Batch norm "
-            f"brings the best and the worst closer by {self.narrower.points()} points."
+            f"brings the best and the worst closer by {self.narrower.points()} points"
+            + (
+                ", mostly its distance from chance, where the worst without it stays."
+                if any(stuck(runs) for runs in self.plain)
+                else "."
+            )
         )
 
 
 def compared(
-    caption: str, name: str, values: Sequence[str], plain: Sequence[Runs], other: Sequence[Runs]
+    caption: str,
+    name: str,
+    values: Sequence[str],
+    plain: Sequence[Runs],
+    other: Sequence[Runs],
+    tried: Sequence[float],
 ) -> Table:
-    """A table of networks without and with batch norm, each at its better learning rate."""
+    """A table of networks without and with batch norm, each at the best of the rates tried."""
+
+    def at(runs: Runs) -> str:
+        ends = {min(tried): ", the least", max(tried): ", the largest"}
+        return f"{runs.rate:g}{ends.get(runs.rate, '')}"
+
     return Table(
         caption,
         (
@@ -164,15 +183,10 @@ def compared(
         tuple(
             (
                 value,
-                *(accuracy(one), f"{one.rate:g}", seeds_that_train(one)),
-                *(accuracy(two), f"{two.rate:g}", seeds_that_train(two)),
+                *(accuracy(one), at(one), seeds_that_train(one)),
+                *(accuracy(two), at(two), seeds_that_train(two)),
                 gain(two, one),
             )
             for value, one, two in zip(values, plain, other, strict=True)
         ),
     )
-
-
-def count(groups: Sequence[Runs]) -> int:
-    """The number of runs in groups of them."""
-    return sum(len(runs.records) for runs in groups)

@@ -4,7 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from fmbench_batchnorm import evidence, invariance
 from fmbench_batchnorm.claims import findings, verdicts_by_other_thresholds
-from fmbench_batchnorm.evidence import Runs, Study
+from fmbench_batchnorm.evidence import Part, Runs, Study
 from fmbench_batchnorm.findings import (
     HOLDS,
     NOT,
@@ -27,7 +27,7 @@ from fmbench_batchnorm.findings import (
 from fmbench_batchnorm.intervals import difference, mean
 from fmbench_batchnorm.invariance import Change, Invariance
 from fmbench_batchnorm.page import write_page
-from fmbench_batchnorm.plan import CHANGES, RATES, changed, protocol_file, swept
+from fmbench_batchnorm.plan import CHANGES, GAPS, RATES, Plan, changed, regularised, swept
 from fmbench_vgg_variants.variants import Variant
 from scipy import stats
 
@@ -72,26 +72,26 @@ FAILED = samples.record(samples.run(stage="tune"), status="diverged")
 
 def world(truth: Truth, *, exact: bool) -> Study:
     """A study of width 8 in which `truth` holds."""
-    rates, changes = (protocol.load(str(protocol_file(name))) for name in (RATES, CHANGES))
     change = Change(
         with_epsilon=0.0 if exact else 1.0, without_epsilon=0.0 if exact else 1.0, plain=1.0
     )
 
-    def all_runs(
-        of: Sequence[Variant], rules: protocol.Protocol
-    ) -> dict[tuple[Variant, float], Runs]:
-        return {
-            (variant, recipe.learning_rate): runs(variant, recipe.learning_rate, truth)
-            for variant in of
-            for recipe in rules.recipes
-        }
+    def part(plan: Plan) -> Part:
+        rules = protocol.load(str(plan.file))
+        return Part(
+            rules,
+            {
+                (variant, recipe.learning_rate): runs(variant, recipe.learning_rate, truth)
+                for variant in plan.variants(8)
+                for recipe in rules.recipes
+            },
+        )
 
     return Study(
         width=8,
-        rates=all_runs(swept(8), rates),
-        changes=all_runs(changed(8), changes),
-        rates_protocol=rates,
-        changes_protocol=changes,
+        rates=part(RATES),
+        changes=part(CHANGES),
+        gaps=part(GAPS),
         invariance=Invariance(
             width=8,
             plugin=samples.run().plugin,
@@ -181,18 +181,19 @@ def test_gaps_are_compared_at_one_rate() -> None:
         return (0.861 if large == variant.batch_norm else 0.86), 0.88 if large else 0.95
 
     study = world(by_rate, exact=True)
-    assert study.best(study.plain.normalised).rate > study.best(study.plain).rate
+    assert study.gaps.best(study.plain.normalised).rate > study.gaps.best(study.plain).rate
     assert findings(study)[5].verdict == NOT
 
 
 def test_a_better_rate_is_one_at_which_every_seed_trains() -> None:
     """A higher mean does not make up for a seed that fails."""
     study = world(of_no_difference, exact=True)
-    key = next(key for key in study.changes if key[0] == study.plain)
+    changes, plain = study.changes, study.plain
+    key = next(key for key in changes.runs if key[0] == plain)
     high = [*(made(0.99, 0.99, seed) for seed in range(4)), made(0.7, 0.7, 4)]
-    mixed = replace(study, changes={**study.changes, key: Runs(*key, EPOCHS, tuple(high))})
-    assert mixed.changes[key].mean > mixed.best(study.plain).mean
-    assert mixed.best(study.plain).rate != key[1]
+    mixed = replace(changes, runs={**changes.runs, key: Runs(*key, EPOCHS, tuple(high))})
+    assert mixed.runs[key].mean > mixed.best(plain).mean
+    assert mixed.best(plain).rate != key[1]
 
 
 def test_scatter_is_no_sensitivity() -> None:
@@ -276,7 +277,7 @@ def test_intervals_cover_as_often_as_they_say() -> None:
 
 def test_every_variant_of_the_study_is_a_model() -> None:
     """Its name passes the contract and the family resolves it, at any width."""
-    for variant in (*swept(64), *changed(64), *changed(8)):
+    for variant in (*swept(64), *changed(64), *regularised(64), *changed(8)):
         assert MODEL_NAME.fullmatch(variant.name)
         assert fmbench_vgg_variants.resolve(variant.name).name == variant.name
 
@@ -290,6 +291,16 @@ def test_batch_norm_takes_out_scale_and_bias() -> None:
     assert found.moved.with_epsilon < 1e-12 < 0.01 < found.moved.plain
     as_used = {factor: change.with_epsilon for factor, change in found.scaled.items()}
     assert as_used["100"] < as_used["0.1"] < 0.005 < as_used["0.01"]
+
+
+def test_the_readme_counts_the_runs() -> None:
+    """The README says how many runs the study makes."""
+    made = 0
+    for plan in (RATES, CHANGES, GAPS):
+        rules = protocol.load(str(plan.file))
+        tries = len(rules.recipes) * len(evidence.tuning(rules).seeds)
+        made += len(plan.variants(8)) * tries
+    assert f"makes {made} runs" in (PUBLISHED.parent / "README.md").read_text("utf-8")
 
 
 def batchnorm(*arguments: object) -> "subprocess.CompletedProcess[str]":
@@ -314,7 +325,7 @@ def copy(tmp_path: Path) -> Path:
 
 def spoil(results: Path, **changes: object) -> Path:
     """Change the result of one record of the normalised network."""
-    path = next((results / CHANGES / "records").glob("vgg11@width=*,bn-tune-s1-*.json"))
+    path = next((results / CHANGES.protocol / "records").glob("vgg11@width=*,bn-tune-s1-*.json"))
     record = json.loads(path.read_bytes())
     record["result"] |= changes
     path.write_text(json.dumps(record))
@@ -354,7 +365,7 @@ def test_a_study_that_is_not_whole_has_no_page(copy: Path) -> None:
 
 def test_runs_of_two_versions_are_not_compared(copy: Path) -> None:
     """Records made with another torch than the rest make the study an error."""
-    store = Store(copy, RATES)
+    store = Store(copy, RATES.protocol)
     for record in store.read().records:
         if ",bn" in record.run.model:
             store.path(record, ".json").unlink()
