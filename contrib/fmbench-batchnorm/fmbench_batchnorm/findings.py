@@ -166,11 +166,14 @@ def compared(
     other: Sequence[Runs],
     tried: Sequence[float],
 ) -> Table:
-    """A table of networks without and with batch norm, each at the best of the rates tried."""
+    """A table of networks without and with batch norm, each at the best of the rates tried.
+
+    Where all seeds are at chance, none is better than another.
+    """
 
     def at(runs: Runs) -> str:
         ends = {min(tried): ", the least", max(tried): ", the largest"}
-        return f"{runs.rate:g}{ends.get(runs.rate, '')}"
+        return "" if stuck(runs) else f"{runs.rate:g}{ends.get(runs.rate, '')}"
 
     return Table(
         caption,
