@@ -3,10 +3,10 @@
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
-import tarfile
 import venv
 import zipfile
 from collections.abc import Callable
@@ -116,8 +116,7 @@ def test_a_wheel_from_the_source_distribution_names_its_commit(tmp_path: Path) -
     build = (sys.executable, "-m", "hatchling", "build", "-d", tmp_path, "-t")
     subprocess.run([*build, "sdist"], cwd=ROOT, check=True, capture_output=True)
     (packed,) = tmp_path.glob("*.tar.gz")
-    with tarfile.open(packed) as archive:
-        archive.extractall(tmp_path, filter="data")
+    shutil.unpack_archive(packed, tmp_path)
     (source,) = tmp_path.glob("*/")
     subprocess.run([*build, "wheel"], cwd=source, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
