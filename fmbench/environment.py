@@ -21,7 +21,6 @@ DISTRIBUTION = "fashion-mnist-bench"
 RECORDED_LIBRARIES = ("torch", "numpy", "pluggy")
 CUDA_MEMORY_FOR_AUTO = 16 * 10**9
 BUSY = 0.25
-
 CPU_INFO = Path("/proc/cpuinfo")
 
 

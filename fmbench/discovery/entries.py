@@ -80,13 +80,13 @@ def installed_files(entry: Entry) -> list[tuple[str, Path]]:
         if ".dist-info" not in file.parts[0] and ".." not in file.parts:
             found[file.as_posix()] = Path(str(file.locate()))
     top = _top_module(entry)
-    places = list(_places(top)) if top else []
-    for folder in {place.parent for place in places}:
+    places = dict.fromkeys(_places(top) if top else ())  # each once, in a fixed order
+    for folder in dict.fromkeys(place.parent for place in places):
         if any(folder.glob("*.dist-info")):  # where everybody's packages lie
             continue
         for finder, name, _ in pkgutil.iter_modules([str(folder)]):
             beside = finder.find_spec(name, None)
-            places += _places(beside) if beside else ()
+            places |= dict.fromkeys(_places(beside) if beside else ())
     for place in places:
         for path in place.rglob("*") if place.is_dir() else [place]:
             found[path.relative_to(place.parent).as_posix()] = path

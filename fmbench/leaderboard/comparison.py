@@ -193,7 +193,7 @@ def _side(entry: Entry, seeds_expected: int, by_distribution: bool) -> Side:
 
 def _class_gap(label: int, first: NDArray[np.bool_], second: NDArray[np.bool_]) -> ClassGap:
     samples = Sample.of(first), Sample.of(second)
-    gap = float(statistics.compare(samples).gaps[0, 1])
+    gap = float(samples[0].accuracies.mean() - samples[1].accuracies.mean())
     half = statistics.half_width_alone(*samples, confidence=1 - (1 - CONFIDENCE) / CLASSES)
     return ClassGap(
         name=LABELS[label],

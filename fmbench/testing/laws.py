@@ -102,7 +102,7 @@ def output(subject: "Subject") -> None:
 
 @law("warning")
 def autocast(subject: "Subject") -> None:
-    """The output is so under bfloat16 autocast too, in which some protocols train."""
+    """The output is (batch, classes), floating and finite, under bfloat16 autocast as well."""
     _ = subject.mixed
 
 
