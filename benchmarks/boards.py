@@ -27,7 +27,7 @@ from measurements import Boards, BoardsRow, Reading
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import samples
 import simulated
-from fmbench import environment, files, records
+from fmbench import files, hardware, records
 from fmbench.leaderboard import formats
 from fmbench.leaderboard.board import read_board
 from fmbench.leaderboard.evidence import Evidence
@@ -99,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         reading = read(options.read, cached=not options.fresh)
         print(msgspec.json.encode(reading).decode())
         return 0
-    occasion = command_line.begin(environment.cpu_device(), threads=1)
+    occasion = command_line.begin(hardware.cpu_device(), threads=1)
     found = Boards(occasion=occasion, rows=tuple(measure(count) for count in options.records))
     if options.json:
         measurements.write(options.json, found)

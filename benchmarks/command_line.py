@@ -8,9 +8,9 @@ from pathlib import Path
 import measurements
 from measurements import Occasion
 
-from fmbench import environment
-from fmbench.environment import Device
+from fmbench import environment, limits
 from fmbench.errors import FmbenchError
+from fmbench.hardware import Device
 
 
 def parser(description: str | None, *, protocol: str = "lite-v1") -> argparse.ArgumentParser:
@@ -20,9 +20,7 @@ def parser(description: str | None, *, protocol: str = "lite-v1") -> argparse.Ar
     )
     made.add_argument("--protocol", default=protocol, help=f"name or .toml file; {protocol}")
     made.add_argument("--device", default="cpu", help="cpu, cuda or cuda:INDEX; cpu")
-    made.add_argument(
-        "--threads", type=int, default=environment.cores(), help="CPU threads; all cores"
-    )
+    made.add_argument("--threads", type=int, default=limits.cores(), help="CPU threads; all cores")
     made.add_argument("--data-dir", type=Path, help="folder of the four files; they are found")
     made.add_argument("--json", type=Path, metavar="FILE", help="also write what was measured")
     return made

@@ -22,7 +22,7 @@ from command_line import say
 from fmbench_command import FmbenchCommand
 from measurements import Growth, GrowthRow
 
-from fmbench import data, environment, protocol
+from fmbench import data, hardware, protocol
 from fmbench.protocol import Protocol
 
 AXES = ("images", "epochs", "models", "seeds")
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     rules = protocol.load(options.protocol)
     data_dir = data.find(options.data_dir, digests=rules.data.sha256)
-    device = environment.find_device(options.device)
+    device = hardware.find_device(options.device)
     occasion = command_line.begin(device, options.threads)
     base = Size(options.images, options.epochs)
     axes = options.axis or AXES

@@ -29,7 +29,7 @@ from measurements import Ladder, Rung
 from timing import Timing, take_turns
 from workload import Workload, choose_recipe, training_images
 
-from fmbench import environment, protocol
+from fmbench import hardware, protocol
 from fmbench.contract import InputSpec, Model
 
 PAPERS_SIZE, PAPERS_BATCH = 224, 32
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=STEPS, help=f"steps a rung a round; {STEPS}")
     options = parser.parse_args(arguments)
     rules = protocol.load(options.protocol)
-    device = environment.find_device(options.device)
+    device = hardware.find_device(options.device)
     occasion = command_line.begin(device, options.threads)
     pixels, labels = training_images(
         rules, options.steps * rules.training.batch_size, options.data_dir

@@ -7,8 +7,9 @@ import msgspec
 from msgspec import Struct
 
 from fmbench import environment, files
-from fmbench.environment import Device, Environment
+from fmbench.environment import Environment
 from fmbench.execution.timings import Part, overhead
+from fmbench.hardware import Device
 
 FMBENCH, FLOOR = "fmbench", "floor"
 PEERS = ("torchvision, 0 workers", "torchvision, 2 workers")

@@ -23,7 +23,7 @@ import tables
 from command_line import say
 from measurements import Memory, MemoryRow
 
-from fmbench import data, discovery, environment, protocol
+from fmbench import data, discovery, hardware, protocol
 from fmbench.discovery import ListedModel
 from fmbench.execution.job import JobFolder
 from fmbench.execution.plan import make_setting
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epochs=2 if options.checkpoints else 1,
     )
     dataset = data.load(data.find(options.data_dir, digests=rules.data.sha256), rules.data.sha256)
-    device = environment.find_device(options.device)
+    device = hardware.find_device(options.device)
     setting = make_setting(rules, device, threads=options.threads)
     rows: list[MemoryRow] = []
     failed = False

@@ -17,7 +17,7 @@ from command_line import say
 from fmbench_command import FmbenchCommand
 from measurements import Overhead
 
-from fmbench import data, environment, protocol
+from fmbench import data, hardware, protocol
 
 RESULTS = "results"
 
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     rules = protocol.load(options.protocol)
     data_dir = data.find(options.data_dir, digests=rules.data.sha256)
-    device = environment.find_device(options.device)
+    device = hardware.find_device(options.device)
     occasion = command_line.begin(device, options.threads)
     with tempfile.TemporaryDirectory() as folder:
         command = FmbenchCommand(Path(folder), data_dir, options.device, options.threads)

@@ -21,7 +21,7 @@ from measurements import Contended, Speed, SpeedRow
 from timing import take_turns
 from workload import Workload, choose_recipe, training_images
 
-from fmbench import environment, protocol
+from fmbench import hardware, protocol
 from fmbench.errors import FmbenchError
 
 IMAGES = {
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     rules = protocol.load(options.protocol)
-    device = environment.find_device(options.device)
+    device = hardware.find_device(options.device)
     competing = contenders.choose(
         options.contender or (),
         memory_format=torch.channels_last

@@ -25,7 +25,7 @@ from measurements import Epoch, TimeToAccuracy
 from numpy.typing import NDArray
 from workload import Workload, choose_recipe
 
-from fmbench import data, environment, protocol
+from fmbench import data, hardware, protocol
 from fmbench.training import devices, loop
 from fmbench.training.batches import Images
 
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rules = protocol.load(options.protocol)
     recipe = choose_recipe(rules, options.recipe or rules.recipes[0].name, augmented=False)
     dataset = data.load(data.find(options.data_dir, digests=rules.data.sha256), rules.data.sha256)
-    device = environment.find_device(options.device)
+    device = hardware.find_device(options.device)
     workload = Workload(
         model=networks.find(options.model),
         protocol=rules,

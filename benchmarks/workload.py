@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from fmbench import data
 from fmbench.contract import Model
-from fmbench.environment import Device
 from fmbench.errors import UsageError
+from fmbench.hardware import Device
 from fmbench.protocol import Augmentation, DeviceRules, Protocol, Recipe, Stage
 
 WARM_UP_STEPS = 4

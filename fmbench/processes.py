@@ -2,11 +2,16 @@
 
 import contextlib
 import ctypes
+import faulthandler
 import os
+import select
 import signal
 import subprocess
 import sys
+import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import psutil
 from msgspec import Struct
@@ -86,6 +91,41 @@ def kill_descendants(pid: int | None = None, rounds: int = 20) -> None:
             with contextlib.suppress(psutil.Error):
                 child.kill()
         psutil.wait_procs(children, timeout=0.5)
+
+
+def in_a_copy(work: Callable[[], bytes], seconds: float) -> tuple[bytes, int | None]:
+    """Do some work in a fork of this process, and return its answer and its exit status.
+
+    Whatever the work does to memory, random streams or the process itself, nothing happens here;
+    what it prints is lost. The status is negative for a signal; None when it took longer than
+    `seconds` and was killed.
+    """
+    reader, writer = os.pipe()
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+        pid = os.fork()  # the warning: other threads are not there in the child
+    if not pid:
+        _answer_and_exit(work, writer)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        in_time = bool(select.select([pipe], [], [], seconds)[0])  # at its end, too
+        if not in_time:
+            os.kill(pid, signal.SIGKILL)
+        answer = pipe.read()
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return answer, status if in_time else None
+
+
+def _answer_and_exit(work: Callable[[], bytes], writer: int) -> NoReturn:
+    """In a fork: write what the work answers, and leave without any of its parent's clean-up."""
+    faulthandler.disable()  # a crash is the answer, and is told by the status
+    try:
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for file in (0, 1, 2):
+            os.dup2(nowhere, file)
+        os.write(writer, work())
+        os._exit(0)
+    except BaseException:
+        os._exit(1)
 
 
 def end(child: "subprocess.Popen[bytes]") -> None:

@@ -105,6 +105,8 @@ class TrainingRules(_Table, frozen=True, kw_only=True):
 class DeviceRules(_Table, frozen=True, kw_only=True):
     """Numerics on one kind of device, `cpu` or `cuda`.
 
+    threads:       CPU threads of a run. When absent, all cores or as `--threads` says. Sums over
+                   other counts are other bits.
     precision:     of forward passes: float32, or torch's autocast to bfloat16.
     channels_last: whether weights and images lie in memory channels last.
     tf32:          whether CUDA may multiply float32 in TF32.
@@ -113,6 +115,7 @@ class DeviceRules(_Table, frozen=True, kw_only=True):
     """
 
     precision: Literal["float32", "bfloat16"]
+    threads: Count | None = None
     channels_last: bool = True
     tf32: bool = False
     deterministic: bool = True
@@ -203,8 +206,12 @@ class Protocol(_Table, frozen=True, kw_only=True):
         """SHA-256 of everything that decides a result: not the status, summary or comments."""
         rules = msgspec.to_builtins(self)
         del rules["status"], rules["summary"]
-        if self.training.clip_norm is None:  # as it was before there was such a rule
+        # What came later does not count while it is absent: released digests stay as they were.
+        if self.training.clip_norm is None:
             del rules["training"]["clip_norm"]
+        for name, device in self.devices.items():
+            if device.threads is None:
+                del rules["devices"][name]["threads"]
         return hashlib.sha256(msgspec.json.encode(rules, order="sorted")).hexdigest()
 
     @property
@@ -272,7 +279,8 @@ def is_path(name: str) -> bool:
 def names() -> list[str]:
     """The built-in protocols, quickest first."""
     folder = resources.files("fmbench") / "protocols"
-    found = [file.name.removesuffix(".toml") for file in folder.iterdir()]
+    files = (file.name for file in folder.iterdir())
+    found = [name.removesuffix(".toml") for name in files if name.endswith(".toml")]
     order = ["quick", "lite", "standard"]
     return sorted(
         (name for name in found if "-v" in name),

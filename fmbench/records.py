@@ -134,13 +134,19 @@ class Cost(_Part, frozen=True, kw_only=True):
 
 
 class Record(_Part, frozen=True, kw_only=True):
-    """The immutable file a run leaves behind, failures included."""
+    """The immutable file a run leaves behind, failures included.
 
-    schema: Literal[1] = 1
+    schema:    1 until 0.1.0; it knew neither `departure` nor the facts of a device.
+    departure: what was not done as the protocol says, because this device does it wrong, and how
+               that showed; empty where all was.
+    """
+
+    schema: Literal[1, 2] = 2
     id: Annotated[str, Meta(pattern=r"^[0-9a-z]{1,32}\Z")]
     key: str
     created: str
     reproducibility: Reproducibility
+    departure: str = ""
     run: Run
     result: Result
     cost: Cost
@@ -158,8 +164,11 @@ class Record(_Part, frozen=True, kw_only=True):
 
 
 def encode(record: Record) -> bytes:
-    """A record as indented JSON."""
-    return msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n"
+    """A record as indented JSON, in the form of its own schema: an old one stays as it was."""
+    parts = msgspec.to_builtins(record)
+    if record.schema == 1:
+        del parts["departure"], parts["environment"]["device"]["facts"]
+    return msgspec.json.format(msgspec.json.encode(parts), indent=1) + b"\n"
 
 
 def decode(content: bytes) -> Record:

@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from conftest import child_environment, install_into, make_tiny
-from fmbench.environment import commit, cpu_name, version
+from fmbench.environment import commit, version
+from fmbench.hardware import cpu_name
 from kills import KILLED, LONG, Killing
 from readers import READERS, mutate
 

@@ -22,13 +22,13 @@ from conftest import TinyData, make_tiny
 from fmbench import data, files, protocol
 from fmbench.data import Dataset
 from fmbench.discovery import ListedModel
-from fmbench.environment import Device
 from fmbench.errors import FmbenchError
 from fmbench.execution.job import Event, Inputs, JobFolder, Outcome
 from fmbench.execution.judge import Judge
 from fmbench.execution.plan import Setting, done_records, make_setting
 from fmbench.execution.runner import Runner
 from fmbench.execution.scratch import clear_leftovers
+from fmbench.hardware import Device
 from fmbench.store import Store
 
 CALLS = ("write", "fsync", "link", "replace", "rename", "unlink", "mkdir", "rmdir")

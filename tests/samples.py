@@ -4,7 +4,8 @@ from typing import Any
 
 import msgspec
 
-from fmbench.environment import Device, Environment
+from fmbench.environment import Environment
+from fmbench.hardware import Device
 from fmbench.records import Cost, Plugin, Record, Result, Run
 
 PLUGIN = Plugin(
@@ -23,7 +24,7 @@ RUN = Run(
     torch="2.0",
 )
 ENVIRONMENT = Environment(
-    device=Device(kind="cpu", name="A CPU", memory=1),
+    device=Device(kind="cpu", name="A CPU", memory=1, facts={"model": "1"}),
     cpu="A CPU",
     cores=2,
     threads=2,

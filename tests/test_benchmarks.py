@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 import samples
 from conftest import TinyData, tiny_images
-from fmbench import data, discovery, environment, protocol
+from fmbench import data, discovery, hardware, protocol
 from fmbench.contract import InputSpec, Model
 from fmbench.execution import worker
 from fmbench.execution.plan import make_setting
@@ -113,7 +113,7 @@ def workload(rules: Protocol, model: Model, images: int, epochs: int = 1) -> Wor
         recipe=rules.recipes[0],
         pixels=pixels[:images],
         labels=labels[:images],
-        device=environment.cpu_device(),
+        device=hardware.cpu_device(),
         threads=1,
         epochs=epochs,
     )
@@ -213,7 +213,7 @@ def test_fmbench_trains_in_the_benchmark_as_in_a_worker(
     augmented: Protocol, tiny: TinyData, tmp_path: Path
 ) -> None:
     """The contender's loss is, to the bit, that of the same run by fmbench's worker."""
-    setting = make_setting(augmented, environment.cpu_device(), threads=1)
+    setting = make_setting(augmented, hardware.cpu_device(), threads=1)
     (listed,) = select(discovery.catalogue(), ["softmax"])
     placed = jobs.place(tmp_path, listed, setting, data.load(tiny.folder, augmented.data.sha256))
     contestant = worker.Contestant(placed.read_job(), torch.device("cpu"))

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from conftest import Fmbench, Install, TinyData, alive
-from fmbench import discovery, environment, protocol
+from fmbench import discovery, hardware, protocol
 from fmbench.cli import completion
 from fmbench.discovery import child, choice, entries, listing
 from fmbench.errors import FmbenchError, NothingSelectedError, PluginError
@@ -195,7 +195,7 @@ def test_a_dependency_of_another_version_makes_another_run(
     """What a plugin declares it needs is part of its runs' keys, upgraded behind the cache too."""
     others = "Requires-Dist: fashion-mnist-bench\nRequires-Dist: heavy; extra == 'dev'"
     install("plugin-a", GOOD, requires=f"needed>=1\n{others}")
-    setting = make_setting(protocol.load(str(tiny.protocol)), environment.cpu_device())
+    setting = make_setting(protocol.load(str(tiny.protocol)), hardware.cpu_device())
     keys = []
     for version in ("1.0", "2.0"):
         for old in found.glob("needed-*"):

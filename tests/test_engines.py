@@ -11,7 +11,6 @@ import samples
 from conftest import TinyData
 from fmbench import data, processes, protocol
 from fmbench.discovery import ListedModel
-from fmbench.environment import Device
 from fmbench.errors import UsageError
 from fmbench.execution import engines, guard
 from fmbench.execution.engines import LocalEngine, outcome_of
@@ -19,6 +18,7 @@ from fmbench.execution.job import Ending, JobFolder
 from fmbench.execution.judge import Judge
 from fmbench.execution.plan import make_setting
 from fmbench.execution.runner import Runner
+from fmbench.hardware import Device
 from fmbench.store import Store
 
 
@@ -72,6 +72,7 @@ def test_a_guard_that_cannot_start_a_worker_says_so(
                          (processes, "adopt_orphans")):  # fmt: skip
         monkeypatch.setattr(module, name, lambda *_: None)
     monkeypatch.setattr(guard.subprocess, "Popen", no_room)
+    monkeypatch.setattr(guard, "_pin", lambda *_: None)
     guard.main(str(tmp_path), "1")
     assert JobFolder(tmp_path).read_ending() == Ending(status=1)
     assert "Resource temporarily unavailable" in capfd.readouterr().err

@@ -10,9 +10,9 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 
-from fmbench import environment
-from fmbench.environment import Device, find_device
+from fmbench import environment, hardware
 from fmbench.errors import UsageError
+from fmbench.hardware import Device, find_device
 
 GIGABYTE = 10**9
 
@@ -38,10 +38,10 @@ def test_a_request_means_a_device(
 ) -> None:
     """The first CUDA device of 16 GB or more for auto, else the CPU; others are as they say."""
     gpus = [gpu(index, size) for index, size in enumerate(sizes)]
-    monkeypatch.setattr(environment, "cuda_devices", lambda: gpus)
-    monkeypatch.setattr(environment, "torch_is_built_for_cuda", lambda: True)
+    monkeypatch.setattr(hardware, "cuda_devices", lambda: gpus)
+    monkeypatch.setattr(hardware, "torch_is_built_for_cuda", lambda: True)
     found = find_device(request_)
-    assert found == (gpus[wanted] if wanted is not None else environment.cpu_device())
+    assert found == (gpus[wanted] if wanted is not None else hardware.cpu_device())
 
 
 @pytest.mark.parametrize(
@@ -61,8 +61,8 @@ def test_a_torch_without_cuda_trains_on_the_cpu(
     if says is not None:
         (tmp_path / "version.py").write_text(f"debug = False\n{says}\n")
     spec = SimpleNamespace(origin=str(tmp_path / "__init__.py"))
-    monkeypatch.setattr(environment.importlib.util, "find_spec", lambda _: spec)
-    monkeypatch.setattr(environment, "cuda_devices", lambda: [gpu(0, 40)])
+    monkeypatch.setattr(hardware.importlib.util, "find_spec", lambda _: spec)
+    monkeypatch.setattr(hardware, "cuda_devices", lambda: [gpu(0, 40)])
     assert find_device().kind == ("cuda" if built else "cpu")
     assert find_device("cuda").kind == "cuda"
 
@@ -108,7 +108,7 @@ def test_devices_are_counted_as_torch_counts_them(
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    found = environment.cuda_devices()
+    found = hardware.cuda_devices()
     assert [device.name for device in found] == names
     assert [device.index for device in found] == list(range(len(names)))
 
@@ -116,7 +116,7 @@ def test_devices_are_counted_as_torch_counts_them(
 @pytest.mark.parametrize("request_", ["cuda:2", "cuda:x", "cpu:0", "tpu", ""])
 def test_what_is_no_device_is_told(monkeypatch: pytest.MonkeyPatch, request_: str) -> None:
     """A device that is not there, or is none, is a usage error with a hint."""
-    monkeypatch.setattr(environment, "cuda_devices", lambda: [gpu(0, 8), gpu(1, 40)])
+    monkeypatch.setattr(hardware, "cuda_devices", lambda: [gpu(0, 8), gpu(1, 40)])
     with pytest.raises(UsageError) as told:
         find_device(request_)
     assert told.value.hint
@@ -129,7 +129,7 @@ def test_an_environment_names_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "gethostname", lambda: "secret-host")
     for name in ("USER", "LOGNAME", "HOME"):
         monkeypatch.setenv(name, "/home/secret-user")
-    told = msgspec.json.encode(environment.describe(environment.cpu_device(), 1))
+    told = msgspec.json.encode(environment.describe(hardware.cpu_device(), 1))
     assert b"secret" not in told
 
 
@@ -146,7 +146,7 @@ def test_a_cpu_is_named_by_what_tells_it_from_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: str, named: str
 ) -> None:
     """The model's name where there is one; of ARM, where there is none, its numbers."""
-    monkeypatch.setattr(environment, "CPU_INFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(hardware, "CPU_INFO", tmp_path / "cpuinfo")
     monkeypatch.setattr(platform, "system", lambda: "Linux")
     (tmp_path / "cpuinfo").write_text(told)
-    assert environment.cpu_name.__wrapped__() == named
+    assert hardware.cpu_name.__wrapped__() == named

@@ -7,9 +7,9 @@ import samples
 from conftest import TinyData
 from fmbench import protocol
 from fmbench.discovery import ListedModel
-from fmbench.environment import Device
 from fmbench.execution.estimate import SECONDS_TO_START_A_JOB, Estimate
 from fmbench.execution.plan import Setting, make_setting, owed, train_steps
+from fmbench.hardware import Device
 from fmbench.protocol import TEST_IMAGES, TRAINING_IMAGES
 from fmbench.records import Progress, Record
 

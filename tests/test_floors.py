@@ -11,13 +11,15 @@ from fmbench.errors import FmbenchError
 PACKAGE = Path(fmbench.__file__).parent
 FLOORS = (
     ("errors",),
-    ("contract", "protocol", "files", "processes"),
+    ("contract", "protocol", "files", "processes", "limits"),
+    ("hardware",),
     ("environment",),
     ("records", "data"),
     ("hookspecs", "scoring", "store"),
     ("__init__",),
     ("discovery", "training", "leaderboard", "scaffold"),
     ("execution.job",),
+    ("execution.pinning",),
     ("execution.worker", "execution.guard", "execution.engines"),
     ("execution.plan", "execution.claims"),
     ("execution.scratch", "execution.judge"),

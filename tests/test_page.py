@@ -25,7 +25,7 @@ from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 import samples
 import simulated
-from fmbench.environment import Device
+from fmbench.hardware import Device
 from fmbench.leaderboard.board import Board, read_board
 from fmbench.leaderboard.evidence import Evidence
 from fmbench.leaderboard.page import draw, is_of, render, scales

@@ -13,7 +13,6 @@ from conftest import TinyData
 from fmbench import protocol
 from fmbench.console import runs
 from fmbench.discovery import ListedModel
-from fmbench.environment import Device
 from fmbench.errors import ProtocolError, UsageError
 from fmbench.execution.plan import (
     Setting,
@@ -24,6 +23,7 @@ from fmbench.execution.plan import (
     train_steps,
 )
 from fmbench.execution.session import Session
+from fmbench.hardware import Device
 from fmbench.leaderboard.evidence import Evidence
 from fmbench.records import Record, Run
 from fmbench.store import Store

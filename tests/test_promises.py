@@ -16,11 +16,10 @@ from rich.console import Console
 import samples
 from conftest import Fmbench, Install, TinyData
 from crash_sweep import MODELS, TUNED, LightEngine
-from fmbench import data, environment, files, processes, protocol
+from fmbench import data, files, hardware, processes, protocol
 from fmbench.console import live
 from fmbench.console.live import LiveProgress
 from fmbench.discovery import ListedModel
-from fmbench.environment import Device
 from fmbench.execution import runner
 from fmbench.execution.claims import Claim, Claims
 from fmbench.execution.engines import LocalEngine
@@ -29,6 +28,7 @@ from fmbench.execution.judge import Judge
 from fmbench.execution.observers import Observers
 from fmbench.execution.plan import make_setting, owed
 from fmbench.execution.scratch import clear_leftovers
+from fmbench.hardware import Device
 from fmbench.hookspecs import hookimpl
 from fmbench.processes import ProcessId
 from fmbench.records import Run
@@ -146,7 +146,7 @@ def test_a_claim_names_the_worker(tiny: TinyData, tmp_path: Path) -> None:
     store.make()
     curious = Curious(store)
     runner.Runner(
-        setting=make_setting(rules, environment.cpu_device(), seeds=1),
+        setting=make_setting(rules, hardware.cpu_device(), seeds=1),
         store=store,
         judge=Judge(data.load(tiny.folder, rules.data.sha256), rules),
         engine=LightEngine(),
@@ -173,7 +173,7 @@ def test_stopping_while_a_run_is_recorded_takes_nothing_from_it(
     store.make()
     with pytest.raises(KeyboardInterrupt):
         runner.Runner(
-            setting=make_setting(rules, environment.cpu_device(), seeds=1),
+            setting=make_setting(rules, hardware.cpu_device(), seeds=1),
             store=store,
             judge=Judge(data.load(tiny.folder, rules.data.sha256), rules),
             engine=LightEngine(),
@@ -189,7 +189,7 @@ def test_logits_are_kept_for_finals_when_asked(tiny: TinyData, tmp_path: Path, a
     store = Store(tmp_path, rules.id)
     store.make()
     made = runner.Runner(
-        setting=make_setting(rules, environment.cpu_device()),
+        setting=make_setting(rules, hardware.cpu_device()),
         store=store,
         judge=Judge(data.load(tiny.folder, rules.data.sha256), rules),
         engine=LightEngine(),
@@ -205,7 +205,7 @@ def test_what_another_runner_has_made_is_counted(
 ) -> None:
     """A runner that waits for another's runs says, as each is stored, which are still owed."""
     rules = protocol.load(str(tiny.protocol))
-    setting = make_setting(rules, environment.cpu_device())
+    setting = make_setting(rules, hardware.cpu_device())
     model = ListedModel(name="m", summary="", size=28, source="", plugin=samples.PLUGIN)
     store = Store(tmp_path, rules.id)
     store.make()
@@ -227,7 +227,7 @@ def test_what_another_runner_has_made_is_counted(
 
 def test_a_bar_takes_off_what_another_runner_has_made(tiny: TinyData) -> None:
     """Its count and its time left are those of the runs still owed."""
-    setting = make_setting(protocol.load(str(tiny.protocol)), environment.cpu_device())
+    setting = make_setting(protocol.load(str(tiny.protocol)), hardware.cpu_device())
     model = ListedModel(name="m", summary="", size=28, source="", plugin=samples.PLUGIN)
     whole = owed(model, setting, {})
     rest = owed(model, setting, {whole.finals[0].key: samples.record(whole.finals[0])})
@@ -249,7 +249,7 @@ def test_no_color_is_plain_lines(
         file=said, force_terminal=True, no_color=no_color, _environ={"TERM": "xterm"}
     )
     monkeypatch.setattr(live, "talk", terminal)
-    setting = make_setting(protocol.load(str(tiny.protocol)), environment.cpu_device())
+    setting = make_setting(protocol.load(str(tiny.protocol)), hardware.cpu_device())
     with LiveProgress(1, Estimate([], setting, own=[], published=[])) as bar:
         bar.fmbench_run_end(samples.record())
     assert " m, seed 1: 80.00 %" in said.getvalue()

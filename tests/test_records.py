@@ -79,9 +79,20 @@ def test_unknown_fields_and_schemas_are_refused() -> None:
     """What this version does not know it does not guess at."""
     content = records.encode(samples.record())
     with pytest.raises(ValueError, match="surprise"):
-        records.decode(content.replace(b'"schema": 1', b'"schema": 1, "surprise": 1'))
+        records.decode(content.replace(b'"schema": 2', b'"schema": 2, "surprise": 1'))
     with pytest.raises(ValueError, match="schema"):
-        records.decode(content.replace(b'"schema": 1', b'"schema": 99'))
+        records.decode(content.replace(b'"schema": 2', b'"schema": 99'))
+
+
+def test_a_record_of_schema_1_is_read_and_written_as_it_was() -> None:
+    """Old records know no facts of a device: they are promised to nothing, and keep their bytes."""
+    old = msgspec.structs.replace(samples.record(), schema=1)
+    content = records.encode(old)
+    assert b"facts" not in content
+    assert b"departure" not in content
+    found = records.decode(content)
+    assert found.environment.device.digest == ""
+    assert records.encode(found) == content
 
 
 @given(st.binary(max_size=300))

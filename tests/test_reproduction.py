@@ -13,6 +13,7 @@ from fmbench.discovery import ListedModel
 from fmbench.errors import ExitCode, UsageError
 from fmbench.execution import reproduction
 from fmbench.execution.reproduction import Reproduction
+from fmbench.leaderboard.spread import Prediction
 from fmbench.records import Record
 from fmbench.store import Store
 from plugins_of_all_kinds import GOOD
@@ -25,24 +26,70 @@ OTHER_BITS = msgspec.structs.replace(
 FAILED = samples.record(status="failed")
 
 
+WIDE = Prediction(centre=0.8, margin=0.05, runs=3, freedom=20)
+NARROW = Prediction(centre=0.9, margin=0.05, runs=3, freedom=20)
+UNPROMISED = msgspec.structs.replace(OTHER_BITS, reproducibility="statistical")
+
+
 @pytest.mark.parametrize(
-    ("now", "same", "promised", "kept"),
+    ("now", "expected", "promised", "conclusion"),
     [
-        (THEN, True, True, True),
-        (OTHER_BITS, False, True, False),
-        (FAILED, False, True, False),
-        (NEWER, True, False, True),
-        (msgspec.structs.replace(OTHER_BITS, reproducibility="statistical"), False, False, True),
-        (msgspec.structs.replace(FAILED, reproducibility="statistical"), False, False, False),
+        (THEN, None, True, "same bits"),
+        (OTHER_BITS, WIDE, True, "not alike"),
+        (FAILED, WIDE, True, "not alike"),
+        (NEWER, None, False, "same bits"),
+        (UNPROMISED, WIDE, False, "alike"),
+        (UNPROMISED, NARROW, False, "not alike"),
+        (UNPROMISED, None, False, "not judged"),
+        (msgspec.structs.replace(FAILED, reproducibility="statistical"), WIDE, False, "not alike"),
     ],
-    ids=["same", "other-bits", "failed", "newer", "unpromised", "unpromised-failure"],
-)
-def test_only_what_was_promised_is_demanded(
-    now: Record, same: bool, promised: bool, kept: bool
+    ids=[
+        "same", "near-but-promised", "failed", "newer", "near", "far", "nothing-known",
+        "unpromised-failure",
+    ],
+)  # fmt: skip
+def test_bits_count_where_they_are_promised_and_nearness_elsewhere(
+    now: Record, expected: Prediction | None, promised: bool, conclusion: str
 ) -> None:
-    """The same bits are demanded where everything is alike, the same end everywhere."""
-    found = Reproduction(THEN, now, None, "")
-    assert (found.same, found.promised, found.kept) == (same, promised, kept)
+    """Other bits are not alike where the same were promised, however near; elsewhere near ones are.
+
+    The same end is demanded everywhere.
+    """
+    found = Reproduction(THEN, now, expected, None, "")
+    assert (found.promised, found.conclusion) == (promised, conclusion)
+
+
+def test_bits_are_promised_between_equal_devices_alone() -> None:
+    """A record without facts, with others, or with other threads promises nothing."""
+    where = THEN.environment
+    for environment in (
+        msgspec.structs.replace(where, device=msgspec.structs.replace(where.device, facts={})),
+        msgspec.structs.replace(
+            where, device=msgspec.structs.replace(where.device, facts={"model": "2"})
+        ),
+        msgspec.structs.replace(where, threads=7),
+    ):
+        other = msgspec.structs.replace(OTHER_BITS, environment=environment)
+        for then, now in ((THEN, other), (other, THEN)):
+            assert not Reproduction(then, now, None, None, "").promised
+    nothing_known = msgspec.structs.replace(
+        THEN,
+        environment=msgspec.structs.replace(
+            where, device=msgspec.structs.replace(where.device, facts={})
+        ),
+    )
+    assert not Reproduction(nothing_known, nothing_known, None, None, "").promised
+
+
+def test_runs_that_diverge_alike_are_alike() -> None:
+    """Two runs that ended badly in the same way need no score to be alike."""
+    diverged = msgspec.structs.replace(
+        samples.record(status="diverged"), reproducibility="statistical"
+    )
+    other = msgspec.structs.replace(
+        diverged, result=msgspec.structs.replace(diverged.result, curve=(9.0,))
+    )
+    assert Reproduction(diverged, other, None, None, "").conclusion == "alike"
 
 
 def test_what_was_not_alike_is_named() -> None:
@@ -52,7 +99,7 @@ def test_what_was_not_alike_is_named() -> None:
     )
     where = msgspec.structs.replace(samples.ENVIRONMENT, threads=8)
     now = msgspec.structs.replace(samples.record(samples.run(plugin=plugin)), environment=where)
-    assert set(Reproduction(THEN, now, None, "").changes) == {
+    assert set(Reproduction(THEN, now, None, None, "").changes) == {
         "threads: 2 then, 8 now",
         "timm: none then, 1.0 now",
         "source of plugin-a: 000000000000 then, 111111111111 now",
@@ -107,7 +154,7 @@ def test_a_run_is_made_again_and_compared(
     before = {path: path.read_bytes() for path in store.folder.rglob("*") if path.is_file()}
     again = fmbench("reproduce", record.id[:6], *data)
     assert again.returncode == 0, again.stderr
-    assert "It came out the same, to the bit." in again.stdout
+    assert "The same bits." in again.stdout
     assert {path: path.read_bytes() for path in before} == before
     assert store.read().records == (record,)
 
@@ -118,13 +165,14 @@ def test_a_run_is_made_again_and_compared(
     assert broken.returncode == ExitCode.RUN_FAILED
     told = json.loads(broken.stdout)
     assert (told["same"], told["promised"], told["agree"]) == (False, True, 100)
+    assert told["conclusion"] == "not alike"
     assert told["now"]["result"] == json.loads(records.encode(record))["result"]
 
     install("plugin-good", f"{GOOD}# edited\n")
     edited = fmbench("reproduce", record.id, *data)
     assert edited.returncode == 0, edited.stdout
     assert "source of plugin-good" in edited.stdout
-    assert "which nobody promised" in edited.stdout
+    assert "Other bits, which nobody promised" in edited.stdout
 
 
 def test_what_cannot_be_made_again_is_told_before_anything_is_trained(

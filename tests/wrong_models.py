@@ -35,6 +35,55 @@ class Linear(nn.Module):
         return self.layer(batch.flatten(1))
 
 
+class WrongScale(torch.autograd.Function):
+    """A scale of channels whose gradient is too large in channels last.
+
+    As that of a convolution was under AVX2.
+    """
+
+    @staticmethod
+    def forward(context: Any, maps: Tensor, scale: Tensor, factor: float) -> Tensor:
+        """Scale the channels."""
+        context.save_for_backward(maps, scale)
+        context.factor = factor
+        return maps * scale.view(1, -1, 1, 1)
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Any:
+        """Right but for the scale."""
+        maps, scale = context.saved_tensors
+        factor = 1 if maps.is_contiguous() else context.factor
+        of_scale = factor * (gradient * maps).sum((0, 2, 3))
+        return gradient * scale.view(1, -1, 1, 1), of_scale, None
+
+
+class Scale(nn.Module):
+    """A layer with that gradient."""
+
+    def __init__(self, channels: int, factor: float = 100) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.factor = factor
+
+    def forward(self, maps: Tensor) -> Any:
+        """Scale the channels."""
+        return WrongScale.apply(maps, self.weight, self.factor)
+
+
+class WrongInChannelsLast(nn.Module):
+    """A convolution, that layer and a head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(1, 8, 3, stride=2)
+        self.scale = Scale(8)
+        self.head = nn.Linear(8 * 13 * 13, 10)
+
+    def forward(self, batch: Tensor) -> Any:
+        """Apply all three."""
+        return self.head(self.scale(self.stem(batch)).flatten(1))
+
+
 def forward(change: Callable[[Linear, Tensor], Any]) -> Build:
     """Build a linear model whose forward pass is another one."""
 
@@ -339,6 +388,9 @@ WRONG = {
     "auxiliary": Wrong("output", "a tuple, not a tensor", forward(pair_in_training)),
     "infinite": Wrong("output", "not finite", forward(lambda m, x: plain(m, x) / 0)),
     "forward raises": Wrong("output", "RuntimeError", forward(lambda m, x: plain(m, x[:, :, 1:]))),
+    "right contiguous alone": Wrong(
+        "right-gradients", "the weight gradient of scale is off", lambda _: WrongInChannelsLast()
+    ),
     "float32 alone": Wrong("autocast", "RuntimeError", forward(add_to_float32)),
     "squeezed": Wrong("batch-of-one", "(10,)", forward(lambda m, x: plain(m, x).squeeze())),
     "detached": Wrong("gradients", "do not depend", forward(lambda m, x: plain(m, x).detach())),

@@ -38,8 +38,9 @@ def reproduce(
 ) -> None:
     """Make a recorded run again, and say whether it came out the same.
 
-    Nothing is added to the records. Exit code 1 when the same bits were to be expected, of equal
-    versions on an equal CPU with as many threads, and did not come; or when it ended otherwise.
+    Nothing is added to the records. The same bits are promised of equal versions on an equal CPU
+    with as many threads: other bits are exit code 1 then. Elsewhere the run must lie as near to
+    those of its row as another seed's would. Exit code 1 when it does not, or ended otherwise.
 
     \b
     Examples:
@@ -72,11 +73,12 @@ def reproduce(
     if json:
         print_json(
             {
-                "then": found.then, "now": found.now, "agree": found.agree,
-                "changes": found.changes, "promised": found.promised, "same": found.same,
+                "conclusion": found.conclusion, "then": found.then, "now": found.now,
+                "expected": found.expected, "agree": found.agree, "changes": found.changes,
+                "promised": found.promised, "same": found.same,
             }
         )  # fmt: skip
     else:
         runs.print_reproduction(found)
-    if not found.kept:
+    if found.conclusion == "not alike":
         raise typer.Exit(ExitCode.RUN_FAILED)

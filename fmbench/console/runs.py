@@ -2,12 +2,12 @@
 
 from fmbench.console.live import run_kind
 from fmbench.console.stream import print_table, say, tell
-from fmbench.environment import cuda_devices, torch_is_built_for_cuda
 from fmbench.execution.estimate import Estimate
 from fmbench.execution.plan import best_recipe
 from fmbench.execution.reproduction import Again, Reproduction
 from fmbench.execution.session import Session
 from fmbench.execution.timings import Timings, overhead
+from fmbench.hardware import cuda_devices, torch_is_built_for_cuda
 from fmbench.leaderboard.evidence import Evidence, choose_entries
 from fmbench.leaderboard.recipes import recipes_tried
 from fmbench.leaderboard.words import counted, duration, percent, short
@@ -114,16 +114,30 @@ def print_reproduction(found: Reproduction) -> None:
         tell("Made with the same versions, on the same kind of device, with as many threads.")
     if found.agree is not None and not found.same:
         tell(f"Both give the same class on {found.agree:,} of {found.now.result.images:,} images.")
-    tell(f"\n{_verdict(found)}")
-    if not found.kept and found.log:
+    tell(f"\n{_conclusion(found)}")
+    if found.conclusion == "not alike" and found.log:
         tell(f"\nlog:\n{found.log}")
 
 
-def _verdict(found: Reproduction) -> str:
-    if found.same:
-        return "It came out the same, to the bit."
+def _conclusion(found: Reproduction) -> str:
+    expected, runs = "", ""
+    if found.expected:
+        expected = f"{percent(found.expected.centre)} ± {percent(found.expected.margin)} %"
+        runs = counted(found.expected.runs, "run")
+    match found.conclusion:
+        case "same bits":
+            return "The same bits."
+        case "alike" if found.now.result.status != "ok":
+            return f"Alike: it ended in the same way, {found.now.result.status}."
+        case "alike":
+            return f"Alike: within what another seed gives, {expected} after {runs} on record."
+        case "not judged":
+            return (
+                "Other bits, which nobody promised. How far apart seeds lie is not on record, so "
+                "that nothing can be said about the difference."
+            )
+    if found.then.result.status != found.now.result.status:
+        return "Not alike: it ended otherwise."
     if found.promised:
-        return "It did not come out the same, though it should have."
-    if not found.kept:
-        return "It ended otherwise."
-    return "It did not come out the same to the bit, which nobody promised."
+        return "Not alike: other bits, where the same were promised."
+    return f"Not alike: outside of what another seed gives, {expected} after {runs} on record."

@@ -197,11 +197,17 @@ def print_record(record: Record, log: str) -> None:
     facts |= {
         "curve": " ".join("none" if loss is None else f"{loss:.4f}" for loss in result.curve),
         "device": f"{where.device.torch_name}, {where.device.name} {where.device.driver}".rstrip(),
+        "facts": "; ".join(f"{name} {fact}" for name, fact in where.device.facts.items())
+        or "none on record, so that it cannot be told from others of its name",
         "machine": f"{where.cpu}, {where.cores} cores, {where.threads} threads, {where.os}",
         "versions": f"fmbench {where.fmbench} {where.commit[:12]}, Python {where.python}, "
         + versions(where.libraries),
         "repeatable": record.reproducibility,
     }
+    if where.device.digest:
+        facts["device"] += f", digest {where.device.digest[:12]}"
+    if record.departure:
+        facts["departure"] = record.departure
     for name, fact in facts.items():
         tell(f"{name:<11}{fact}")
     if log:

@@ -32,7 +32,7 @@ class Estimate:
         self._protocol = setting.protocol
         self.plan(owed)
         alike = [one for one in published if one.run.device_kind == setting.device.kind]
-        here = [one for one in own if one.environment.device.name == setting.device.name]
+        here = [one for one in own if one.environment.device.is_a(setting.device)]
         self._published = _speeds(alike, setting)
         self._here = _speeds(here, setting)
         self._measured = {model: training for model, (training, _) in self._here.items()}

@@ -16,8 +16,12 @@ import msgspec
 
 from fmbench import files, processes
 from fmbench.execution.job import Ending, JobFolder
+from fmbench.execution.pinning import Cores
 
 OUT_OF_MEMORY_KILLS = Path("/proc/vmstat")
+SETTINGS = {"GOMP_SPINCOUNT": "10000"}
+"""Environment variables of workers, where they are not set: how long OpenMP's threads spin at a
+barrier before they sleep, which costs nothing on an idle machine and much beside other programs."""
 
 
 def main(path: str, runner: str) -> None:
@@ -27,9 +31,12 @@ def main(path: str, runner: str) -> None:
     processes.adopt_orphans()
     kills_before = _out_of_memory_kills()
     folder = JobFolder(Path(path))
+    cores = Cores()  # held until this process ends
+    _pin(folder, cores)
     try:
         worker = subprocess.Popen(
             [*processes.PYTHON_MODULE, "fmbench.execution.worker", path, str(os.getpid())],
+            env=SETTINGS | os.environ,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )
@@ -45,6 +52,13 @@ def main(path: str, runner: str) -> None:
         out_of_memory=status == -signal.SIGKILL and _out_of_memory_kills() > kills_before,
     )
     files.write(folder.ending, msgspec.json.encode(ending))
+
+
+def _pin(folder: JobFolder, cores: Cores) -> None:
+    """Stay on as many cores as the protocol names threads, where it does."""
+    job = folder.read_job()
+    if threads := job.protocol.devices[job.device.kind].threads:
+        cores.pin(threads)
 
 
 def _stop(number: int, _: FrameType | None) -> None:

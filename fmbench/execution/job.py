@@ -21,7 +21,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from fmbench import files
-from fmbench.environment import Device
+from fmbench.hardware import Device
 from fmbench.leaderboard.words import without_home
 from fmbench.protocol import Protocol
 from fmbench.records import Cost, Plugin, Run, Status
@@ -80,6 +80,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     """How a run ended, before it is marked; the fields are those of Result and Record.
 
     repeatable: whether the plugin left threads and determinism as the worker had set them.
+    departure:  what was not done as the protocol says, and why.
     """
 
     status: Status
@@ -88,6 +89,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     cost: Cost = Cost()
     spent: Spent = Spent()
     repeatable: bool = True
+    departure: str = ""
 
 
 class Refusal(Struct, frozen=True, kw_only=True):

@@ -7,8 +7,10 @@ from statistics import mean
 
 from fmbench import training
 from fmbench.discovery import ListedModel
-from fmbench.environment import Device, cores, version
+from fmbench.environment import version
 from fmbench.errors import ProtocolError, UsageError
+from fmbench.hardware import Device
+from fmbench.limits import cores
 from fmbench.protocol import Protocol, StageName
 from fmbench.records import MODELS_OWN, Record, Result, Run
 
@@ -51,12 +53,12 @@ def make_setting(
     tune_only: bool = False,
     threads: int | None = None,
 ) -> Setting:
-    """A setting with the first `seeds` of the protocol's seeds, on all cores; or as given.
+    """A setting with the first `seeds` of the protocol's seeds, or all.
 
-    Raises `UsageError` when the protocol has fewer, does not say how to train on the device, or
-    has nothing to tune when only that is wanted.
+    Raises `UsageError` when the protocol has fewer, has nothing to tune when only that is wanted,
+    or as `settle_threads` does.
     """
-    require_rules(protocol, device)
+    threads = settle_threads(protocol, device, threads, otherwise=cores())
     if seeds is not None and not 1 <= seeds <= len(protocol.seeds):
         raise UsageError(
             f"{protocol.id} has {len(protocol.seeds)} seeds, not {seeds}",
@@ -72,18 +74,27 @@ def make_setting(
             f"{protocol.id} has one recipe and tries none",
             hint="leave --tune-only out, or give the protocol a second recipe and a [tune] table",
         )
-    return Setting(
-        protocol, device, threads or cores(), () if tune_only else protocol.seeds[:seeds]
-    )
+    return Setting(protocol, device, threads, () if tune_only else protocol.seeds[:seeds])
 
 
-def require_rules(protocol: Protocol, device: Device) -> None:
-    """Raise `UsageError` when a protocol does not say how to train on a device."""
+def settle_threads(protocol: Protocol, device: Device, asked: int | None, *, otherwise: int) -> int:
+    """The CPU threads of a run: the protocol's, else those asked for, else `otherwise`.
+
+    Raises `UsageError` when the protocol names others than are asked for, or does not say how to
+    train on the device.
+    """
     if device.kind not in protocol.devices:
         raise UsageError(
             f"the protocol {protocol.id} has no [devices.{device.kind}] table",
             hint=f"use --device {next(iter(protocol.devices), 'cpu')}",
         )
+    fixed = protocol.devices[device.kind].threads
+    if fixed and asked and asked != fixed:
+        raise UsageError(
+            f"{protocol.id} sets threads to {fixed} on a {device.kind} device, not to {asked}",
+            hint="leave --threads out: other counts give other bits",
+        )
+    return fixed or asked or otherwise
 
 
 def owed(model: ListedModel, setting: Setting, done: dict[str, Record]) -> Owed:

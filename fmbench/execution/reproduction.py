@@ -1,35 +1,42 @@
 """A recorded run made again: what was not as before, and whether it came out the same."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fmbench import discovery, environment, files
+from fmbench import discovery, files, hardware
 from fmbench.data import Dataset
 from fmbench.discovery import ListedModel
 from fmbench.errors import UsageError
 from fmbench.execution.engines import LocalEngine
 from fmbench.execution.judge import Judge
 from fmbench.execution.observers import Observers
-from fmbench.execution.plan import Owed, Setting, make_run, require_rules
+from fmbench.execution.plan import Owed, Setting, make_run, settle_threads
 from fmbench.execution.runner import Runner
 from fmbench.execution.selection import select
+from fmbench.leaderboard.evidence import Evidence
+from fmbench.leaderboard.spread import Prediction, predict_another_seed
 from fmbench.protocol import Protocol
 from fmbench.records import Record, Run
 from fmbench.store import Store
+
+Conclusion = Literal["same bits", "alike", "not alike", "not judged"]
 
 
 @dataclass(frozen=True)
 class Reproduction:
     """A record, and the one its run left when it was made again.
 
-    agree: test images that both give the same class; None where either gave none.
-    log:   what the plugin printed now.
+    expected: where another seed of its row would lie; None where nothing tells.
+    agree:    test images that both give the same class; None where either gave none.
+    log:      what the plugin printed now.
     """
 
     then: Record
     now: Record
+    expected: Prediction | None
     agree: int | None
     log: str
 
@@ -47,7 +54,9 @@ class Reproduction:
     def promised(self) -> bool:
         """Whether the same bits were to be expected."""
         return (
-            not self.changes and self.then.reproducibility == self.now.reproducibility == "bitwise"
+            not self.changes
+            and bool(self.then.environment.device.digest)
+            and self.then.reproducibility == self.now.reproducibility == "bitwise"
         )
 
     @property
@@ -56,10 +65,20 @@ class Reproduction:
         return self.then.result == self.now.result
 
     @property
-    def kept(self) -> bool:
-        """Whether no promise was broken: the same, or not promised and ended alike."""
-        ended_alike = self.then.result.status == self.now.result.status
-        return self.same or (ended_alike and not self.promised)
+    def conclusion(self) -> Conclusion:
+        """Where the same bits are promised nothing else is alike; elsewhere another seed's run is.
+
+        Runs that ended badly are alike when they ended the same way.
+        """
+        if self.same:
+            return "same bits"
+        if self.promised or self.then.result.status != self.now.result.status:
+            return "not alike"
+        if self.now.result.accuracy is None:
+            return "alike"
+        if self.expected is None:
+            return "not judged"
+        return "alike" if self.expected.covers(self.now.result.accuracy) else "not alike"
 
 
 @dataclass(frozen=True)
@@ -67,10 +86,12 @@ class Again:
     """A run to be made again as a record describes it, with the plugin that is installed.
 
     predictions: the classes it gave the test images, uint8 (n,); None where it has no such.
+    expected:    where another seed of its row would lie, if anything tells.
     """
 
     record: Record
     predictions: NDArray[np.uint8] | None
+    expected: Prediction | None
     setting: Setting
     model: ListedModel
 
@@ -103,7 +124,7 @@ class Again:
             agree = None
             if self.predictions is not None and now.result.status == "ok":
                 agree = int((self.predictions == store.predictions(now)).sum())
-            return Reproduction(self.record, now, agree, store.log(now))
+            return Reproduction(self.record, now, self.expected, agree, store.log(now))
 
 
 def plan_again(
@@ -124,17 +145,19 @@ def plan_again(
         )
     scored = run.stage == "final" and record.result.status == "ok"
     predictions = store.predictions(record) if scored else None
-    on = environment.find_device(device or run.device_kind)
-    require_rules(protocol, on)
-    setting = Setting(protocol, on, threads or record.environment.threads, (run.seed,))
+    on = hardware.find_device(device or run.device_kind)
+    threads = settle_threads(protocol, on, threads, otherwise=record.environment.threads)
+    setting = Setting(protocol, on, threads, (run.seed,))
     (model,) = select(discovery.catalogue(), [f"{run.plugin.distribution}:{run.model}"])
-    return Again(record, predictions, setting, model)
+    expected = predict_another_seed(Evidence(store, protocol), record) if scored else None
+    return Again(record, predictions, expected, setting, model)
 
 
 def _made_with(record: Record) -> dict[str, str]:
     run, where = record.run, record.environment
+    digest = where.device.digest[:12] or "not identified"
     return {
-        "device": where.device.name,
+        "device": f"{where.device.name} ({digest})",
         "threads": str(where.threads),
         "Python": where.python,
         **where.libraries,

@@ -219,6 +219,7 @@ class Runner:
             key=end.run.key,
             created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             reproducibility=self._reproducibility(outcome),
+            departure=outcome.departure,
             run=end.run,
             result=marked.result,
             cost=msgspec.structs.replace(outcome.cost, runner_seconds=end.seconds),

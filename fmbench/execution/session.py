@@ -4,10 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fmbench import discovery, environment, protocol
+from fmbench import discovery, hardware, protocol
 from fmbench.data import Dataset
 from fmbench.discovery import ListedModel, Problem
-from fmbench.environment import Device
 from fmbench.execution.engines import LocalEngine
 from fmbench.execution.estimate import Estimate
 from fmbench.execution.judge import Judge
@@ -17,6 +16,7 @@ from fmbench.execution.runner import Runner
 from fmbench.execution.scratch import clear_leftovers
 from fmbench.execution.selection import select
 from fmbench.execution.timings import Timings
+from fmbench.hardware import Device
 from fmbench.records import Record
 from fmbench.store import Store, protocols_in, published
 
@@ -105,7 +105,7 @@ def plan_session(
     retry_failed: bool,
 ) -> Session:
     """Plan a command; nothing is written yet. Raises the error that says which option is wrong."""
-    chosen_device = environment.find_device(device)
+    chosen_device = hardware.find_device(device)
     name = default_protocol(chosen_device) if protocol_name == "auto" else protocol_name
     text = protocol.source(name)
     setting = make_setting(
@@ -132,7 +132,7 @@ def plan_session(
 
 def default_protocol(device: Device) -> str:
     """standard-v1 for a CUDA device of at least 16 GB once it is released, else quick-v1."""
-    large = device.kind == "cuda" and device.memory >= environment.CUDA_MEMORY_FOR_AUTO
+    large = device.kind == "cuda" and device.memory >= hardware.CUDA_MEMORY_FOR_AUTO
     if large and protocol.load("standard-v1").status == "released":
         return "standard-v1"
     return "quick-v1"

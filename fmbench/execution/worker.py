@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from fmbench import environment, files, processes
 from fmbench.contract import Model
@@ -25,7 +25,7 @@ from fmbench.execution.job import Event, Inputs, Job, JobFolder, Outcome, Spent
 from fmbench.leaderboard.words import without_home
 from fmbench.protocol import Tuning
 from fmbench.records import Cost, Run, Status
-from fmbench.training import cost, devices, loop
+from fmbench.training import cost, departures, devices, loop
 from fmbench.training.batches import Images
 from fmbench.training.building import Builder
 from fmbench.training.checkpoints import Checkpoints
@@ -37,19 +37,19 @@ def main(path: str, guard: str) -> None:
     folder = JobFolder(Path(path).resolve())
     job = folder.read_job()
     rules = job.protocol.devices[job.device.kind]
-    files.write(
-        folder.environment,
-        msgspec.json.encode(environment.describe(job.device, job.threads)),
-    )
     try:
         device = devices.prepare(job.device.torch_name, rules, job.threads)
     except UsageError as error:
         folder.refuse(error.what, error.hint)
         sys.exit(error.exit_code)
+    where = environment.describe(devices.identified(job.device), job.threads)
+    files.write(folder.environment, msgspec.json.encode(where))
     contestant = Contestant(job, device)
     for number in range(len(job.runs)):
         folder.append(Event(kind="start", run=number))
-        outcome = perform(folder, contestant, number)
+        outcome = msgspec.structs.replace(
+            perform(folder, contestant, number), departure=contestant.departure or ""
+        )
         folder.write_outcome(number, outcome)
         folder.append(Event(kind="end", run=number))
         if outcome.status in ("failed", "oom"):
@@ -63,7 +63,7 @@ class Contestant:
         self.job = job
         self.device = device
         self.rules = job.protocol.devices[job.device.kind]
-        self.memory_format = devices.memory_format(self.rules)
+        self.departure: str | None = None  # until the first network is there
         inputs = Inputs(Path(job.inputs))
         self.train_pixels = torch.from_numpy(inputs.read("train_images"))
         self.labels = torch.from_numpy(inputs.read("train_labels")).to(device, torch.int64)
@@ -80,13 +80,29 @@ class Contestant:
         return Builder(self.model)
 
     def build(self, run: Run) -> nn.Module:
-        """A freshly initialised network; raises as `Builder.build` does."""
+        """A freshly initialised network; raises as `Builder.build` does.
+
+        The first has its gradients checked; raises `WrongGradientError` when they are wrong.
+        """
         builder = self.builder
         devices.set_flags(self.rules, self.job.threads)  # whatever the import or the last run set
         devices.seed_everything(self.job.protocol.id, run.seed, "build")
         network = builder.build()
         devices.place(network, self.device, self.rules)
+        if self.departure is None:
+            self.rules, self.departure = departures.settle(
+                network,
+                lambda: self._first_batch(run),
+                self.rules,
+                label_smoothing=self.job.protocol.training.label_smoothing,
+            )
+            devices.place(network, self.device, self.rules)
         return network
+
+    def _first_batch(self, run: Run) -> tuple[Tensor, Tensor]:
+        count = min(self.job.protocol.training.batch_size, len(self.labels))
+        index = torch.arange(count, device=self.device)
+        return self.training_images(run).batch(index), self.labels[index]
 
     def training_images(self, run: Run) -> Images:
         """Training images, augmented as the run's recipe says."""
@@ -97,7 +113,7 @@ class Contestant:
             rules=protocol.data,
             device=self.device,
             augmentation=protocol.augmentation(protocol.recipe(run.recipe)),
-            memory_format=self.memory_format,
+            memory_format=devices.memory_format(self.rules),
         )
 
     def asked_images(self, first: int | None = None) -> Images:
@@ -107,7 +123,7 @@ class Contestant:
             size=self.model.size,
             rules=self.job.protocol.data,
             device=self.device,
-            memory_format=self.memory_format,
+            memory_format=devices.memory_format(self.rules),
         )
 
 
@@ -149,7 +165,11 @@ def train_and_answer(
         network, asked.batch(torch.zeros(1, dtype=torch.int64, device=device))
     )
 
-    checkpoints = Checkpoints(Path(job.checkpoints) / run.key, job.checkpoint_seconds)
+    checkpoints = Checkpoints(
+        Path(job.checkpoints) / run.key,
+        job.checkpoint_seconds,
+        device=devices.identified(job.device).digest,
+    )
 
     def report(epoch: int, step: int, steps: int, loss: float, rate: float) -> None:
         folder.append(

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from fmbench.data import FASHION_MNIST
-from fmbench.environment import Environment
 from fmbench.leaderboard.evidence import Entry, Evidence, digest_of
+from fmbench.leaderboard.places import place_names
 from fmbench.leaderboard.ranking import Ranking, rank
 from fmbench.leaderboard.statistics import (
     NEW_IMAGES,
@@ -98,7 +98,7 @@ def make_board(evidence: Evidence, ranking: Ranking) -> Board:
     """The board of a store's entries with their ranks."""
     protocol = evidence.protocol
     shown = [record for entry in evidence.entries for record in (*entry.finals, *entry.tunes)]
-    place = _place_names(shown)
+    place = place_names(shown)
     rows = [
         _row(protocol, entry, ranks, place)
         for entry, ranks in zip(evidence.entries, ranking.ranks, strict=True)
@@ -133,7 +133,7 @@ def _row(
     images = ok[-1].result.images if ok else None
     by_images = image_interval(accuracy, images) if accuracy is not None and images else None
     by_seeds = seed_interval(entry.accuracies) if len(ok) > 1 else None
-    places = {device_name(record.environment) for record in ok}
+    places = {place(record) for record in ok}
     timed = [record.cost for record in ok] if len(places) == 1 else []
     return Row(
         rank_best=ranks[0] if ranks else None,
@@ -158,25 +158,9 @@ def _row(
         inference_images_per_second=_mean([cost.inference_images_per_second for cost in timed]),
         peak_memory=max((record.cost.peak_memory for record in ok), default=None),
         recipe=ok[-1].run.recipe if ok else "",
-        device=", ".join(sorted({place(record) for record in ok})),
+        device="; ".join(sorted(places)),
         status=_status(protocol, entry),
     )
-
-
-def device_name(environment: Environment) -> str:
-    """A device as times compare on it: with another number of threads a CPU is another device."""
-    device, threads = environment.device, environment.threads
-    if device.kind != "cpu":
-        return device.name
-    return f"{device.name}, {counted(threads, 'thread')}"
-
-
-def _place_names(shown: Sequence[Record]) -> Callable[[Record], str]:
-    """How to name where a record was made: with threads only where a device had several counts."""
-    names = {record.environment.device.name for record in shown}
-    if len({device_name(record.environment) for record in shown}) > len(names):
-        return lambda record: device_name(record.environment)
-    return lambda record: record.environment.device.name
 
 
 def _status(protocol: Protocol, entry: Entry) -> str:
@@ -224,6 +208,13 @@ def _what_to_doubt(protocol: Protocol, rows: Sequence[Row], entries: Sequence[En
             f"Doubt {', '.join(high)}: nothing above {100 * REPRODUCED:g} % has been reproduced on "
             "this data set. Look for wrong data first."
         )
+    departures = {
+        f"{entry.model}: {record.departure}"
+        for entry in entries
+        for record in entry.ok
+        if record.departure
+    }
+    notes += [f"Not trained as the protocol says: {one}." for one in sorted(departures)]
     unclear = [entry.model for entry in entries if any(map(clocks_disagree, entry.ok))]
     if unclear:
         notes.append(

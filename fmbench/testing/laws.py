@@ -219,6 +219,13 @@ def no_writes(subject: "Subject") -> None:
 
 
 @law("warning")
+def right_gradients(subject: "Subject") -> None:
+    """One batch's gradients, as the protocol trains here, are those of contiguous float32."""
+    if subject.departure:
+        raise Fault(subject.departure, hint="it is this device that is wrong, not the model")
+
+
+@law("warning")
 def resumable(subject: "Subject") -> None:
     """All that training changes is in the state dict, so that a run can go on from a checkpoint."""
     if subject.trial.hidden:
@@ -277,6 +284,7 @@ LAWS = (
     globals_untouched,
     no_network,
     no_writes,
+    right_gradients,
     resumable,
     safetensors,
     cost,

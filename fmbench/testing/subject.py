@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
 import psutil
 import torch
 from torch import Tensor, nn
@@ -12,18 +11,18 @@ from fmbench.protocol import DeviceRules, Protocol
 from fmbench.testing import networks
 from fmbench.testing.estimate import Estimate, estimate
 from fmbench.testing.facts import Facts, Fault, MissingFactError, SkipError, fact
+from fmbench.testing.images import synthetic_images
 from fmbench.testing.importing import Imported, import_alone
 from fmbench.testing.networks import Built, Trial, checked
 from fmbench.testing.surroundings import random_streams
 from fmbench.testing.workplace import Workplace
-from fmbench.training import devices
-from fmbench.training.batches import Images
+from fmbench.training import departures, devices
 from fmbench.training.building import Builder
 from fmbench.training.checkpoints import attributes
 
 SEED, SECOND_SEED, THIRD_SEED = 1, 2, 3
 BATCH = 8
-PIXELS_SEED = 7
+LARGEST_BATCH = 64
 TRUE_CLASSES = torch.arange(BATCH) % 10
 
 
@@ -53,7 +52,8 @@ class Subject(Facts):
         self.memory = memory or psutil.virtual_memory().total
         self._load = load
         self._value = value
-        self._rules = protocol.devices.get("cpu", DeviceRules(precision="float32"))
+        self._rules_given = protocol.devices.get("cpu", DeviceRules(precision="float32"))
+        self._rules = self._rules_given
         self.place = Workplace()
         self.flips: list[str] = []
 
@@ -83,13 +83,26 @@ class Subject(Facts):
     @fact("builds")
     def fresh(self) -> Built:
         """A network from the first seed, which is never trained."""
-        return self._build(SEED)
+        built = self._build(SEED)
+        self._rules, _ = departures.avoid_known_faults(built.network, self._rules_given)
+        devices.place(built.network, torch.device("cpu"), self._rules)
+        return built
+
+    @fact("builds")
+    def departure(self) -> str:
+        """What a worker departs in from the protocol here: found in a fork, which nothing watches."""
+        try:
+            return departures.settle(self.fresh.network, self._batch_as_trained, self._rules_given)[
+                1
+            ]
+        except departures.WrongGradientError as error:
+            return f"runs fail here: {error}"
 
     @fact("builds")
     def twin(self) -> tuple[Built, str]:
         """A second network from the first seed, and where it differed from the first."""
-        twin = self._build(SEED)
-        return twin, networks.difference(self.fresh.network, twin.network)
+        fresh, twin = self.fresh, self._build(SEED)
+        return twin, networks.difference(fresh.network, twin.network)
 
     @fact("builds")
     def stranger(self) -> tuple[Built, bool]:
@@ -286,22 +299,17 @@ class Subject(Facts):
         self._note_flips("training", before, network)
         return trial
 
+    def _batch_as_trained(self) -> tuple[Tensor, Tensor]:
+        index = range(min(self.protocol.training.batch_size, LARGEST_BATCH))
+        return self._images(index), torch.tensor(index) % len(TRUE_CLASSES)
+
     def _streams_after(self, seed: int) -> dict[str, str]:
         self._seed(seed, "evaluation")
         self._answer(self.twin[0].network, range(BATCH))
         return random_streams()
 
     def _images(self, index: Sequence[int]) -> Tensor:
-        """Synthetic images, normalised and laid out as the protocol says."""
-        pixels = np.random.RandomState(PIXELS_SEED).randint(0, 256, (2 * BATCH, 28, 28))
-        images = Images(
-            torch.from_numpy(pixels.astype(np.uint8)),
-            size=self.model.size,
-            rules=self.protocol.data,
-            device=torch.device("cpu"),
-            memory_format=devices.memory_format(self._rules),
-        )
-        return images.batch(torch.tensor(index))
+        return synthetic_images(index, self.model.size, self.protocol.data, self._rules)
 
     def _seed(self, seed: int, moment: str) -> None:
         devices.seed_everything(self.protocol.id, seed, moment)

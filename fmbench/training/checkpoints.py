@@ -27,6 +27,7 @@ class Saved(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     seconds:  training time so far.
     threads:  the CPU threads it was trained with: other sums are other bits.
+    device:   the digest of the device it was trained on, likewise.
     sha256:   of the tensor file that belongs to it.
     aliases:  names of the model's state whose tensor is stored under another name, shared with it.
     groups:   the optimiser's parameter groups without their parameters.
@@ -36,6 +37,7 @@ class Saved(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     curve: tuple[float, ...]
     seconds: float
     threads: int
+    device: str = ""
     sha256: str
     aliases: dict[str, str]
     groups: list[dict[str, Any]]
@@ -46,11 +48,14 @@ class Checkpoints:
     """The checkpoints of one run in a folder: the newest, and the one before it.
 
     interval: seconds from the run's start, or the last checkpoint, after which one is due.
+    device:   the digest of the device that trains. A run does not go on from a checkpoint of
+              another one, or of another number of threads: it would be a run of neither.
     """
 
-    def __init__(self, folder: Path, interval: float) -> None:
+    def __init__(self, folder: Path, interval: float, *, device: str = "") -> None:
         self.folder = folder
         self.interval = interval
+        self._device = device
         self._last = monotonic()
         self._fresh: dict[str, dict[str, str]] = {}
 
@@ -90,6 +95,7 @@ class Checkpoints:
             curve=tuple(curve),
             seconds=seconds,
             threads=torch.get_num_threads(),
+            device=self._device,
             sha256=files.write_stream(self._tensors(epoch), _safetensors(tensors)),
             aliases=aliases,
             groups=[
@@ -130,7 +136,7 @@ class Checkpoints:
                         for name, value in _under(f"optimizer.{number}.", tensors).items()
                     }
             except (OSError, ValueError, KeyError, RuntimeError, SafetensorError):
-                continue  # spoilt, or of another model or thread count: one before it may do
+                continue  # spoilt, or of another model, device or thread count
             for group, known in zip(optimizer.param_groups, saved.groups, strict=True):
                 group.update(known)
                 if "betas" in known:
@@ -145,6 +151,8 @@ class Checkpoints:
             raise ValueError("the tensors are not those the checkpoint was made with")
         if saved.threads != torch.get_num_threads():
             raise ValueError("it was made with another number of threads")
+        if saved.device != self._device:
+            raise ValueError("it was made on another device")
         return saved, safetensors.torch.load_file(self._tensors(epoch))
 
     def _epochs(self) -> list[int]:

@@ -3,17 +3,31 @@
 import hashlib
 import os
 import random
+import re
 import resource
 import sys
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 
+import msgspec
 import numpy as np
 import torch
 from torch import nn
 from torch.utils import deterministic
 
 from fmbench.errors import UsageError
+from fmbench.hardware import Device
 from fmbench.protocol import DeviceRules
+
+INSTRUCTIONS = {"DEFAULT": "baseline", "AVX512": "AVX-512"}
+"""How torch's names of what it dispatches to are written; others as they are."""
+
+LIBRARIES = {
+    "oneDNN": r"MKL-DNN v(\S+)",
+    "MKL": r"Math Kernel Library Version (\S+)",
+    "BLAS": r"BLAS_INFO=(\w+)",
+}
+"""Where torch's description of its own build tells of the libraries that compute."""
 
 
 def prepare(name: str, rules: DeviceRules, threads: int) -> torch.device:
@@ -34,6 +48,32 @@ def prepare(name: str, rules: DeviceRules, threads: int) -> torch.device:
         ) from error
     set_flags(rules, threads)
     return device
+
+
+def identified(device: Device) -> Device:
+    """The device with what only torch knows of it; raises as torch does where it is not there.
+
+    The name says which instructions torch uses; the facts say which libraries compute.
+    """
+    if device.kind == "cuda":
+        major, minor = torch.cuda.get_device_capability(device.torch_name)
+        facts = {
+            "compute capability": f"{major}.{minor}",
+            "CUDA": torch.version.cuda or "",
+            "cuDNN": str(torch.backends.cudnn.version() or ""),  # type: ignore[no-untyped-call]
+        }
+        return msgspec.structs.replace(device, facts=device.facts | facts)
+    if not device.facts:
+        return device  # too little is known to tell it from others
+    capability = torch.backends.cpu.get_cpu_capability()
+    build = torch.__config__.show()
+    facts = {"instructions": capability} | {
+        name: found[1]
+        for name, pattern in LIBRARIES.items()
+        if (found := re.search(pattern, build))
+    }
+    name = f"{device.name}, {INSTRUCTIONS.get(capability, capability)}"
+    return msgspec.structs.replace(device, name=name, facts=device.facts | facts)
 
 
 def set_flags(rules: DeviceRules, threads: int) -> None:
@@ -88,6 +128,22 @@ def peak_memory(device: torch.device) -> int:
         return torch.cuda.max_memory_allocated(device)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+@contextmanager
+def streams_kept() -> Iterator[None]:
+    """Leave every random stream that `seed_everything` starts where it was."""
+    python, numpy, on_cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    used = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    cuda = torch.cuda.get_rng_state_all() if used else []
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
+        torch.set_rng_state(on_cpu)
+        if used:
+            torch.cuda.set_rng_state_all(cuda)
 
 
 def seed_everything(protocol: str, seed: int, moment: str) -> None:

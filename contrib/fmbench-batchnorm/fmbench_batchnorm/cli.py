@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from fmbench_vgg_variants.variants import FULL_WIDTH
 
-from fmbench import environment
+from fmbench import hardware
 from fmbench.errors import ExitCode, FmbenchError, StaleError
 from fmbench_batchnorm.evidence import read
 from fmbench_batchnorm.plan import CHANGES, GAPS, RATES
@@ -49,7 +49,7 @@ def run(
     """
     from fmbench_batchnorm import invariance
 
-    kind = environment.find_device(device).kind
+    kind = hardware.find_device(device).kind
     width = width or (FULL_WIDTH if kind == "cuda" else CPU_WIDTH)
     for plan in (RATES, CHANGES, GAPS):
         command = [

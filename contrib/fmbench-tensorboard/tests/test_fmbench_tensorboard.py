@@ -6,8 +6,9 @@ import pytest
 from fmbench_tensorboard import VARIABLE, Curves
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from fmbench.environment import Device, Environment
+from fmbench.environment import Environment
 from fmbench.execution.observers import Observers
+from fmbench.hardware import Device
 from fmbench.records import Cost, Plugin, Progress, Record, Result, Run
 
 RUN = Run(

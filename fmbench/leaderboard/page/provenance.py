@@ -97,6 +97,8 @@ def _facts(subject: Subject) -> Iterable[Fact]:
     yield Fact("Recipe", (subject.recipe,))
     yield Fact("Training semantics", each(lambda record: str(record.run.semantics)))
     yield Fact("Device", each(_device))
+    yield Fact("Device digest", each(lambda record: record.environment.device.digest), code=True)
+    yield Fact("Not as the protocol says", each(lambda record: record.departure))
     yield Fact("Driver", each(lambda record: record.environment.device.driver))
     yield Fact("CPU", each(lambda record: record.environment.cpu))
     yield Fact("Cores, threads", each(_cores))

@@ -1,12 +1,14 @@
 """What the page is about: each row of the board with the entry that it stands for."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from fmbench.leaderboard.board import Board, Row, device_name
+from fmbench.leaderboard.board import Board, Row
 from fmbench.leaderboard.evidence import Entry, Evidence
+from fmbench.leaderboard.places import place_names
+from fmbench.records import Record
 
 
 @dataclass(frozen=True)
@@ -15,12 +17,14 @@ class Subject:
 
     name:   the model, with its distribution where two distributions offer a model of that name.
     anchor: the id of its provenance on the page.
+    times:  each device that trained it with the mean training time there, in seconds.
     """
 
     row: Row
     entry: Entry
     name: str
     anchor: str
+    times: tuple[tuple[str, float], ...]
 
     @property
     def margin(self) -> float | None:
@@ -33,27 +37,29 @@ class Subject:
         """The recipe of its final runs, empty when it has none."""
         return self.entry.finals[-1].run.recipe if self.entry.finals else ""
 
-    @property
-    def times(self) -> tuple[tuple[str, float], ...]:
-        """Each device that trained it with the mean training time there, in seconds."""
-        by_device = defaultdict(list)
-        for record in self.entry.ok:
-            by_device[device_name(record.environment)].append(record.cost.train_seconds)
-        return tuple((device, fmean(times)) for device, times in sorted(by_device.items()))
-
 
 def subjects_of(board: Board, evidence: Evidence) -> tuple[Subject, ...]:
     """The subjects of a board in its order; `KeyError` when a row has no entry in the evidence."""
     offered = Counter(row.model for row in board.rows)
+    entries = [evidence.entry(row.model, row.distribution) for row in board.rows]
+    place = place_names([record for one in entries for record in one.ok], with_threads=True)
     return tuple(
         Subject(
             row=row,
-            entry=evidence.entry(row.model, row.distribution),
+            entry=entry,
+            times=_times(entry, place),
             name=row.model if offered[row.model] == 1 else f"{row.model} ({row.distribution})",
             anchor=f"about-{number}",
         )
-        for number, row in enumerate(board.rows, start=1)
+        for number, (row, entry) in enumerate(zip(board.rows, entries, strict=True), start=1)
     )
+
+
+def _times(entry: Entry, place: Callable[[Record], str]) -> tuple[tuple[str, float], ...]:
+    by_place = defaultdict(list)
+    for record in entry.ok:
+        by_place[place(record)].append(record.cost.train_seconds)
+    return tuple((name, fmean(times)) for name, times in sorted(by_place.items()))
 
 
 def devices_of(subjects: Sequence[Subject]) -> tuple[str, ...]:

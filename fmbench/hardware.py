@@ -1,0 +1,270 @@
+"""The devices of this machine: what they are called, and what decides their bits and speed."""
+
+import hashlib
+import importlib.util
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from fmbench import limits
+from fmbench.errors import UsageError
+from fmbench.protocol import DeviceKind
+
+CUDA_MEMORY_FOR_AUTO = 16 * 10**9
+CPU_INFO = Path("/proc/cpuinfo")
+CPU_CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
+EXTENSIONS = r"(sse4|avx|fma|f16c|amx|asimd|sve|i8mm|bf16|fphp)\w*|sme\d*"
+"""Instructions that numerical libraries choose their code by, as /proc/cpuinfo names them."""
+
+VARIABLES = (
+    "ATEN_CPU_CAPABILITY",
+    "ONEDNN_MAX_CPU_ISA",
+    "DNNL_MAX_CPU_ISA",
+    "ONEDNN_DEFAULT_FPMATH_MODE",
+    "DNNL_DEFAULT_FPMATH_MODE",
+    "MKL_ENABLE_INSTRUCTIONS",
+    "MKL_CBWR",
+    "OPENBLAS_CORETYPE",
+    "NVIDIA_TF32_OVERRIDE",
+)
+"""Environment variables that make those libraries choose other code."""
+
+ZEN = (
+    (0x17, "Zen", ((0x00, 0x2F), (0x50, 0x5F))),
+    (0x17, "Zen 2", ((0x30, 0x4F), (0x60, 0xAF))),
+    (0x19, "Zen 3", ((0x00, 0x0F), (0x20, 0x5F))),
+    (0x19, "Zen 4", ((0x10, 0x1F), (0x60, 0xAF))),
+    (0x1A, "Zen 5", ((0x00, 0x4F), (0x60, 0x7F))),
+)
+"""AMD's generations by family and models, which their names leave open: an `AMD EPYC` may be any of
+them. From Linux, arch/x86/kernel/cpu/amd.c."""
+
+
+class Device(Struct, frozen=True, kw_only=True):
+    """What trains: a CPU, or one CUDA device with its index. Memory is in bytes.
+
+    facts: what decides its bits and its speed, by name. Part of it only torch knows, in a worker.
+           Records of schema 1 have none.
+    """
+
+    kind: DeviceKind
+    name: str
+    memory: int
+    index: int = 0
+    driver: str = ""
+    facts: dict[str, str] = {}
+
+    @property
+    def torch_name(self) -> str:
+        """What `torch.device` takes: `cpu` or `cuda:0`."""
+        return "cpu" if self.kind == "cpu" else f"cuda:{self.index}"
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of its facts: bits are promised between equal ones. Empty without any."""
+        return (
+            hashlib.sha256(msgspec.json.encode(self.facts, order="sorted")).hexdigest()
+            if self.facts
+            else ""
+        )
+
+    def is_a(self, other: "Device") -> bool:
+        """Whether all that is known of the other device holds for this one; the name at least."""
+        if not other.facts:
+            return self.name == other.name
+        return other.facts.items() <= self.facts.items()
+
+
+def find_device(request: str = "auto") -> Device:
+    """The device a `--device` option means: auto, cpu, cuda or cuda:INDEX.
+
+    auto takes the first CUDA device of at least 16 GB that torch is built for, else the CPU.
+    Raises `UsageError` when there is no such device.
+    """
+    kind, _, index = request.partition(":")
+    if kind == "cpu" and not index:
+        return cpu_device()
+    gpus = cuda_devices()
+    if request == "auto":
+        large = [gpu for gpu in gpus if gpu.memory >= CUDA_MEMORY_FOR_AUTO]
+        return large[0] if large and torch_is_built_for_cuda() else cpu_device()
+    if kind != "cuda" or (index and not index.isdecimal()):
+        raise UsageError(f"{request!r} is not a device", hint="use auto, cpu, cuda or cuda:INDEX")
+    if int(index or 0) >= len(gpus):
+        raise UsageError(
+            f"there is no device {request}: this machine has {len(gpus)} CUDA devices",
+            hint="use --device cpu, or install the NVIDIA driver",
+        )
+    return gpus[int(index or 0)]
+
+
+def cpu_device() -> Device:
+    """This machine's CPU as a device."""
+    facts = cpu_facts()
+    generation = _zen(facts) if facts.get("vendor") == "AuthenticAMD" else ""
+    name = f"{cpu_name()}, {generation}" if generation else cpu_name()
+    return Device(kind="cpu", name=name, memory=limits.memory(), facts=facts)
+
+
+def cuda_devices() -> list[Device]:
+    """The CUDA devices that torch will see here, in its order; empty without a driver.
+
+    The driver counts by PCI bus, as `devices.prepare` has torch do, and knows nothing of
+    CUDA_VISIBLE_DEVICES.
+    """
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return []
+    try:
+        driver = str(pynvml.nvmlSystemGetDriverVersion())
+        devices = []
+        for index, handle in enumerate(_visible_handles()):
+            name = str(pynvml.nvmlDeviceGetName(handle))
+            devices.append(
+                Device(
+                    kind="cuda",
+                    name=name,
+                    memory=int(pynvml.nvmlDeviceGetMemoryInfo(handle).total),
+                    index=index,
+                    driver=driver,
+                    facts={"name": name, "driver": driver, **_variables()},
+                )
+            )
+        return devices
+    except pynvml.NVMLError:
+        return []
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def torch_is_built_for_cuda() -> bool:
+    """Whether the installed torch can use CUDA at all, as its version.py says; never imported."""
+    found = importlib.util.find_spec("torch")
+    if found is None or found.origin is None:
+        return False
+    try:
+        text = Path(found.origin).with_name("version.py").read_text("utf-8")
+    except OSError:
+        return True  # a build that does not say so: trying it tells
+    return re.search(r"^cuda\b[^=]*= *None", text, re.MULTILINE) is None
+
+
+def _visible_handles() -> Iterator[Any]:
+    """Handles of the devices CUDA_VISIBLE_DEVICES lists, up to the first that is none; or of all.
+
+    An entry is a number, a UUID or its beginning, or the UUID of a MIG device
+    (https://docs.nvidia.com/cuda/cuda-c-programming-guide, "CUDA Environment Variables").
+    """
+    import pynvml
+
+    handles = [
+        pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())
+    ]
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if listed is None:
+        yield from handles
+        return
+    for word in map(str.strip, listed.split(",")):
+        if word.startswith("MIG-"):
+            yield pynvml.nvmlDeviceGetHandleByUUID(word)
+            continue
+        found = [
+            handle
+            for index, handle in enumerate(handles)
+            if word == str(index)
+            or (word and str(pynvml.nvmlDeviceGetUUID(handle)).startswith(word))
+        ]
+        if len(found) != 1:
+            return
+        yield found[0]
+
+
+@cache
+def cpu_name() -> str:
+    """The CPU's model name as the operating system tells it; of ARM under Linux, its numbers."""
+    told = _cpu_info()
+    if "CPU part" in told:
+        return f"{platform.machine()} {told.get('CPU implementer', '')} {told['CPU part']}"
+    return told.get("model name") or _apples_name() or platform.processor() or platform.machine()
+
+
+def cpu_facts() -> dict[str, str]:
+    """What decides this CPU's bits and speed and can be known without torch; empty where unknown.
+
+    Its names may hide generations, and a virtual machine some of its instructions, so that both are
+    facts. Caches are: oneDNN cuts its sums into blocks that fit them.
+    """
+    told = _cpu_info()
+    facts = {
+        "vendor": told.get("vendor_id") or told.get("CPU implementer", ""),
+        "family": told.get("cpu family") or told.get("CPU architecture", ""),
+        "model": told.get("model") or told.get("CPU part", ""),
+        "stepping": told.get("stepping") or told.get("CPU revision", ""),
+        "variant": told.get("CPU variant", ""),
+        "brand": _apples_name(),
+    }
+    if not any(facts.values()):
+        return {}
+    flags = (told.get("flags") or told.get("Features", "")).split()
+    facts |= {
+        "machine": platform.machine(),
+        "caches": ", ".join(_caches()),
+        "extensions": " ".join(sorted(flag for flag in flags if re.fullmatch(EXTENSIONS, flag))),
+        **_variables(),
+    }
+    return {name: fact for name, fact in facts.items() if fact}
+
+
+def _zen(facts: dict[str, str]) -> str:
+    numbers = facts.get("family", ""), facts.get("model", "")
+    if not all(map(str.isdecimal, numbers)):
+        return ""
+    family, model = map(int, numbers)
+    for known, name, models in ZEN:
+        if family == known and any(first <= model <= last for first, last in models):
+            return name
+    return ""
+
+
+def _cpu_info() -> dict[str, str]:
+    """What Linux says of the first of the CPU's cores."""
+    try:
+        text = CPU_INFO.read_text("utf-8", "replace").strip().partition("\n\n")[0]
+    except OSError:
+        return {}
+    pairs = (line.partition(":") for line in text.splitlines())
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _caches() -> Iterator[str]:
+    for folder in sorted(CPU_CACHES.glob("index*")):
+        try:
+            level, kind, size = (
+                (folder / name).read_text().strip() for name in ("level", "type", "size")
+            )
+        except OSError:
+            continue
+        yield f"L{level} {kind.lower()} {size}"
+
+
+def _variables() -> dict[str, str]:
+    return {name: value for name in VARIABLES if (value := os.environ.get(name))}
+
+
+@cache
+def _apples_name() -> str:
+    if platform.system() != "Darwin":
+        return ""
+    asked = ["sysctl", "-n", "machdep.cpu.brand_string"]
+    return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
