@@ -205,7 +205,7 @@ def fmbench(environment: dict[str, str], tmp_path: Path) -> Fmbench:
             text=True,
             cwd=tmp_path,
             env={**environment, **extra},
-            timeout=250,
+            timeout=2500,
         )
 
     return run

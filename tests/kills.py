@@ -73,8 +73,8 @@ def kill_at_random(
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
             killed += 1
-    child.wait(timeout=120)
-    _, alive = psutil.wait_procs(found["all"], timeout=20)
+    child.wait(timeout=1200)
+    _, alive = psutil.wait_procs(found["all"], timeout=200)
     assert not alive, f"left behind after killing {whom}"
     return whom if killed else ""
 

@@ -47,11 +47,13 @@ def models(
     images: int,
     seed_effect: float | Sequence[float],
     random: np.random.RandomState,
+    *,
+    shift: float = 0.0,
 ) -> Iterator[Simulated]:
     """Models of these accuracies on new images, were there no seed effects.
 
     `seed_effect` is the standard deviation, in accuracy, of what makes a whole run better or worse;
-    one for all models, or one each.
+    one for all models, or one each. `shift` is added to the accuracy of each model's last run.
     """
     common = COMMON * random.standard_normal(images)
     each = np.broadcast_to(seed_effect, len(accuracies))
@@ -60,6 +62,7 @@ def models(
         slope = np.exp(-(ndtri(accuracy) ** 2) / 2) / (2 * np.pi) ** 0.5 / SPREAD
         deviation = effect / slope
         effects = deviation * random.standard_normal((seeds, 1))
+        effects[-1] += shift / slope
         yield Simulated(
             hits=random.random_sample((seeds, images)) < ndtr(strength + effects),
             accuracy=float(ndtr(ndtri(accuracy) / (1 + (deviation / SPREAD) ** 2) ** 0.5)),

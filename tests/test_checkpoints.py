@@ -244,7 +244,7 @@ def test_no_crash_point_loses_more_than_the_checkpoint_it_falls_into(tmp_path: P
     """Dying at any call, a process leaves the last checkpoint it had saved, or the next, whole."""
     script = Path(__file__).with_name("checkpoint_sweep.py")
     ran = subprocess.run(
-        [sys.executable, script, tmp_path], capture_output=True, text=True, timeout=280
+        [sys.executable, script, tmp_path], capture_output=True, text=True, timeout=2800
     )
     assert ran.returncode == 0, ran.stderr
     assert int(ran.stdout) > 20

@@ -226,7 +226,7 @@ def test_reading_commands_and_finished_runs_never_load_torch(
         arguments = [*arguments, *finished.asked]
     ran = subprocess.run(
         [sys.executable, "-c", GUARD, *arguments],
-        capture_output=True, text=True, cwd=finished.folder, env=finished.environment, timeout=60,
+        capture_output=True, text=True, cwd=finished.folder, env=finished.environment, timeout=600,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
 
@@ -344,7 +344,7 @@ def test_an_unwritable_results_folder_costs_no_training(
     ran = subprocess.run(
         [Path(sys.executable).with_name("fmbench"), "run", "good", "--results", locked,
          "--protocol", tiny.protocol, "--data-dir", tiny.folder],
-        capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=60,
+        capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=600,
     )  # fmt: skip
     assert ran.returncode == ExitCode.USAGE
     assert "locked" in ran.stderr

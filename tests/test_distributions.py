@@ -72,7 +72,7 @@ def clean(tmp_path: Path) -> tuple[Callable[..., None], Run]:
     def run(*arguments: object) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
             [folder / "bin" / "fmbench", *map(str, arguments)],
-            capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=200,
+            capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=2000,
         )  # fmt: skip
 
     return install, run

@@ -29,7 +29,7 @@ def test_a_new_plugin_passes_its_own_tests_and_gets_a_row(
     )  # fmt: skip
     tests = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", tmp_path / "my-cnn"],
-        capture_output=True, text=True, env=environment, cwd=tmp_path / "my-cnn", timeout=200,
+        capture_output=True, text=True, env=environment, cwd=tmp_path / "my-cnn", timeout=2000,
     )  # fmt: skip
     assert tests.returncode == 0, tests.stdout
     checked = fmbench("check", "my-cnn")

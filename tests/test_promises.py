@@ -47,7 +47,7 @@ def test_no_crash_point_leaves_a_wrong_or_half_row(tmp_path: Path, mode: str, st
         [sys.executable, script, tmp_path, mode, str(step)],
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=2800,
     )
     assert ran.returncode == 0, ran.stderr
     assert int(ran.stdout) > 150 // step
@@ -97,7 +97,7 @@ def test_four_runners_share_the_work(
         for _ in range(4)
     ]
     for child in children:
-        _, said = child.communicate(timeout=200)
+        _, said = child.communicate(timeout=2000)
         assert child.returncode == 0, said
     found = Store(tmp_path / "results", "tiny-v1").read().records
     assert len(found) == len({record.key for record in found}) == 8

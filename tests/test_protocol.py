@@ -28,7 +28,13 @@ def test_a_released_protocol_never_changes() -> None:
 
 def test_built_in_protocols_are_listed_quickest_first() -> None:
     """The three protocols of the design are there, in the order of their cost."""
-    assert protocol.names() == ["quick-v1", "lite-v1", "standard-v1"]
+    assert protocol.names() == [
+        "quick-v1",
+        "quick-v2",
+        "lite-v1",
+        "lite-v2",
+        "standard-v1",
+    ]
     assert [protocol.load(name).id for name in protocol.names()] == protocol.names()
 
 

@@ -44,7 +44,7 @@ class Follower:
             program = [str(Path(sys.executable).with_name(words[0])), *words[1:]]
         ran = subprocess.run(
             program, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True,
-            cwd=self.folder, env=self._environment, timeout=280,
+            cwd=self.folder, env=self._environment, timeout=2800,
         )  # fmt: skip
         lines = [line.rstrip() for line in ran.stdout.strip("\n").splitlines()]
         return "".join(f"{line}\n" for line in lines if line)

@@ -19,7 +19,7 @@ from fmbench.execution.job import Ending, JobFolder
 from fmbench.execution.pinning import Cores
 
 OUT_OF_MEMORY_KILLS = Path("/proc/vmstat")
-SETTINGS = {"GOMP_SPINCOUNT": "10000"}
+SETTINGS = {"GOMP_SPINCOUNT": "1000"}
 """Environment variables of workers, where they are not set: how long OpenMP's threads spin at a
 barrier before they sleep, which costs nothing on an idle machine and much beside other programs."""
 

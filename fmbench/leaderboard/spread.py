@@ -41,7 +41,7 @@ class Spread:
         return max(float(np.var(self.accuracies, ddof=1)), self.noise) if self.freedom else 0.0
 
 
-class _Kept(Struct, frozen=True, forbid_unknown_fields=True):
+class Kept(Struct, frozen=True, forbid_unknown_fields=True):
     """Runs of a model under a protocol of one seed, made once with others.
 
     correct: images right of `images`, one number a seed; noise: see `Spread`.
@@ -58,7 +58,7 @@ class KeptSpreads(Struct, frozen=True, forbid_unknown_fields=True):
     digest: str
     device: str
     torch: str
-    models: dict[str, _Kept]
+    models: dict[str, Kept]
 
 
 @dataclass(frozen=True)

@@ -90,11 +90,10 @@ class Subject(Facts):
 
     @fact("builds")
     def departure(self) -> str:
-        """What a worker departs in from the protocol here: found in a fork, which nothing watches."""
+        """What a worker does otherwise than the protocol says, found in an unwatched fork."""
+        given = self.fresh.network, self._batch_as_trained, self._rules_given
         try:
-            return departures.settle(self.fresh.network, self._batch_as_trained, self._rules_given)[
-                1
-            ]
+            return departures.settle(*given)[1]
         except departures.WrongGradientError as error:
             return f"runs fail here: {error}"
 

@@ -106,7 +106,7 @@ def test_a_variant_trains_under_any_protocol(tmp_path: Path) -> None:
             "--protocol", tiny.protocol, "--data-dir", tiny.folder,
         ],
         cwd=tmp_path, env=child_environment(tmp_path, tmp_path / "cache"),
-        capture_output=True, text=True, timeout=250, check=False,
+        capture_output=True, text=True, timeout=2500, check=False,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
     assert name in ran.stdout
