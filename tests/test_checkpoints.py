@@ -240,6 +240,19 @@ def test_other_threads_start_again(rules: Protocol, tmp_path: Path) -> None:
         torch.set_num_threads(1)
 
 
+def test_another_device_starts_again(rules: Protocol, tmp_path: Path) -> None:
+    """A run goes on only on a device of the digest that it was begun on, or of neither's."""
+    network = torch.nn.Linear(784, 10)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    schedule = torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
+    here = Checkpoints(tmp_path, 0.0, device="a")
+    here.restore(network, optimizer, schedule)
+    here.save(network, optimizer, schedule, curve=[1.0], seconds=1.0)
+    for device, goes_on in (("a", True), ("b", False), ("", False)):
+        found = Checkpoints(tmp_path, 0.0, device=device).restore(network, optimizer, schedule)
+        assert (found is not None) == goes_on
+
+
 def test_no_crash_point_loses_more_than_the_checkpoint_it_falls_into(tmp_path: Path) -> None:
     """Dying at any call, a process leaves the last checkpoint it had saved, or the next, whole."""
     script = Path(__file__).with_name("checkpoint_sweep.py")

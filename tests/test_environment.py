@@ -13,6 +13,7 @@ import pytest
 from fmbench import environment, hardware
 from fmbench.errors import UsageError
 from fmbench.hardware import Device, find_device
+from fmbench.training import devices
 
 GIGABYTE = 10**9
 
@@ -150,3 +151,90 @@ def test_a_cpu_is_named_by_what_tells_it_from_others(
     monkeypatch.setattr(platform, "system", lambda: "Linux")
     (tmp_path / "cpuinfo").write_text(told)
     assert hardware.cpu_name.__wrapped__() == named
+
+
+AMD = """processor\t: 0
+vendor_id\t: AuthenticAMD
+cpu family\t: {family}
+model\t\t: {model}
+model name\t: AMD EPYC
+stepping\t: 1
+flags\t\t: fpu sse4_2 smep avx2 {flags}
+
+processor\t: 1
+vendor_id\t: SomebodyElse
+"""
+
+
+@pytest.fixture
+def cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Device]:
+    """A CPU that Linux tells of so."""
+    monkeypatch.setattr(hardware, "CPU_INFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(hardware, "CPU_CACHES", tmp_path / "cache")
+    monkeypatch.setattr(hardware, "cpu_name", lambda: "AMD EPYC")
+    for name in hardware.VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    folder = tmp_path / "cache" / "index0"
+    folder.mkdir(parents=True)
+
+    def tell(family: int = 25, model: int = 1, flags: str = "", cache: str = "32K") -> Device:
+        (tmp_path / "cpuinfo").write_text(AMD.format(family=family, model=model, flags=flags))
+        for name, content in (("level", "1"), ("type", "Data"), ("size", cache)):
+            (folder / name).write_text(content)
+        return hardware.cpu_device()
+
+    return tell
+
+
+@pytest.mark.parametrize(
+    ("family", "model", "name"),
+    [
+        (25, 1, "AMD EPYC, Zen 3"),
+        (25, 0x11, "AMD EPYC, Zen 4"),
+        (26, 2, "AMD EPYC, Zen 5"),
+        (23, 1, "AMD EPYC, Zen"),
+        (23, 0x31, "AMD EPYC, Zen 2"),
+        (99, 1, "AMD EPYC"),
+    ],
+)
+def test_generations_of_one_name_are_told_apart(
+    cpu: Callable[..., Device], family: int, model: int, name: str
+) -> None:
+    """Family and model say which generation an `AMD EPYC` is."""
+    assert cpu(family, model).name == name
+
+
+def test_all_that_decides_bits_is_in_a_devices_digest(
+    cpu: Callable[..., Device], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Model, instructions, caches and limiting variables make another device; memory does not."""
+    device = cpu()
+    assert device.facts["extensions"] == "avx2 sse4_2"
+    assert device.facts["caches"] == "L1 data 32K"
+    others = [cpu(model=2), cpu(flags="avx512f"), cpu(cache="48K")]
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    others.append(cpu())
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA")
+    assert len({one.digest for one in (device, *others)}) == 5
+    assert msgspec.structs.replace(device, memory=7).digest == device.digest == cpu().digest
+
+
+def test_a_cpu_of_which_nothing_is_known_is_nobodys_equal(
+    cpu: Callable[..., Device], tmp_path: Path
+) -> None:
+    """Without any fact there is no digest, and so no promise."""
+    cpu()
+    (tmp_path / "cpuinfo").write_text("")
+    assert hardware.cpu_device().digest == ""
+
+
+def test_torch_adds_what_only_it_knows() -> None:
+    """A worker's device has the instructions in its name, and is still the one it was asked for."""
+    asked = hardware.cpu_device()
+    found = devices.identified(asked)
+    assert found.name.startswith(f"{asked.name}, ")
+    assert found.facts["oneDNN"]
+    assert found.is_a(asked)
+    assert not asked.is_a(found)
+    nothing = msgspec.structs.replace(asked, facts={})
+    assert devices.identified(nothing) == nothing

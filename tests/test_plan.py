@@ -10,7 +10,7 @@ import pytest
 
 import samples
 from conftest import TinyData
-from fmbench import protocol
+from fmbench import limits, protocol
 from fmbench.console import runs
 from fmbench.discovery import ListedModel
 from fmbench.errors import ProtocolError, UsageError
@@ -225,3 +225,16 @@ def test_too_few_steps_are_refused(tiny: TinyData) -> None:
     with pytest.raises(ProtocolError):
         train_steps(rules, "final", 16)
     assert msgspec.structs.asdict(rules)["training"].batch_size == 16
+
+
+def test_threads_are_the_protocols_where_it_names_them(tiny: TinyData, tmp_path: Path) -> None:
+    """Another number is a usage error; without a rule it is as asked, else all cores."""
+    free = protocol.load(str(tiny.protocol))
+    assert make_setting(free, CPU, threads=3).threads == 3
+    assert make_setting(free, CPU).threads == limits.cores()
+    change = ('precision = "float32"', 'precision = "float32"\nthreads = 1')
+    fixed = protocol.load(str(tiny.variant(tmp_path / "fixed.toml", change)))
+    assert make_setting(fixed, CPU).threads == make_setting(fixed, CPU, threads=1).threads == 1
+    with pytest.raises(UsageError, match="sets threads to 1") as refused:
+        make_setting(fixed, CPU, threads=2)
+    assert "--threads" in refused.value.hint

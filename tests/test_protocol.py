@@ -73,6 +73,7 @@ def test_the_digest_covers_what_decides_a_result_and_nothing_else(tiny: TinyData
     assert protocol.parse(f"# a comment\n{same}", "t").digest == digest
     for old, new in [
         ("warmup = 0.3", "warmup = 0.3\nclip_norm = 5.0"),
+        ('precision = "float32"', 'precision = "float32"\nthreads = 1'),
         ("0.01", "0.02"),
         ("epochs = 2", "epochs = 3"),
         ("[1, 2]", "[1]"),

@@ -254,6 +254,64 @@ def test_the_same_run_made_twice_gives_the_same_bits(
     }
 
 
+WRONG_CHANNELS_LAST = """
+def strange(spec):
+    import torch
+    from torch import nn
+    class Off(torch.autograd.Function):
+        @staticmethod
+        def forward(context, maps, scale):
+            context.save_for_backward(maps, scale)
+            return maps * scale.view(1, -1, 1, 1)
+        @staticmethod
+        def backward(context, gradient):
+            maps, scale = context.saved_tensors
+            factor = 1 if maps.is_contiguous() else 100
+            return gradient * scale.view(1, -1, 1, 1), factor * (gradient * maps).sum((0, 2, 3))
+    class Scale(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(4))
+        def forward(self, maps):
+            return Off.apply(maps, self.weight)
+    return nn.Sequential(nn.Conv2d(1, 4, 3, stride=2), Scale(), nn.Flatten(), nn.Linear(676, 10))
+"""
+
+
+def test_a_device_that_is_wrong_is_departed_from_and_told(
+    fmbench: Fmbench, install: Install, good: None, tiny: TinyData, tmp_path: Path
+) -> None:
+    """Record, `show` and board say what was done otherwise than the protocol says, and why."""
+    install("plugin-strange", offering("strange=strange", extra=WRONG_CHANNELS_LAST))
+    asked = ("--protocol", tiny.protocol, "--data-dir", tiny.folder, "--seeds", 1)
+    ran = fmbench("run", "strange", "good", *asked)
+    assert ran.returncode == 0, ran.stderr
+    found = records(tmp_path / "results")
+    departure = "contiguous memory: channels last, the weight gradient of 1 is off by 99 times"
+    assert found["strange", 1].departure.startswith(departure)
+    assert found["good", 1].departure == ""
+    (note,) = [line for line in ran.stdout.splitlines() if "Not trained as the protocol" in line]
+    assert f"strange: {departure}" in note
+    shown = fmbench("show", found["strange", 1].id)
+    assert departure in shown.stdout
+    assert found["strange", 1].environment.device.digest[:12] in shown.stdout
+
+
+def test_a_protocols_threads_are_used(
+    fmbench: Fmbench, good: None, tiny: TinyData, tmp_path: Path
+) -> None:
+    """A protocol of one thread trains with one, and refuses `--threads 2` with exit code 2."""
+    change = ('precision = "float32"', 'precision = "float32"\nthreads = 1')
+    path = tiny.variant(tmp_path / "one.toml", change)
+    asked = ("run", "good", "--protocol", path, "--data-dir", tiny.folder, "--seeds", 1)
+    refused = fmbench(*asked, "--threads", 2)
+    assert refused.returncode == ExitCode.USAGE
+    assert "hint: leave --threads out" in refused.stderr
+    assert fmbench(*asked).returncode == 0
+    (record,) = records(tmp_path / "results").values()
+    assert record.environment.threads == 1
+
+
 @pytest.mark.long
 def test_the_zoo_costs_nobody_else_anything(
     fmbench: Fmbench, install: Install, good: None, tiny: TinyData, tmp_path: Path
