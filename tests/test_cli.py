@@ -505,8 +505,8 @@ def test_hostile_names_are_inert_in_every_format(fmbench: Fmbench, tmp_path: Pat
     [
         ("fmbench lea", "leaderboard"),
         ("fmbench run oth", "other"),
-        ("fmbench run good --protocol li", "lite-v1"),
-        ("fmbench protocols qu", "quick-v1"),
+        ("fmbench run good --protocol st", "standard-v1"),
+        ("fmbench protocols st", "standard-v1"),
         ("fmbench compare --results kept --protocol tiny-v1 n", "n"),
         ("fmbench show --results kept --protocol t", "tiny-v1"),
         ("fmbench show --results nowhere --protocol t", ""),

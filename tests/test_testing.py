@@ -446,7 +446,7 @@ def test_a_model_that_crashes_exits_or_hangs_is_named_with_the_check_it_was_at(
             discovery.catalogue(),
             ["hostile"],
             PLAIN,
-            timeout=6000,
+            timeout=600,
             clock=lambda: 1e6 if marker.exists() else 0.0,
         )
     )
