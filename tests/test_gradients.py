@@ -172,15 +172,37 @@ def test_what_is_settled_on_is_right(name: str) -> None:
 def test_the_layer_that_onednn_has_wrong_is_known(
     layer: nn.Conv2d, is_wrong: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without AVX-512 a strided 1x1 convolution of under 8 channels trains contiguous."""
-    monkeypatch.setattr(departures, "_uses_avx512", lambda: False)
+    """Under AVX2 a strided 1x1 convolution of under 8 channels trains contiguous."""
+    monkeypatch.setattr(departures, "_onednn_uses_avx2", lambda: True)
     monkeypatch.setattr(departures, "_found", lambda *_: None)
     one = nn.Sequential(nn.Conv2d(1, layer.in_channels, 3), layer)
     rules, departure = departures.settle(one, batch, FLOAT32)
     assert rules.channels_last != is_wrong
     assert ("the gradients of 1 are wrong" in departure) == is_wrong
-    monkeypatch.setattr(departures, "_uses_avx512", lambda: True)
+    monkeypatch.setattr(departures, "_onednn_uses_avx2", lambda: False)
     assert departures.settle(one, batch, FLOAT32) == (FLOAT32, "")
+
+
+@pytest.mark.parametrize(
+    ("extensions", "limit", "uses"),
+    [
+        ("avx2", "", True),
+        ("avx2 avx512f", "", False),
+        ("avx2 avx512f", "AVX2", True),
+        ("avx2 avx512f", "avx512_core", False),
+        ("avx2", "SSE41", False),
+        ("asimd", "", False),
+        ("", "", False),
+    ],
+)
+def test_the_kernels_of_other_instructions_are_not_blamed(
+    extensions: str, limit: str, uses: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither ARM, nor AVX-512, nor a CPU limited to older instructions has the wrong kernel."""
+    monkeypatch.setattr(departures.hardware, "cpu_facts", lambda: {"extensions": extensions})
+    monkeypatch.delenv("DNNL_MAX_CPU_ISA", raising=False)
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
+    assert departures._onednn_uses_avx2() == uses
 
 
 @pytest.mark.parametrize("rules", [FLOAT32, BFLOAT16], ids=["float32", "bfloat16"])

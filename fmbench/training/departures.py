@@ -78,7 +78,7 @@ def _layer_of_wrong_kernel(network: nn.Module) -> str:
     input channels for 8 (oneDNN 3.12, `jit_1x1:avx2`). It reads and writes beyond its memory, so
     that a batch may come out right and the process end later: a check alone would miss it at times.
     """
-    if _uses_avx512():
+    if _device_type(network) != "cpu" or not _onednn_uses_avx2():
         return ""
     for name, module in network.named_modules():
         if (
@@ -92,10 +92,18 @@ def _layer_of_wrong_kernel(network: nn.Module) -> str:
     return ""
 
 
-def _uses_avx512() -> bool:
-    """Whether oneDNN can take its kernels for AVX-512 here."""
-    limited = any(os.environ.get(one) for one in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"))
-    return "avx512f" in hardware.cpu_facts().get("extensions", "").split() and not limited
+def _onednn_uses_avx2() -> bool:
+    """Whether oneDNN takes its kernels for AVX2 here: there is AVX2, and no AVX-512 it may use."""
+    extensions = hardware.cpu_facts().get("extensions", "").split()
+    limits = (os.environ.get(name, "") for name in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"))
+    limit = next(filter(None, limits), "").upper()
+    if "avx2" not in extensions or limit in ("SSE41", "AVX"):
+        return False
+    return "avx512f" not in extensions or limit.startswith("AVX2")
+
+
+def _device_type(network: nn.Module) -> str:
+    return next((one.device.type for one in network.parameters()), "cpu")
 
 
 def _guard_memory() -> None:
@@ -125,8 +133,7 @@ def _found(
         _guard_memory()
         return msgspec.json.encode(examine(network))
 
-    device = next((one.device.type for one in network.parameters()), "cpu")
-    if device == "cpu" and platform.system() == "Linux":
+    if _device_type(network) == "cpu" and platform.system() == "Linux":
         answer, status = processes.in_a_copy(in_the_fork, SECONDS)
         if status is not None and status < 0:
             return status
