@@ -7,7 +7,7 @@ import tables
 
 from fmbench.leaderboard.evidence import Entry
 from fmbench.leaderboard.statistics import image_interval
-from fmbench.leaderboard.words import duration, memory, percent
+from fmbench.wording import duration, memory, percent
 
 HEADINGS = (
     "model", "accuracy, %", "n", "training of a run", "images/s trained", "images/s classified",

@@ -4,7 +4,7 @@ from torch import nn
 
 from fmbench import discovery
 from fmbench.contract import InputSpec, Model
-from fmbench.discovery.child import load_model
+from fmbench.discovery.child import load_model, unchanged
 from fmbench.errors import UsageError
 from fmbench.execution.selection import select
 
@@ -19,7 +19,7 @@ def find(name: str) -> Model:
     found = select(discovery.catalogue(), [name])
     if len(found) != 1:
         raise UsageError(f"{name!r} means {len(found)} models", hint="name one of them")
-    return load_model(found[0].plugin, found[0].name)
+    return load_model(unchanged(found[0].plugin), found[0].name)
 
 
 def build_cnn(spec: InputSpec) -> nn.Module:

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from fmbench.contract import InputSpec
-from fmbench.discovery.child import load_model
+from fmbench.discovery.child import load_model, unchanged
 from fmbench.execution import worker
 from fmbench.execution.job import Job, JobFolder, Outcome
 from fmbench.records import Cost
@@ -39,7 +39,7 @@ def train_barely(folder: str, steps: int) -> None:
     job = folder_of_job.read_job()
     rules = job.protocol.devices[job.device.kind]
     device = devices.prepare(job.device.torch_name, rules, job.threads)
-    offer = load_model(job.plugin, job.model)
+    offer = load_model(unchanged(job.plugin), job.model)
     memory_format = devices.memory_format(rules)
     network = offer.build(InputSpec(size=offer.size))
     network.to(device, memory_format=memory_format)  # type: ignore[call-overload]
@@ -51,7 +51,7 @@ def train_barely(folder: str, steps: int) -> None:
     train(network, batch(job.protocol.training.batch_size), job, steps * job.protocol.final.epochs)
     evaluated = batch(job.protocol.training.evaluation_batch_size)
     network.eval()
-    with torch.inference_mode(), devices.autocast(device, rules):
+    with torch.no_grad(), devices.autocast(device, rules):
         for _ in range(2):
             network(evaluated)
     cost = Cost(peak_memory=devices.peak_memory(device))

@@ -22,7 +22,7 @@ from measurements import (
 )
 from tabulate import tabulate
 
-from fmbench.leaderboard.words import duration
+from fmbench.wording import duration
 
 MEGABYTE = 10**6
 

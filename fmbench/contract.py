@@ -3,9 +3,11 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import TYPE_CHECKING
 
 from fmbench.errors import PluginError
+from fmbench.wording import encodable
 
 if TYPE_CHECKING:
     from torch import nn
@@ -32,6 +34,16 @@ class InputSpec:
     classes: int = CLASSES
 
 
+def _text(value: object) -> object:
+    """Text as Python's own str, which UTF-8 can hold, where it is a kind of it: numpy's, say."""
+    return encodable(str.__str__(value)) if isinstance(value, str) else value
+
+
+def _whole(value: object) -> object:
+    """A whole number as Python's own int, where it is a kind of it: numpy's, say."""
+    return int(value) if isinstance(value, Integral) else value
+
+
 @dataclass(frozen=True, slots=True)
 class Model:
     """One named entry a plugin offers.
@@ -56,6 +68,9 @@ class Model:
     source: str = ""
 
     def __post_init__(self) -> None:
+        for field in ("name", "summary", "source"):
+            object.__setattr__(self, field, _text(getattr(self, field)))
+        object.__setattr__(self, "size", _whole(self.size))
         if not isinstance(self.name, str) or not MODEL_NAME.fullmatch(self.name):
             raise PluginError(
                 f"{self.name!r} is not a model name",
@@ -101,6 +116,8 @@ class Family:
     members: Callable[[], Sequence[str]] | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "prefix", _text(self.prefix))
+        object.__setattr__(self, "listed", tuple(map(_text, self.listed)))
         if not isinstance(self.prefix, str) or not FAMILY_PREFIX.fullmatch(self.prefix):
             raise PluginError(
                 f"{self.prefix!r} is not a family prefix", hint="it ends in / or @, like 'timm/'"

@@ -65,7 +65,7 @@ def normal_name(distribution: str) -> str:
 def version(distribution: str) -> str:
     """The installed version of a distribution, or an empty string."""
     try:
-        return metadata.version(distribution)
+        return metadata.version(distribution) or ""  # metadata may be half there
     except metadata.PackageNotFoundError:
         return ""
 

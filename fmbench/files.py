@@ -124,16 +124,22 @@ def read_at_most(path: Path, limit: int) -> bytes:
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """A folder that is gone afterwards; raises `StoreError` where none can be made."""
+    """A folder that is gone afterwards; raises `StoreError` where none can be made or filled."""
+    hint = "name a temporary folder with room: export TMPDIR=FOLDER"
     try:
         folder = tempfile.TemporaryDirectory(prefix="fmbench-", ignore_cleanup_errors=True)
     except OSError as error:
         raise StoreError(
-            f"no temporary folder can be made: {error.strerror or error}",
-            hint="name one with room: export TMPDIR=FOLDER",
+            f"no temporary folder can be made: {error.strerror or error}", hint=hint
         ) from error
-    with folder as path:
-        yield Path(path)
+    with folder as name:
+        path = Path(name)
+        try:
+            yield path
+        except StoreError as error:
+            if not Path(error.where).resolve().is_relative_to(path.resolve()):
+                raise
+            raise StoreError(error.what, where=error.where, hint=hint) from error
 
 
 def writer_lives(temporary: Path) -> bool:

@@ -3,15 +3,17 @@
 import contextlib
 import ctypes
 import faulthandler
+import io
 import os
 import select
 import signal
 import subprocess
 import sys
+import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import IO, NoReturn
 
 import psutil
 from msgspec import Struct
@@ -23,6 +25,23 @@ PYTHON_MODULE = (sys.executable, "-u", "-P", "-m")
 current folder is not imported.
 """
 
+SETTINGS = {
+    "GOMP_SPINCOUNT": "1000",
+    "TORCH_DEVICE_BACKEND_AUTOLOAD": "0",
+    "TRITON_BACKENDS_IN_TREE": "1",
+}
+"""Environment variables of children that import torch, where they are not set.
+
+The first says how often OpenMP's threads spin at a barrier before they sleep. As it is, they spin
+for long: best on an idle machine, and bad on a busy one. This costs little there and helps here.
+The others keep torch and Triton from looking through all installed distributions for backends of
+devices that no protocol knows: they fail at the first whose metadata is broken.
+"""
+
+IDLE_SECONDS = 5.0
+"""How long a fork may sleep without a moment of work before it is taken to wait for ever."""
+
+_HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -56,6 +75,50 @@ def _started(pid: int) -> float:
         return int(after_name.split()[19]) / os.sysconf("SC_CLK_TCK")
     except (OSError, ValueError, IndexError):
         return psutil.Process(pid).create_time()
+
+
+@contextlib.contextmanager
+def kept_apart() -> Iterator[None]:
+    """Let a guest's code run in this process, and put back what others here rely on.
+
+    That is the working directory, the environment, which workers inherit, and what signals do that
+    stop a command or tell of a child's end. What the guest prints is talk, on whatever stream.
+    """
+    folder = os.open(".", os.O_RDONLY | os.O_CLOEXEC)
+    environment = dict(os.environ)
+    handlers = {one: signal.getsignal(one) for one in _HANDLED}
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.fchdir(folder)
+        os.close(folder)
+        if os.environ != environment:
+            os.environ.clear()
+            os.environ.update(environment)
+        for one, handler in handlers.items():
+            if signal.getsignal(one) is not handler:
+                signal.signal(one, handler)
+
+
+def begin_as_child(of: int, number: int = signal.SIGKILL) -> None:
+    """What each child of fmbench does first; `of` is its parent, `number` what ends it with that.
+
+    Whatever is printed is UTF-8, so that no locale makes a plugin's `print` fail.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    hear_of_children()
+    end_with_parent(number, of)
+
+
+def hear_of_children() -> None:
+    """Let the system keep a child's exit status until it is asked for.
+
+    A parent that ignored SIGCHLD, some window managers say, hands that on to all it starts.
+    """
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 def end_with_parent(number: int, parent: int) -> None:
@@ -97,17 +160,20 @@ def in_a_copy(work: Callable[[], bytes], seconds: float) -> tuple[bytes, int | N
     """Do some work in a fork of this process, and return its answer and its exit status.
 
     Whatever the work does to memory, random streams or the process itself, nothing happens here;
-    what it prints is lost. The status is negative for a signal; None when it took longer than
-    `seconds` and was killed.
+    what it prints is lost. The status is negative for a signal; None when it was killed, because it
+    took longer than `seconds` or did nothing for `IDLE_SECONDS`: it may wait for a thread that the
+    fork does not have.
     """
+    hear_of_children()  # whatever a plugin has set
     reader, writer = os.pipe()
+    me = os.getpid()
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
         pid = os.fork()  # the warning: other threads are not there in the child
     if not pid:
-        _answer_and_exit(work, writer)
+        _answer_and_exit(work, writer, me)
     os.close(writer)
     with os.fdopen(reader, "rb") as pipe:
-        in_time = bool(select.select([pipe], [], [], seconds)[0])  # at its end, too
+        in_time = _answers_in_time(pipe, psutil.Process(pid), seconds)
         if not in_time:
             os.kill(pid, signal.SIGKILL)
         answer = pipe.read()
@@ -115,10 +181,26 @@ def in_a_copy(work: Callable[[], bytes], seconds: float) -> tuple[bytes, int | N
     return answer, status if in_time else None
 
 
-def _answer_and_exit(work: Callable[[], bytes], writer: int) -> NoReturn:
+def _answers_in_time(pipe: IO[bytes], child: psutil.Process, seconds: float) -> bool:
+    """Whether an answer comes, or the end of the pipe, before time is up or nothing is done."""
+    end = time.monotonic() + seconds
+    spent, idle_since = child.cpu_times(), time.monotonic()
+    poll = select.poll()
+    poll.register(pipe, select.POLLIN)
+    while not poll.poll(1000):
+        now = time.monotonic()
+        if child.cpu_times() != spent or child.status() != psutil.STATUS_SLEEPING:
+            spent, idle_since = child.cpu_times(), now
+        if now > end or now - idle_since > IDLE_SECONDS:
+            return False
+    return True
+
+
+def _answer_and_exit(work: Callable[[], bytes], writer: int, parent: int) -> NoReturn:
     """In a fork: write what the work answers, and leave without any of its parent's clean-up."""
     faulthandler.disable()  # a crash is the answer, and is told by the status
     try:
+        end_with_parent(signal.SIGKILL, parent)
         nowhere = os.open(os.devnull, os.O_RDWR)
         for file in (0, 1, 2):
             os.dup2(nowhere, file)

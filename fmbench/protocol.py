@@ -256,7 +256,7 @@ def source(name: str) -> str:
     """The text of a protocol's file, by name or path; raises as `load` does."""
     if is_path(name):
         try:
-            return Path(name).read_text("utf-8")
+            return Path(name).read_text("utf-8-sig")  # some editors begin with a byte-order mark
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(
                 f"no protocol can be read there: {error}",

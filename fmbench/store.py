@@ -85,14 +85,23 @@ class Store:
     def read_new(self) -> Contents:
         """What has come into the store since it was last read."""
         found, problems = [], []
-        for path in sorted(self.records.glob("[!.]*.json")):
+        try:
+            paths = sorted(self.records.glob("[!.]*.json"))
+        except OSError as error:
+            raise _unreadable(self.records, error) from error
+        for path in paths:
             if path.name in self._seen:
                 continue
             self._seen.add(path.name)
             try:
-                found.append(records.decode(files.read_at_most(path, RECORD_BYTES)))
+                record = records.decode(files.read_at_most(path, RECORD_BYTES))
             except (OSError, ValueError) as error:
                 problems.append(f"{path.name} is not a record: {error}")
+                continue
+            if path.stem == record.stem:
+                found.append(record)
+            else:
+                problems.append(f"{path.name} is a copy of the record {record.stem}.json")
         return Contents(tuple(found), tuple(problems))
 
     def without_record(self) -> list[Path]:
@@ -181,15 +190,26 @@ def _half(logits: NDArray[np.float32]) -> NDArray[np.float16]:
     return half
 
 
+def _unreadable(folder: Path, error: OSError) -> StoreError:
+    return StoreError(
+        f"cannot be read: {error.strerror or error}",
+        where=str(folder),
+        hint="choose another folder with --results",
+    )
+
+
 def _reason(error: Exception) -> str:
     """Why a file cannot be read, without where it lies."""
     return (isinstance(error, OSError) and error.strerror) or str(error)
 
 
 def protocols_in(results: Path) -> list[str]:
-    """The protocols a results folder has records of, sorted."""
-    folders = results.glob("*/records")
-    return sorted(folder.parent.name for folder in folders if any(folder.glob("[!.]*.json")))
+    """The protocols a results folder has records of, sorted; raises `StoreError`."""
+    try:
+        folders = [one for one in results.glob("*/records") if any(one.glob("[!.]*.json"))]
+    except OSError as error:
+        raise _unreadable(results, error) from error
+    return sorted(folder.parent.name for folder in folders)
 
 
 def published() -> Path:

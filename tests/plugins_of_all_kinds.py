@@ -24,3 +24,7 @@ def convolution(spec):
     return nn.Sequential(nn.Conv2d(1, 4, 3, stride=2), nn.BatchNorm2d(4), nn.ReLU(),
                          nn.Flatten(), nn.Dropout(0.5), nn.Linear(4 * 13 * 13, spec.classes))
 """
+UNPRINTABLE = """
+class Unprintable(Exception):
+    def __str__(self): raise RuntimeError("on purpose")
+"""

@@ -12,9 +12,9 @@ import pytest
 
 import samples
 from conftest import TinyData
-from fmbench import protocol
+from fmbench import protocol, wording
 from fmbench.data import FASHION_MNIST
-from fmbench.leaderboard import formats, words
+from fmbench.leaderboard import formats
 from fmbench.leaderboard.board import Board, read_board
 from fmbench.leaderboard.evidence import Evidence
 from fmbench.protocol import Protocol
@@ -264,7 +264,7 @@ def test_markdown_cells_cannot_break_the_table(rules: Protocol) -> None:
 )
 def test_short_numbers_keep_three_digits(number: float, said: str) -> None:
     """Large numbers are shortened with the right unit."""
-    assert words.short(number) == said
+    assert wording.short(number) == said
 
 
 @pytest.mark.parametrize(
@@ -273,4 +273,4 @@ def test_short_numbers_keep_three_digits(number: float, said: str) -> None:
 )
 def test_durations_read_as_people_say_them(seconds: float, said: str) -> None:
     """Seconds, minutes and hours switch where people switch."""
-    assert words.duration(seconds) == said
+    assert wording.duration(seconds) == said

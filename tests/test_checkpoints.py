@@ -23,7 +23,8 @@ from fmbench.protocol import Protocol
 from fmbench.training import checkpoints as checkpoints_module
 from fmbench.training import devices, loop
 from fmbench.training.batches import Images
-from fmbench.training.checkpoints import Checkpoints, attributes, hidden_state
+from fmbench.training.checkpoints import Checkpoints
+from fmbench.training.hidden import attributes, hidden_state
 
 EPOCHS = 4
 
@@ -146,8 +147,56 @@ class Extra(nn.Module):
         """Take it back."""
 
 
-MODELS = {"linear": linear, "convolutional": convolutional, "tied": Tied, "mirrored": Mirrored}
-UNSTORABLE = {"odd": Odd, "counting": Counting, "extra": Extra}
+class Complex(nn.Module):
+    """Complex parameters, and a buffer that is the conjugate of another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.filter = nn.Parameter(torch.ones(28, 15, dtype=torch.cfloat))
+        self.register_buffer("turned", torch.full((28, 15), 1 + 0.1j).conj())
+        self.last = nn.Linear(784, 10)
+
+    def forward(self, batch: Tensor) -> Tensor:
+        """Filter, and apply the layer."""
+        frequencies = torch.fft.rfft2(batch[:, 0]) * self.filter * self.turned
+        logits: Tensor = self.last(torch.fft.irfft2(frequencies, s=(28, 28)).flatten(1))
+        return logits
+
+
+def normed() -> nn.Module:
+    """Weights that torch computes anew in each pass, in its old ways and in its new one."""
+    convolution = nn.utils.weight_norm(nn.Conv2d(1, 4, 3, stride=2))
+    pruned = nn.Linear(16, 16)
+    nn.utils.prune.l1_unstructured(pruned, "weight", amount=0.5)
+    return nn.Sequential(
+        convolution, nn.ReLU(), nn.Flatten(),
+        nn.utils.spectral_norm(nn.Linear(676, 16)), nn.ReLU(), pruned,
+        nn.utils.parametrizations.weight_norm(nn.Linear(16, 10)),
+    )  # fmt: skip
+
+
+MODELS = {
+    "linear": linear, "convolutional": convolutional, "tied": Tied, "mirrored": Mirrored,
+    "complex": Complex, "normed": normed,
+}  # fmt: skip
+
+
+class Sparse(nn.Module):
+    """A model with a sparse buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = linear()
+        self.register_buffer("graph", torch.eye(784).to_sparse())
+
+    def forward(self, batch: Tensor) -> Tensor:
+        """Go over the graph, and apply the layers."""
+        passed = torch.sparse.mm(self.graph, batch.flatten(1).t()).t()  # type: ignore[arg-type]
+        logits: Tensor = self.layers(passed)
+        return logits
+
+
+UNSTORABLE = {"odd": Odd, "counting": Counting, "extra": Extra, "sparse": Sparse}
 GROWING = {"growing": Growing}
 
 
@@ -414,6 +463,37 @@ def test_whatever_holds_state_is_looked_into(kind: str) -> None:
     assert hidden_state(fresh, model) == ""
     change(held)
     assert hidden_state(fresh, model) == "held of the model"
+
+
+class Secretive(list[int]):
+    """A list that cannot be looked through."""
+
+    def __iter__(self) -> Any:
+        raise RuntimeError("on purpose")
+
+
+def deep(depth: int) -> list[Any]:
+    """Lists in lists."""
+    return [deep(depth - 1)] if depth else []
+
+
+UNTOLD = {
+    "a tensor without values": torch.empty(3, device="meta"),
+    "tensors of several lengths": torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]),
+    "a very large number": 10**5000,
+    "what cannot be looked through": Secretive([1]),
+    "what is too deep": deep(900),
+    "a conjugate": torch.ones(3, dtype=torch.complex64).conj(),
+    "a sparse tensor": torch.eye(3).to_sparse(),
+}
+
+
+@pytest.mark.parametrize("what", UNTOLD)
+def test_what_cannot_be_told_hinders_no_training(what: str) -> None:
+    """Attributes that fail when they are looked at, or are too deep, count as unchanged."""
+    model = linear()
+    model.kept = UNTOLD[what]
+    assert hidden_state(attributes(model), model) == ""
 
 
 def test_state_outside_the_state_dict_is_noticed() -> None:

@@ -53,6 +53,7 @@ BAD_INPUT = {
     "unknown key": (("run", "good", "--protocol", "key.toml"), 4, "speed"),
     "missing data": (("run", "good", "--data-dir", "nowhere"), 4, "nowhere"),
     "wrong data": (("run", "good", "--data-dir", "wrong"), 4, "wrong"),
+    "a name that is too long": (("leaderboard", "--results", "a" * 300), 2, "cannot be read"),
     "unwritable results": (("run", "good", "--results", "a-file"), 2, "a-file"),
     "nothing named": (("run",), 5, "--all"),
     "no match": (("run", "nothing/*"), 5, "nothing/*"),
@@ -142,7 +143,7 @@ def test_no_plugin_installed_is_nothing_selected(
     from fmbench import cli
     from fmbench.discovery import listing
 
-    monkeypatch.setattr(listing, "entries", list)
+    monkeypatch.setattr(listing, "taking_part", lambda _: [])
     monkeypatch.setattr(sys, "argv", ["fmbench", "run", "--all"])
     with pytest.raises(SystemExit) as ended:
         cli.main()
@@ -302,6 +303,13 @@ def test_a_plugin_that_breaks_the_contract_fails_its_check(
     assert [one["outcome"] for one in json.loads(ran.stdout)] == ["error"]
 
 
+def test_a_check_finds_what_a_relative_path_names(fmbench: Fmbench, install: Install) -> None:
+    """PYTHONPATH may be relative to where the command is typed, as for any other program."""
+    install("plugin-a", GOOD)
+    checked = fmbench("check", "good", PYTHONPATH="site")
+    assert checked.returncode == 0, checked.stdout
+
+
 def test_stdout_is_data_and_stderr_is_talk(
     fmbench: Fmbench, install: Install, tiny: TinyData
 ) -> None:
@@ -447,6 +455,13 @@ def test_a_protocol_is_named_by_its_file_where_records_are_read(
     absent = fmbench("show", "--protocol", "absent.toml")
     assert absent.returncode == ExitCode.USAGE
     assert "absent.toml" in absent.stderr
+
+
+def test_a_byte_order_mark_is_no_part_of_a_protocol(tiny: TinyData, tmp_path: Path) -> None:
+    """A file that an editor began with one is the same protocol."""
+    marked = tmp_path / "marked.toml"
+    marked.write_bytes(b"\xef\xbb\xbf" + tiny.protocol.read_bytes())
+    assert protocol.load(str(marked)) == protocol.load(str(tiny.protocol))
 
 
 def test_a_protocol_named_by_its_file_is_that_very_one(fmbench: Fmbench, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The contract: what a model, a family and a name may be."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -53,6 +54,25 @@ def test_refuses_impossible_sizes(size: object) -> None:
     """An input size is a whole number of pixels from 28 to 512."""
     with pytest.raises(PluginError, match="input size"):
         Model("m", build, size=size)  # type: ignore[arg-type]
+
+
+class Text(str):
+    """A kind of text."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "something else"
+
+
+def test_kinds_of_text_and_numbers_are_taken_as_plain_ones() -> None:
+    """Names and sizes from numpy, or of a class of one's own, are Python's own afterwards."""
+    model = Model(np.str_("np-small"), build, Text("in words"), np.int64(32), Text("a paper"))
+    assert (model.name, model.summary, model.source) == ("np-small", "in words", "a paper")
+    assert (type(model.name), type(model.summary), type(model.size)) == (str, str, int)
+    family = Family(Text("zoo/"), lambda name: Model(name, build), listed=np.array(["zoo/ant"]))
+    assert (type(family.prefix), family.listed) == (str, ("zoo/ant",))
+    assert type(family.listed[0]) is str
 
 
 def test_refuses_what_cannot_be_called() -> None:

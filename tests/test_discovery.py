@@ -1,9 +1,14 @@
 """Discovery: plugins of all kinds as real metadata in a real folder, asked in real children."""
 
+import importlib.abc
 import json
+import os
 import shutil
 import sys
+import zipfile
 from importlib import metadata
+from importlib.machinery import ModuleSpec
+from importlib.util import spec_from_file_location
 from pathlib import Path
 
 import msgspec
@@ -12,11 +17,11 @@ import pytest
 from conftest import Fmbench, Install, TinyData, alive
 from fmbench import discovery, hardware, protocol
 from fmbench.cli import completion
-from fmbench.discovery import child, choice, entries, listing
+from fmbench.discovery import child, choice, entries, listing, provenance
 from fmbench.errors import FmbenchError, NothingSelectedError, PluginError
 from fmbench.execution import selection
 from fmbench.execution.plan import make_run, make_setting
-from plugins_of_all_kinds import GOOD, HEADER, offering
+from plugins_of_all_kinds import GOOD, HEADER, UNPRINTABLE, offering
 
 BAD = {
     "import-error": ("import nothing_of_this_name", "ModuleNotFoundError"),
@@ -141,10 +146,10 @@ def test_bytecode_is_no_source(found: Path, install: Install) -> None:
     record = found / "plugin_a-1.0.dist-info" / "RECORD"
     record.write_text(f"{record.read_text()}__pycache__/plugin_a.pyc,,\n")
     (entry,) = entries.entries()
-    before = entries.source_digest(entry)
+    before = provenance.source_digest(entry)
     (found / "__pycache__").mkdir(exist_ok=True)
     (found / "__pycache__" / "plugin_a.pyc").write_bytes(b"compiled")
-    assert entries.source_digest(entry) == before
+    assert provenance.source_digest(entry) == before
 
 
 def test_an_editable_install_is_its_modules_files(found: Path, install: Install) -> None:
@@ -163,8 +168,8 @@ def test_an_editable_install_is_its_modules_files(found: Path, install: Install)
     third = discovery.catalogue().models[0]
     helper.write_text("edited = True")
     fourth = discovery.catalogue().models[0]
-    sources = {model.plugin.source for model in (first, second, third, fourth)}
-    assert len(sources) == 4
+    digests = {model.plugin.source for model in (first, second, third, fourth)}
+    assert len(digests) == 4
 
 
 def test_modules_beside_an_editable_one_are_its_source(
@@ -179,14 +184,235 @@ def test_modules_beside_an_editable_one_are_its_source(
     record = found / "plugin_a-1.0.dist-info" / "RECORD"
     record.write_text(record.read_text().replace("plugin_a.py,,\n", ""))
     (entry,) = [entry for entry in entries.entries() if entry.distribution == "plugin-a"]
-    sources = [entries.source_digest(entry)]
+    digests = [provenance.source_digest(entry)]
     for path in (folder / "helper.py", folder / "layers" / "__init__.py", folder / "layers/b.py"):
         for text in ("", "edited = True"):
             path.write_text(text)
-            sources.append(entries.source_digest(entry))
+            digests.append(provenance.source_digest(entry))
     (folder / "notes.txt").write_text("not imported")
-    assert len(set(sources)) == len(sources) == 7
-    assert entries.source_digest(entry) == sources[-1]
+    assert len(set(digests)) == len(digests) == 7
+    assert provenance.source_digest(entry) == digests[-1]
+
+
+SCRATCH = (
+    ".__init__.py.swp", ".DS_Store", "__init__.py~", "#__init__.py#", "4913", "__init__.py.orig",
+    "__pycache__/layers.cpython-311.pyc", ".ipynb_checkpoints/layers.py", ".#layers.py",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SCRATCH)
+def test_what_no_import_reads_is_no_source(
+    found: Path, install: Install, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """What editors and Python leave in an editable plugin changes no key; what it ships does."""
+    install("plugin-a", GOOD)
+    folder = found.parent / "my-plugin" / "plugin_a"
+    folder.mkdir(parents=True)
+    (found / "plugin_a.py").rename(folder / "__init__.py")
+    monkeypatch.syspath_prepend(folder.parent)
+    record = found / "plugin_a-1.0.dist-info" / "RECORD"
+    listed = record.read_text().replace("plugin_a.py,,\n", "")
+    record.write_text(listed)
+    (entry,) = [entry for entry in entries.entries() if entry.distribution == "plugin-a"]
+    before = provenance.source_digest(entry)
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_text("scratch")
+    assert provenance.source_digest(entry) == before
+    (folder / "weights.pth").write_text("data")
+    assert provenance.source_digest(entry) != before
+
+
+def test_a_hidden_file_that_a_wheel_ships_is_source(found: Path, install: Install) -> None:
+    """What RECORD lists counts, whatever its name: the plugin may read it."""
+    install("plugin-a", GOOD)
+    record = found / "plugin_a-1.0.dist-info" / "RECORD"
+    record.write_text(f"{record.read_text()}.plugin_a.json,,\n")
+    (found / ".plugin_a.json").write_text("1")
+    (entry,) = entries.entries()
+    before = provenance.source_digest(entry)
+    (found / ".plugin_a.json").write_text("2")
+    assert provenance.source_digest(entry) != before
+
+
+def test_a_plugin_in_an_archive_is_known_by_the_archive(
+    found: Path, install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A module that is imported from a zip file has another key when the file is another."""
+    digests = []
+    for code in (GOOD, f"{GOOD}# changed\n"):
+        install("plugin-a", code)
+        (found / "plugin_a.py").rename(found.parent / "plugin_a.py")
+        archive = found.parent / "plugins.zip"
+        with zipfile.ZipFile(archive, "w") as file:
+            file.write(found.parent / "plugin_a.py", "plugin_a.py")
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(found), str(archive)]))
+        monkeypatch.syspath_prepend(archive)
+        importlib.invalidate_caches()
+        (model,) = discovery.catalogue().models
+        digests.append(model.plugin.source)
+    assert len(set(digests)) == 2
+
+
+def test_a_plugin_whose_code_cannot_be_found_is_refused(found: Path, install: Install) -> None:
+    """Where no file is found nothing would tell when the code changes: a problem, no model."""
+    install("plugin-a", GOOD)
+    (found / "plugin_a.py").rename(found.parent / "code.txt")
+    (found / "sitecustomize.py").write_text(
+        f"""
+import importlib.abc, importlib.machinery, sys
+class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    def find_spec(self, name, path, target=None):
+        return importlib.machinery.ModuleSpec(name, self) if name == "plugin_a" else None
+    def create_module(self, spec): return None
+    def exec_module(self, module):
+        exec(open({str(found.parent / "code.txt")!r}).read(), vars(module))
+sys.meta_path.append(Finder())
+"""
+    )
+    (problem,) = discovery.catalogue().problems
+    assert "none of its files is found" in problem.what
+    assert problem.hint
+
+
+class InNamespace(importlib.abc.MetaPathFinder):
+    """Finds a package of a namespace as an editable install of setuptools does."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def find_spec(self, name: str, *_: object) -> ModuleSpec | None:
+        """A namespace of no folder, and the package in it."""
+        if name == "acme":
+            namespace = ModuleSpec(name, None, is_package=True)
+            namespace.submodule_search_locations = ["__editable__.acme.finder.__path_hook__"]
+            return namespace
+        return spec_from_file_location(name, self.file) if name == "acme.models" else None
+
+
+def test_an_editable_package_of_a_namespace_is_its_own_files(
+    found: Path, install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever the command is typed, the files of the package count and no others."""
+    install("plugin-a", GOOD, entry="acme.models")
+    record = found / "plugin_a-1.0.dist-info" / "RECORD"
+    record.write_text("__editable__.plugin_a-1.0.pth,,\n__editable___plugin_a_finder.py,,\n")
+    (found / "__editable___plugin_a_finder.py").write_text("in a folder of this machine")
+    package = found.parent / "lib"
+    package.mkdir()
+    (found / "plugin_a.py").rename(package / "__init__.py")
+    monkeypatch.setattr(sys, "meta_path", [InNamespace(package / "__init__.py"), *sys.meta_path])
+    (entry,) = entries.entries()
+    assert [name for name, _ in provenance.installed_files(entry)] == ["lib/__init__.py"]
+    (found.parent / "elsewhere.py").write_text("")
+    monkeypatch.chdir(found.parent)
+    assert [name for name, _ in provenance.installed_files(entry)] == ["lib/__init__.py"]
+
+
+def test_others_in_a_namespace_are_no_source(found: Path, install: Install) -> None:
+    """Another distribution in the same namespace changes no key; a file of one's own does."""
+    install("plugin-a", "", entry="acme.models")
+    models = found / "acme" / "models"
+    models.mkdir(parents=True)
+    (models / "__init__.py").write_text(GOOD)
+    digests = [discovery.catalogue().models[0].plugin.source]
+    (found / "acme" / "utils").mkdir()
+    (found / "acme" / "utils" / "__init__.py").write_text("")
+    digests.append(discovery.catalogue().models[0].plugin.source)
+    (models / "layers.py").write_text("")
+    digests.append(discovery.catalogue().models[0].plugin.source)
+    assert digests[0] == digests[1] != digests[2]
+
+
+@pytest.mark.parametrize(
+    "value", ["plugin_a", "plugin_a [fast]", "plugin_a : plugin", "plugin_a:plugin[fast]"]
+)
+def test_however_an_entry_point_is_written_its_module_is_known(
+    found: Path, install: Install, value: str
+) -> None:
+    """Extras and spaces are no part of a module's name: its files are found, and it is loaded."""
+    code = f"{GOOD}\nimport sys\nplugin = sys.modules[__name__]\n"
+    install("plugin-a", code, entry=value)
+    record = found / "plugin_a-1.0.dist-info" / "RECORD"
+    record.write_text("__editable__.plugin_a-1.0.pth,,\n")  # so that only the module tells
+    (entry,) = entries.entries()
+    assert (entry.module, provenance.installed_files(entry)[0][0]) == ("plugin_a", "plugin_a.py")
+    assert [model.name for model in discovery.catalogue().models] == ["good"]
+
+
+@pytest.mark.parametrize("value", ["plugin_a :", "./plugin_a.py", "plugin a"])
+def test_what_is_no_entry_point_is_told_so(found: Path, install: Install, value: str) -> None:
+    """A value that names no module is shown, with what to write instead."""
+    install("plugin-a", GOOD, entry=value)
+    (problem,) = discovery.catalogue().problems
+    assert repr(value.strip()) in problem.what
+    assert "MODULE" in problem.hint
+
+
+def test_a_dependency_whose_metadata_are_gone_has_no_version(found: Path, install: Install) -> None:
+    """What an interrupted installation left of a dependency costs its plugin nothing."""
+    install("plugin-a", GOOD, requires="half-there>=1")
+    (found / "half_there-1.0.dist-info").mkdir()
+    (model,) = discovery.catalogue().models
+    assert model.plugin.dependencies == {"half-there": ""}
+
+
+BROKEN_METADATA = {
+    "no METADATA": {"entry_points.txt": b"[fmbench]\nx = x\n"},
+    "no name": {"METADATA": b"Version: 1\n", "entry_points.txt": b"[fmbench]\nx = x\n"},
+    "no UTF-8": {"METADATA": b"Name: \xff\n", "entry_points.txt": b"[fmbench]\nx = x\n"},
+    "no entry point": {
+        "METADATA": b"Name: x\nVersion: 1\n",
+        "entry_points.txt": b"[console_scripts]\nthis is none\n",
+    },
+}
+
+
+@pytest.mark.parametrize("how", BROKEN_METADATA)
+def test_broken_metadata_costs_only_its_own_distribution(
+    found: Path, install: Install, tiny: TinyData, fmbench: Fmbench, how: str
+) -> None:
+    """Metadata that cannot be parsed is a problem with its folder's name; all others work."""
+    install("plugin-a", GOOD)
+    folder = found / "x-0.1.dist-info"
+    folder.mkdir()
+    for name, content in BROKEN_METADATA[how].items():
+        (folder / name).write_bytes(content)
+    catalogue = discovery.catalogue()
+    assert [model.name for model in catalogue.models] == ["good"]
+    (problem,) = catalogue.problems
+    assert problem.entry == str(folder)
+    assert "metadata" in problem.what
+    assert problem.hint
+    asked = ("--protocol", tiny.protocol, "--data-dir", tiny.folder, "--seeds", 1)
+    ran = fmbench("run", "good", *asked)
+    assert ran.returncode == 0, ran.stderr
+    assert f"problem in {folder}: " in ran.stderr
+
+
+def test_a_plugins_own_record_that_cannot_be_read_is_its_problem(
+    found: Path, install: Install
+) -> None:
+    """A list of files that no parser takes costs that plugin's models and nobody else's."""
+    install("plugin-a", GOOD)
+    install("plugin-b", offering("other=linear"))
+    (found / "plugin_b-1.0.dist-info" / "RECORD").write_bytes(b"\xff\xfe")
+    catalogue = discovery.catalogue()
+    assert [model.name for model in catalogue.models] == ["good"]
+    assert [problem.entry for problem in catalogue.problems] == ["plugin-b[plugin-b]"]
+
+
+def test_words_that_utf8_cannot_hold_cost_no_plugin(found: Path, install: Install) -> None:
+    """Half a surrogate pair in a summary, or in what an import raises, is spelt out."""
+    summary = "[fmbench.Model('odd', linear, summary='\\udcff')]"
+    install("plugin-a", f"{HEADER}\n@fmbench.hookimpl\ndef fmbench_models(): return {summary}")
+    install("plugin-b", "raise ValueError('\\udcff')")
+    install("plugin-c", f"{UNPRINTABLE}\nraise Unprintable")
+    catalogue = discovery.catalogue()
+    assert [model.summary for model in catalogue.models] == ["\\udcff"]
+    assert [problem.what for problem in catalogue.problems] == [
+        "ValueError: \\udcff",
+        "Unprintable: it has no message that can be printed",
+    ]
 
 
 def test_a_dependency_of_another_version_makes_another_run(
@@ -275,7 +501,7 @@ def test_the_closest_offer_answers_for_a_name(found: Path, install: Install, nam
     (model,) = selection.select(discovery.catalogue(), [name])
     assert model.name == name
     try:
-        assert child.load_model(model.plugin, name).name == name
+        assert child.load_model(child.unchanged(model.plugin), name).name == name
     finally:
         sys.modules.pop("plugin_overlapping", None)
 
@@ -285,15 +511,19 @@ def test_a_plugin_is_loaded_for_training_by_its_provenance(found: Path, install:
     install("plugin-a", GOOD)
     plugin = discovery.catalogue().models[0].plugin
     try:
-        assert child.load_model(plugin, "good").name == "good"
+        entry = child.unchanged(plugin)
+        assert child.load_model(entry, "good").name == "good"
         with pytest.raises(PluginError, match="no longer"):
-            child.load_model(plugin, "gone")
+            child.load_model(entry, "gone")
         older = msgspec.structs.replace(plugin, dependencies={"torch": "1.0"})
-        with pytest.raises(PluginError, match="have changed since"):
-            child.load_model(older, "good")
+        with pytest.raises(child.ChangedError, match="have changed since"):
+            child.unchanged(older)
         (found / "plugin_a.py").write_text(GOOD + "# edited\n")
-        with pytest.raises(PluginError, match="have changed since"):
-            child.load_model(plugin, "good")
+        with pytest.raises(child.ChangedError, match="have changed since"):
+            child.unchanged(plugin)
+        shutil.rmtree(found / "plugin_a-1.0.dist-info")
+        with pytest.raises(child.ChangedError):
+            child.unchanged(plugin)
     finally:
         sys.modules.pop("plugin_a", None)
 

@@ -1,8 +1,6 @@
 """Engines: what a worker's end is taken to mean, told apart by its guard."""
 
-import os
 import signal
-import threading
 from pathlib import Path
 
 import pytest
@@ -12,7 +10,7 @@ from conftest import TinyData
 from fmbench import data, processes, protocol
 from fmbench.discovery import ListedModel
 from fmbench.errors import UsageError
-from fmbench.execution import engines, guard
+from fmbench.execution import guard
 from fmbench.execution.engines import LocalEngine, outcome_of
 from fmbench.execution.job import Ending, JobFolder
 from fmbench.execution.judge import Judge
@@ -39,17 +37,6 @@ def test_ends_are_told_apart(ending: Ending | None, status: str, said: str) -> N
     outcome = outcome_of(ending)
     assert outcome.status == status
     assert said in outcome.message
-
-
-def test_what_a_worker_prints_is_taken_even_where_it_cannot_be_kept(tmp_path: Path) -> None:
-    """A log that cannot be written is no reason to stop reading: the worker would be stuck."""
-    reading, writing = os.pipe()
-    with os.fdopen(reading, "rb") as pipe, os.fdopen(writing, "wb") as printed:
-        drain = threading.Thread(target=engines._drain, args=(pipe, tmp_path))
-        drain.start()
-        printed.write(b"x" * 1_000_000)
-        printed.close()
-        drain.join()
 
 
 def test_the_kernels_count_is_read(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,16 +10,16 @@ from fmbench.errors import FmbenchError
 
 PACKAGE = Path(fmbench.__file__).parent
 FLOORS = (
-    ("errors",),
+    ("errors", "wording"),
     ("contract", "protocol", "files", "processes", "limits"),
-    ("hardware",),
+    ("cache", "hardware"),
     ("environment",),
     ("records", "data"),
     ("hookspecs", "scoring", "store"),
     ("__init__",),
     ("discovery", "training", "leaderboard", "scaffold"),
     ("execution.job",),
-    ("execution.pinning",),
+    ("execution.pinning", "execution.log"),
     ("execution.worker", "execution.guard", "execution.engines"),
     ("execution.plan", "execution.claims"),
     ("execution.scratch", "execution.judge"),

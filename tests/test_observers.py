@@ -1,5 +1,9 @@
 """Observers: loaded by name, told what happens, and dropped when they fail."""
 
+import asyncio
+import os
+import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -34,6 +38,13 @@ def fmbench_run_end(record):
 """
 
 
+class UnprintableError(Exception):
+    """An error that fails when it is printed."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
 class Failing:
     """An observer that fails at its first record."""
 
@@ -48,7 +59,16 @@ class Failing:
         raise self.error
 
 
-@pytest.mark.parametrize("error", [RuntimeError("on purpose"), SystemExit("on purpose")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("on purpose"),
+        SystemExit("on purpose"),
+        asyncio.CancelledError("on purpose"),
+        GeneratorExit("on purpose"),
+        UnprintableError("on purpose"),
+    ],
+)
 def test_a_guest_that_fails_is_said_and_told_no_more(error: BaseException) -> None:
     """The first fault of an installed observer is said once; the run goes on without it."""
     said: list[str] = []
@@ -57,10 +77,42 @@ def test_a_guest_that_fails_is_said_and_told_no_more(error: BaseException) -> No
     for _ in range(3):
         observers.run_end(samples.record())
     assert guest.told == 1
+    words = "it has no message that can be printed"
+    words = words if isinstance(error, UnprintableError) else "on purpose"
     assert said == [
         "the observer g failed at fmbench_run_end and is told no more: "
-        f"{type(error).__name__}: on purpose"
+        f"{type(error).__name__}: {words}"
     ]
+
+
+class Meddling:
+    """An observer that changes what the process works with, and prints."""
+
+    @hookimpl
+    def fmbench_run_end(self) -> None:
+        """Move, set a variable, take Ctrl-C away, and talk."""
+        os.chdir("/")
+        os.environ["OMP_NUM_THREADS"] = "7"
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        sys.stdout.write("from a guest\n")
+
+
+def test_a_guest_changes_nothing_that_others_rely_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Folder, environment and Ctrl-C are as before it was told, and what it prints is talk."""
+    monkeypatch.chdir(tmp_path)
+
+    def surroundings() -> tuple[object, ...]:
+        handlers = map(signal.getsignal, (signal.SIGINT, signal.SIGCHLD))
+        return Path.cwd(), dict(os.environ), *handlers
+
+    before = surroundings()
+    Observers(guests={"g": Meddling()}).run_end(samples.record())
+    assert surroundings() == before
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", "from a guest\n")
 
 
 def test_our_own_faults_are_raised() -> None:
@@ -117,6 +169,20 @@ def test_an_unknown_or_broken_observer_is_told_before_anything_runs(
         assert said in ran.stderr
         assert "hint:" in ran.stderr
     assert not list((tmp_path / "results").glob("*/records/*"))
+
+
+def test_two_observers_of_one_name_are_told_apart_by_nobody(
+    fmbench: Fmbench, install: Install, tiny: TinyData
+) -> None:
+    """Of two distributions whose observers share a name none is taken silently: exit code 2."""
+    install("plugin-a", GOOD)
+    for name in ("watch-a", "watch-b"):
+        install(name, "", group="fmbench.observers]\nmine = json\n[other")
+    asked = ("run", "good", "--protocol", tiny.protocol, "--data-dir", tiny.folder)
+    ran = fmbench(*asked, "-p", "mine")
+    assert ran.returncode == ExitCode.USAGE
+    assert "2 distributions have an observer 'mine'" in ran.stderr
+    assert "watch-a, watch-b" in ran.stderr
 
 
 def test_an_observer_that_is_named_can_be_left_out_again(monkeypatch: pytest.MonkeyPatch) -> None:

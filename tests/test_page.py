@@ -37,8 +37,8 @@ from fmbench.leaderboard.page.scatter import panels
 from fmbench.leaderboard.page.subjects import subjects_of
 from fmbench.leaderboard.page.text import shortened
 from fmbench.leaderboard.page.verdict import verdict
-from fmbench.leaderboard.words import percent
 from fmbench.store import Store
+from fmbench.wording import percent
 
 HOSTILE = (
     "<script>alert(1)</script>",

@@ -1,5 +1,6 @@
 """Crashes, kills and company: what is stored stays right, and nothing is made twice."""
 
+import errno
 import io
 import os
 import random
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from rich.console import Console
 
 import samples
@@ -20,6 +22,7 @@ from fmbench import data, files, hardware, processes, protocol
 from fmbench.console import live
 from fmbench.console.live import LiveProgress
 from fmbench.discovery import ListedModel
+from fmbench.errors import StoreError
 from fmbench.execution import runner
 from fmbench.execution.claims import Claim, Claims
 from fmbench.execution.engines import LocalEngine
@@ -239,12 +242,20 @@ def test_a_bar_takes_off_what_another_runner_has_made(tiny: TinyData) -> None:
     assert 0 < estimate.remaining() < before
 
 
+class Terminal(io.StringIO):
+    """A terminal that keeps what it shows."""
+
+    def isatty(self) -> bool:
+        """It is one."""
+        return True
+
+
 @pytest.mark.parametrize("no_color", [True, False])
 def test_no_color_is_plain_lines(
     tiny: TinyData, monkeypatch: pytest.MonkeyPatch, no_color: bool
 ) -> None:
     """With NO_COLOR a terminal gets no bar, and so no cursor movement, only a line for each run."""
-    said = io.StringIO()
+    said = Terminal()
     terminal = Console(
         file=said, force_terminal=True, no_color=no_color, _environ={"TERM": "xterm"}
     )
@@ -349,6 +360,37 @@ def linear_of(size):
     assert record.cost.resumed_after == 7
     assert {record.key: record.result} == results(tmp_path / "whole")
     assert list(store.checkpoints.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EACCES, errno.EOPNOTSUPP])
+def test_where_nothing_can_be_locked_a_command_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Another user's lock, or a file system without any, is an error with a hint."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(FileLock, "acquire", refuse)
+    with pytest.raises(StoreError, match="cannot be locked") as raised:
+        Claims(tmp_path).take((samples.run(seed=1),))
+    assert "--results" in raised.value.hint
+
+
+def test_what_a_file_manager_leaves_in_scratch_is_left_alone(tmp_path: Path) -> None:
+    """It is not called a runner's, and what dead runners have left is cleared all the same."""
+    store = Store(tmp_path, "tiny-v1")
+    store.make()
+    for folder in (store.jobs, store.checkpoints):
+        (folder / ".DS_Store").write_text("")
+    (store.jobs / "4194305-1").mkdir()
+    (store.checkpoints / "finished").mkdir()
+    said = clear_leftovers(store, {"finished"})
+    assert said == [
+        "removed the scratch of a runner that died: 4194305-1",
+        "removed the checkpoints of a finished run: finished",
+    ]
+    assert (store.jobs / ".DS_Store").exists()
 
 
 def test_claims_are_held_by_the_living_only(tmp_path: Path) -> None:

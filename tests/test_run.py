@@ -51,6 +51,28 @@ def shape(module, logits): return logits[:, :9]
 def memory(module, logits): import torch; raise torch.OutOfMemoryError("on purpose")
 def dtype(module, logits): return logits.long()
 def host_memory(module, logits): import numpy; numpy.ones(1 << 46)
+def torchs_memory(module, logits): import torch; return logits + torch.empty(10**14)[:1]
+def unprintable(module, logits):
+    class Unprintable(Exception):
+        def __str__(self): raise RuntimeError("on purpose")
+    raise Unprintable
+def closes_streams(module, logits):
+    import sys
+    sys.stderr.close(); sys.stdout.close()
+    raise ValueError("the real reason")
+def childless(module, logits):
+    import signal
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    return logits
+def threads(module, logits):
+    from concurrent.futures import ThreadPoolExecutor
+    if not vars(module).get("pool"): module.pool = ThreadPoolExecutor(1)
+    return module.pool.submit(lambda: logits * 1).result()
+def pair(module, logits): return (logits, logits) if module.training else logits
+def chatters(module, logits):
+    for line in range(20_000): print("line", line, "\u2713 of many")
+    if module.training: raise ValueError("the last word")
+    return logits
 def hangs(module, logits):
     if module.training:
         leave()
@@ -81,7 +103,7 @@ def flips(module, logits):
     return logits
 def pipes(module, logits):
     import sys
-    path = os.path.join(sys.argv[1], "log.txt")
+    path = os.path.join(sys.argv[1], "environment.json")
     if os.path.exists(path): os.unlink(path); os.mkfifo(path)
     return logits
 def moves(module, logits): os.chdir("/"); return logits
@@ -114,6 +136,14 @@ WANTED = {
     "no-module": ("failed", "not an nn.Module"),
     "dtype": ("invalid", "int64"),
     "host_memory": ("oom", "Unable to allocate"),
+    "torchs_memory": ("oom", "DefaultCPUAllocator"),
+    "unprintable": ("failed", "Unprintable: it has no message"),
+    "closes_streams": ("failed", "ValueError: the real reason"),
+    "childless": ("ok", ""),
+    "threads": ("ok", ""),
+    "pair": ("invalid", "a tuple, not a tensor"),
+    "chatters": ("failed", "the last word"),
+    "lazy": ("failed", "1.weight has no shape yet"),
     "deaf": ("timeout", "longer than 8 s"),
     "leaves": ("ok", ""),
     "closes": ("ok", ""),
@@ -143,7 +173,7 @@ AT_IMPORT = {
 
 def bad_plugin() -> str:
     """A plugin with a model for each way to fail."""
-    names = [name for name in WANTED if name != "no-module"]
+    names = [name for name in WANTED if name not in ("no-module", "lazy")]
     builders = [f"bad-{name}=lambda spec: bad('{name}')" for name in names]
     extra = (
         f"CODE = {BAD!r}\n"
@@ -152,7 +182,9 @@ def bad_plugin() -> str:
         "    exec(CODE, space)\n"
         "    return space['Wrapped'](space[name])\n"
     )
-    return offering(*builders, "bad-no-module=lambda spec: 'text'", extra=extra)
+    lazy = "bad-lazy=lambda spec: (nn := __import__('torch').nn).Sequential("
+    lazy += "nn.Flatten(), nn.LazyLinear(10))"
+    return offering(*builders, "bad-no-module=lambda spec: 'text'", lazy, extra=extra)
 
 
 def records(results: Path, protocol: str = "tiny-v1") -> dict[tuple[str, int], Record]:
@@ -348,6 +380,11 @@ def test_the_zoo_costs_nobody_else_anything(
     flood = store.path(found["bad-floods", 1], ".log").stat().st_size
     assert 0 < len(store.log(found["bad-floods", 1])) <= flood <= 256 * 1024
     assert "last words" in store.log(found["bad-dies", 1])
+    assert "the real reason" in store.log(found["bad-closes_streams", 1])
+    chatter = store.log(found["bad-chatters", 1])
+    assert chatter.startswith("line 0 \u2713 of many")
+    assert "bytes are left out" in chatter
+    assert chatter.rstrip().endswith("ValueError: the last word")
     for key, record in records(tmp_path / "alone").items():
         assert found[key].result == record.result
     assert {name for name, _ in found} == {"good", "conv", *(f"bad-{name}" for name in WANTED)}
@@ -372,6 +409,36 @@ def test_a_run_owes_nothing_to_the_run_before_it(
         path.unlink()
     assert fmbench(*asked).returncode == 0
     assert records(tmp_path / "results")["flips", 2].result == second.result
+
+
+EDITED_MEANWHILE = """
+def edits(spec):
+    with open(__file__, "a") as file: file.write("# edited")
+    return linear(spec)
+"""
+
+
+def test_a_plugin_edited_meanwhile_costs_its_own_runs_and_they_stay_owed(
+    fmbench: Fmbench, install: Install, tiny: TinyData, tmp_path: Path
+) -> None:
+    """Runs after the edit are interrupted, not failed: put back as it was, they are still owed."""
+    code = offering("edits=edits", "later=linear", extra=EDITED_MEANWHILE)
+    install("plugin-edited", code)
+    install("plugin-good", GOOD)
+    asked = ("--protocol", tiny.protocol, "--data-dir", tiny.folder, "--threads", 1)
+    ran = fmbench("run", "edits", "later", "good", *asked)
+    assert ran.returncode == ExitCode.RUN_FAILED
+    assert "have changed since this command began" in ran.stderr
+    found = records(tmp_path / "results")
+    statuses = {key: record.result.status for key, record in found.items()}
+    assert statuses == {
+        ("edits", 1): "ok", ("edits", 2): "ok", ("later", 1): "interrupted",
+        ("good", 1): "ok", ("good", 2): "ok",
+    }  # fmt: skip
+    install("plugin-edited", code)
+    again = fmbench("run", "later", *asked)
+    assert again.returncode == 0, again.stderr
+    assert "2 runs to make" in again.stderr
 
 
 def test_without_a_worker_that_starts_no_model_is_blamed(

@@ -28,6 +28,19 @@ def store(tmp_path: Path) -> Store:
     return store
 
 
+def test_a_copied_record_is_told_and_counts_once(tmp_path: Path) -> None:
+    """A file manager's copy of a record, or a renamed one, is no second run."""
+    store = Store(tmp_path, "tiny-v1")
+    store.make()
+    record = samples.record()
+    store.add(record)
+    path = store.path(record, ".json")
+    path.with_name(f"{path.stem} (conflicted copy).json").write_bytes(path.read_bytes())
+    contents = store.read()
+    assert contents.records == (record,)
+    assert [f"a copy of the record {path.name}" in one for one in contents.problems] == [True]
+
+
 def test_what_is_added_is_read_back(store: Store) -> None:
     """Record, predictions and log of a run come back as they were."""
     record, predictions = samples.record(), np.arange(100, dtype=np.uint8) % 10

@@ -1,9 +1,10 @@
 """Training: batches held to plain restatements, the loop to its promises."""
 
+import errno
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -246,6 +247,112 @@ def test_training_semantics_are_guarded_by_golden_curves(
     _, outcome = trained(protocol.load(str(tiny.variant(tmp_path / "p.toml", *changes))))
     assert training.SEMANTICS == 1
     assert outcome.curve == pytest.approx(curve, rel=1e-3)
+
+
+class Tabled(nn.Module):
+    """A model that makes a table in its first pass and keeps it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(784, 32)
+        self.last = nn.Linear(32, 10)
+        self.table: Tensor | None = None
+
+    def forward(self, batch: Tensor) -> Tensor:
+        """Scale what lies between the layers by the table."""
+        if self.table is None:
+            self.table = torch.linspace(0.5, 1, 32)
+        logits: Tensor = self.last(self.first(batch.flatten(1)).relu() * self.table)
+        return logits
+
+
+def test_a_table_made_while_a_model_answers_can_be_trained_with(rules: Protocol) -> None:
+    """What a model makes and keeps in evaluation hinders no training afterwards."""
+    model = Tabled()
+    asked = Images(PIXELS, size=28, rules=rules.data, device=CPU)
+    loop.predict(model, asked, protocol=rules, device=CPU)
+    assert trained(rules, lambda: model)[1].curve[1] < 2
+
+
+class Filtered(nn.Module):
+    """A filter of complex numbers in the frequency domain, and a layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.filter = nn.Parameter(torch.ones(28, 15, dtype=torch.cfloat))
+        self.last = nn.Linear(784, 10)
+
+    def forward(self, batch: Tensor) -> Tensor:
+        """Filter, and apply the layer."""
+        filtered = torch.fft.irfft2(torch.fft.rfft2(batch[:, 0]) * self.filter, s=(28, 28))
+        logits: Tensor = self.last(filtered.flatten(1))
+        return logits
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_complex_parameters_are_trained_and_counted(
+    tiny: TinyData, tmp_path: Path, name: str
+) -> None:
+    """Either optimiser moves them, clipped or not; each counts as two real numbers."""
+    rules = protocol.load(str(tiny.variant(tmp_path / "p.toml", *GOLDEN[name][0])))
+    model, outcome = trained(rules, Filtered)
+    assert outcome.curve[1] < outcome.curve[0]
+    assert not torch.equal(model.filter, torch.ones_like(model.filter))  # type: ignore[arg-type]
+    assert cost.parameters(model) == 2 * 28 * 15 + 7850
+
+
+class Pair(NamedTuple):
+    """Logits, and those of an auxiliary head."""
+
+    logits: Tensor
+    auxiliary: Tensor
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_an_output_that_is_no_tensor_is_told_alike_in_both_modes(
+    rules: Protocol, training: bool
+) -> None:
+    """Auxiliary logits beside the logits get one sentence, in training as in evaluation."""
+
+    class Auxiliary(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = linear()
+
+        def forward(self, batch: Tensor) -> object:
+            logits = self.layers(batch)
+            return Pair(logits, logits) if self.training == training else logits
+
+    asked = Images(PIXELS, size=28, rules=rules.data, device=CPU)
+    with pytest.raises(loop.InvalidOutputError, match="a Pair, not a tensor"):
+        loop.predict(trained(rules, Auxiliary)[0], asked, protocol=rules, device=CPU)
+
+
+OUT_OF_MEMORY = {
+    "torch on a CPU": lambda: torch.empty(10**14),
+    "numpy": lambda: np.ones(1 << 46),
+    "the system": lambda: raised(OSError(errno.ENOMEM, "Cannot allocate memory")),
+    "torch on a GPU": lambda: raised(torch.OutOfMemoryError("CUDA out of memory")),
+    "the driver": lambda: raised(RuntimeError("CUDA error: out of memory")),
+    "torch under Windows": lambda: raised(
+        RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory: you tried")
+    ),
+    "who wraps it": lambda: raised(RuntimeError("in block 3"), MemoryError()),
+}
+
+
+def raised(error: Exception, cause: Exception | None = None) -> None:
+    """Raise an error, from another if there is one."""
+    raise error from cause
+
+
+@pytest.mark.parametrize("who", OUT_OF_MEMORY)
+def test_want_of_memory_is_known_whoever_tells_of_it(who: str) -> None:
+    """Each allocator has its own words for it, and its own exception."""
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - each raises another
+        OUT_OF_MEMORY[who]()
+    assert devices.out_of_memory(caught.value)
+    assert not devices.out_of_memory(RuntimeError("shapes cannot be multiplied"))
 
 
 def test_each_step_is_reported_at_most_once(

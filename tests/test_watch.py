@@ -10,7 +10,7 @@ import pytest
 
 import samples
 from fmbench.execution import watch
-from fmbench.execution.job import Event, JobFolder, Outcome
+from fmbench.execution.job import Event, JobFolder, Outcome, Spent
 from fmbench.execution.watch import Ended, follow
 from fmbench.records import Progress, Run
 
@@ -59,6 +59,10 @@ class Scripted:
             self.steps.pop(0)()
             return None
         return self.steps[0] if self.steps else None  # type: ignore[return-value]
+
+    def log(self) -> bytes:
+        """It says nothing."""
+        return b""
 
     def stop(self) -> None:
         """Note that the runner had enough."""
@@ -138,7 +142,7 @@ def test_no_line_of_a_run_gives_it_more_time(
 ) -> None:
     """A run that goes on saying that it starts, or how far it is, times out all the same."""
     line = Event(kind="start", run=0) if kind == "start" else PROGRESS
-    steps = [lambda: (clock.sleep(1), folder.append(line))] * 50
+    steps = [lambda: (clock.sleep(0.5), folder.append(line))] * 50
     worker = Scripted(lambda: folder.append(Event(kind="start", run=0)), *steps)
     told = happenings(folder, worker, timeout=10)
     end = told[-1]
@@ -154,12 +158,35 @@ def test_each_run_has_the_whole_time(folder: JobFolder, clock: Clock) -> None:
     for run in (0, 1):
         steps += [
             partial(folder.append, Event(kind="start", run=run)),
-            partial(clock.sleep, 8),
+            *[partial(clock.sleep, 0.8)] * 10,
             partial(finish, folder, run),
         ]
     ends = [one for one in happenings(folder, Scripted(*steps), 10) if isinstance(one, Ended)]
     assert [end.outcome.status for end in ends] == ["ok", "ok"]
     assert all(8 < end.seconds < 9 for end in ends)
+
+
+@pytest.mark.parametrize("told", [0.0, 4.0, 20.0, 90.0])
+@pytest.mark.parametrize("late", ["start", "end"])
+def test_a_runner_that_looks_late_does_not_doubt_what_it_has_not_seen(
+    folder: JobFolder, clock: Clock, told: float, late: str
+) -> None:
+    """Stopped at a run's start or end, it takes the worker's word as far as that is possible."""
+
+    def start() -> None:
+        clock.sleep(30 if late == "start" else 0.5)
+        folder.append(Event(kind="start", run=0))
+
+    def end() -> None:
+        clock.sleep(30 if late == "end" else 0.5)
+        folder.write_outcome(0, Outcome(status="ok", spent=Spent(training=told)))
+        folder.append(Event(kind="end", run=0))
+
+    steps = (start, *[partial(clock.sleep, 0.5)] * 10, end)
+    last = happenings(folder, Scripted(*steps, CRASH))[-1]
+    assert isinstance(last, Ended)
+    shortest, longest = 5, 36
+    assert last.seconds == pytest.approx(min(max(told, shortest), longest), abs=1.1)
 
 
 def test_lines_a_plugin_wrote_are_passed_over(folder: JobFolder) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -268,6 +268,22 @@ class Unused(Linear):
         self.spare = nn.Linear(3, 3)
 
 
+class Auxiliary(NamedTuple):
+    """Logits, and those of another head."""
+
+    logits: Tensor
+    others: Tensor
+
+
+class Headed(Linear):
+    """Two heads in training."""
+
+    def forward(self, batch: Tensor) -> Any:
+        """Answer twice, in training."""
+        logits = super().forward(batch)
+        return Auxiliary(logits, logits) if self.training else logits
+
+
 class Counting(Linear):
     """A schedule in an attribute."""
 
@@ -369,7 +385,7 @@ class Wrong:
 
 
 WRONG = {
-    "lazy": Wrong("builds", "uninitialized parameter", lazy),
+    "lazy": Wrong("builds", "1.weight has no shape yet", lazy),
     "no module": Wrong("builds", "a function, not an nn.Module", lambda _: fail),
     "cached": Wrong("builds", "parameters of an earlier", functools.cache(lambda _: Linear())),
     "shares a layer": Wrong("builds", "parameters of an earlier", after(share)),
@@ -470,6 +486,10 @@ WRONG = {
     "draws on": Wrong("resumable", "generator of the model", lambda _: Drawing()),
     "forgets": Wrong("resumable", "average of the model", lambda _: Forgetful()),
     "extra state": Wrong("resumable", "_extra_state in the state dict", lambda _: ExtraState()),
+    "meta": Wrong("builds", "0.weight lies on the device meta", lambda _: nn.Sequential(
+        nn.Conv2d(1, 4, 3, device="meta"), nn.Flatten(), nn.Linear(2704, 10)
+    )),
+    "named pair": Wrong("output", "a Auxiliary, not a tensor", lambda _: Headed()),
     "incomplete": Wrong("safetensors", "layer.bias", lambda _: Incomplete()),
     "deaf": Wrong("safetensors", "is not what it was", lambda _: Deaf()),
 }  # fmt: skip
@@ -569,8 +589,45 @@ class Annotated(Linear):
     def forward(self, batch: Tensor) -> Any:
         """Apply mask, table and layer."""
         if self.table is None:
-            self.table = torch.ones(784)
+            self.table = torch.linspace(0.5, 1, 784)
         return self.layer(batch.flatten(1) * self.mask * self.table)
+
+
+class Tabled(nn.Module):
+    """A table made in the first pass, kept, and multiplied into what lies between two layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(784, 32)
+        self.last = nn.Linear(32, 10)
+        self.table: Tensor | None = None
+
+    def forward(self, batch: Tensor) -> Any:
+        """Apply layer, table and layer."""
+        if self.table is None:
+            self.table = torch.linspace(0.5, 1, 32)
+        return self.last(self.first(batch.flatten(1)).relu() * self.table)
+
+
+class Filtered(Linear):
+    """A filter of complex numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.filter = nn.Parameter(torch.ones(28, 15, dtype=torch.cfloat))
+
+    def forward(self, batch: Tensor) -> Any:
+        """Filter in the frequency domain, and apply the layer."""
+        frequencies = torch.fft.rfft2(batch[:, 0].float()) * self.filter
+        return super().forward(torch.fft.irfft2(frequencies, s=(28, 28)))
+
+
+def normed(spec: InputSpec) -> nn.Module:
+    """Weights computed anew in each pass, in torch's old ways."""
+    return nn.Sequential(
+        nn.Flatten(), nn.utils.weight_norm(nn.Linear(784, 32)), nn.ReLU(),
+        nn.utils.spectral_norm(nn.Linear(32, spec.classes)),
+    )  # fmt: skip
 
 
 def considerate(spec: InputSpec) -> nn.Module:
@@ -593,4 +650,7 @@ GOOD: dict[str, Build] = {
     "wired": lambda _: Wired(),
     "silent": lambda _: Silent(),
     "annotated": lambda _: Annotated(),
+    "tabled": lambda _: Tabled(),
+    "filtered": lambda _: Filtered(),
+    "normed": normed,
 }

@@ -1,10 +1,9 @@
 """The commands. Each is thin: it reads its options, calls one thing, and prints what came back."""
 
-import signal
 import sys
 import traceback
 
-from fmbench.cli import boards, checking, plugins, reproducing, running, sources
+from fmbench.cli import boards, checking, plugins, reproducing, running, sources, terminal
 from fmbench.cli.app import app
 from fmbench.errors import ExitCode, FmbenchError
 
@@ -25,9 +24,12 @@ for command in (
 
 def main() -> None:
     """Run a command; every error becomes a message and a documented exit code."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    terminal.prepare()
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # what cannot be written is known now, not when Python ends
     except FmbenchError as error:
         from fmbench.console import stream
 

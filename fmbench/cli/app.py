@@ -1,6 +1,7 @@
 """The application that commands join, and the options they share."""
 
 import math
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +21,29 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
-ResultsOption = Annotated[Path, typer.Option(help="Folder that records are kept in.")]
+
+def nameable(option: typer.CallbackParam, path: Path | None) -> Path | None:
+    """Refuse a path that is no text here: records, pages and messages could not name it."""
+    try:
+        whole = Path() if path is None else path.absolute()
+    except FileNotFoundError as error:
+        raise UsageError(
+            "the folder that this was typed in is gone", where=option.opts[0], hint="cd elsewhere"
+        ) from error
+    try:
+        str(whole).encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            f"{os.fsencode(whole)!r} is not text in this locale",
+            where=option.opts[0],
+            hint="rename the folder, or take a UTF-8 locale: export LC_ALL=C.UTF-8",
+        ) from error
+    return path
+
+
+ResultsOption = Annotated[
+    Path, typer.Option(callback=nameable, help="Folder that records are kept in.")
+]
 ProtocolOption = Annotated[
     str,
     typer.Option(
@@ -30,7 +53,8 @@ ProtocolOption = Annotated[
     ),
 ]
 DataOption = Annotated[
-    Path | None, typer.Option(help="Folder of the four files; otherwise they are found.")
+    Path | None,
+    typer.Option(callback=nameable, help="Folder of the four files; otherwise they are found."),
 ]
 
 

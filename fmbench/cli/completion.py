@@ -29,20 +29,29 @@ def stored(context: typer.Context, incomplete: str) -> list[str]:
     """Protocols that the results folder of the command line has records of."""
     from fmbench.store import protocols_in
 
-    results = Path(context.params.get("results") or "results")
-    return [name for name in protocols_in(results) if name.startswith(incomplete)]
+    try:
+        held = protocols_in(_results(context))
+    except Exception:  # a shell that completes has nobody to tell
+        return []
+    return [name for name in held if name.startswith(incomplete)]
 
 
 def rows(context: typer.Context, incomplete: str) -> list[str]:
     """Models with records in the results folder of the command line."""
     from fmbench.store import Store, protocols_in
 
-    results = Path(context.params.get("results") or "results")
-    wanted = context.params.get("protocol")
-    names = {
-        record.run.model
-        for name in protocols_in(results)
-        if wanted in (None, name)
-        for record in Store(results, name).read().records
-    }
+    results, wanted = _results(context), context.params.get("protocol")
+    try:
+        names = {
+            record.run.model
+            for name in protocols_in(results)
+            if wanted in (None, name)
+            for record in Store(results, name).read().records
+        }
+    except Exception:  # as above
+        return []
     return sorted(name for name in names if name.startswith(incomplete))
+
+
+def _results(context: typer.Context) -> Path:
+    return Path(context.params.get("results") or "results")

@@ -154,6 +154,6 @@ def print_and_write_board(store: "Store", protocol: "Protocol", data_dir: Path |
     with the_only_writer(store.claims):
         evidence = Evidence(store, protocol)
         board = read_board(evidence)
-        tables.print_board(board, columns.choose())
         paths = write_board(evidence, board, data_dir)
+    tables.print_board(board, columns.choose())
     stream.say(f"the page: {paths[-1]}")

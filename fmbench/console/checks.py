@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 
 from fmbench.console.stream import out, plain, say
-from fmbench.leaderboard.words import counted
 from fmbench.testing.report import Report
+from fmbench.wording import counted
 
 STYLES = {"ok": "green", "warning": "yellow", "error": "bold red", "skipped": "dim"}
 WIDTH = max(map(len, STYLES))

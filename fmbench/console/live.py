@@ -12,8 +12,8 @@ from fmbench.console.stream import plain, talk
 from fmbench.execution.estimate import Estimate
 from fmbench.execution.plan import Owed
 from fmbench.hookspecs import hookimpl
-from fmbench.leaderboard.words import duration, short
 from fmbench.records import Progress, Record, Run
+from fmbench.wording import duration, short
 
 BAR_WIDTH = 40
 REDRAWS_PER_SECOND = 4
@@ -37,7 +37,7 @@ class LiveProgress:
         )
 
     def __enter__(self) -> "LiveProgress":
-        if talk.is_terminal and not talk.no_color:
+        if talk.file.isatty() and not talk.no_color:
             self._live.start()
         return self
 

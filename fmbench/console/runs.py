@@ -10,7 +10,7 @@ from fmbench.execution.timings import Timings, overhead
 from fmbench.hardware import cuda_devices, torch_is_built_for_cuda
 from fmbench.leaderboard.evidence import Evidence, choose_entries
 from fmbench.leaderboard.recipes import recipes_tried
-from fmbench.leaderboard.words import counted, duration, percent, short
+from fmbench.wording import counted, duration, percent, short
 
 
 def print_session(session: Session, estimate: Estimate | None) -> None:

@@ -10,14 +10,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fmbench.leaderboard.words import inert
+from fmbench.wording import inert
 
 PADDING = 3
 NARROWEST_WRAPPED = 20
 WIDTH_OF_A_FILE = 500
 
 out = Console(highlight=False, markup=False, emoji=False)
-if not (out.is_terminal or "COLUMNS" in os.environ):
+if not (out.file.isatty() or "COLUMNS" in os.environ):  # whatever FORCE_COLOR says
     out.width = WIDTH_OF_A_FILE  # a pipe has no width: nothing is dropped or broken
 talk = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 

@@ -12,10 +12,10 @@ from fmbench.discovery import Catalogue, Problem
 from fmbench.leaderboard.board import Board
 from fmbench.leaderboard.columns import Column
 from fmbench.leaderboard.comparison import Compared
-from fmbench.leaderboard.words import duration, memory, percent, short, versions
 from fmbench.protocol import Protocol
 from fmbench.records import Record
 from fmbench.store import Contents
+from fmbench.wording import duration, memory, percent, short, versions
 
 DROPPABLE = (
     "plugin",
@@ -221,5 +221,6 @@ def print_problem(problem: Problem) -> None:
 
 def _problem(problem: Problem) -> Text:
     hint = f"\n  hint: {problem.hint}" if problem.hint else ""
-    text = plain(f"problem in {problem.entry} {problem.version}: ", "red")
+    where = f"{problem.entry} {problem.version}".rstrip()
+    text = plain(f"problem in {where}: ", "red")
     return text.append_text(plain(f"{problem.what}{hint}", "default"))

@@ -51,13 +51,16 @@ def find(
         return named
     tried = []
     cache = cache_folder()
-    for folder in (cache, *system_folders()):
+    for folder in _folders(cache):
         lacks = _lacks(folder)
         if not lacks:
             return folder
         tried.append(f"{folder}: {lacks}")
-    tried += _fill(cache, digests, progress, say)
-    if missing(cache):
+    if cache:
+        tried += _fill(cache, digests, progress, say)
+    else:
+        tried.append("the user's cache: there is no home folder, and XDG_CACHE_HOME is not set")
+    if cache is None or missing(cache):
         lines = "".join(f"\n  {line}" for line in tried)
         raise DataError(f"Fashion-MNIST is nowhere to be found. Tried:{lines}", hint=_HINT)
     return cache
@@ -66,15 +69,20 @@ def find(
 def present() -> Path | None:
     """Return the folder `find` would return without fetching anything, or None."""
     named = os.environ.get(VARIABLE)
-    folders = [Path(named)] if named else [cache_folder(), *system_folders()]
+    folders = [Path(named)] if named else _folders(cache_folder())
     return next((folder for folder in folders if not _lacks(folder)), None)
 
 
-def cache_folder() -> Path:
-    """Return the user's folder for downloaded files, whether or not it exists."""
-    from platformdirs import user_cache_path
+def cache_folder() -> Path | None:
+    """Return the user's folder for downloaded files, whether or not it exists; None without one."""
+    from fmbench import cache
 
-    return user_cache_path("fmbench", appauthor=False) / FOLDER
+    folder = cache.folder()
+    return folder and folder / FOLDER
+
+
+def _folders(cache: Path | None) -> list[Path]:
+    return [*([cache] if cache else []), *system_folders()]
 
 
 def system_folders() -> list[Path]:

@@ -1,10 +1,10 @@
 """Which models are installed: entry points, the catalogue, and the child that loads them."""
 
+from fmbench.discovery.entries import Problem
 from fmbench.discovery.listing import (
     Catalogue,
     ListedFamily,
     ListedModel,
-    Problem,
     catalogue,
     family_of,
     members,

@@ -14,35 +14,45 @@ import pluggy
 
 from fmbench import files, hookspecs, processes
 from fmbench.contract import CONTRACT, Family, Model
-from fmbench.discovery.entries import GROUP, Entry, dependencies, entry_of, source_digest
+from fmbench.discovery.entries import GROUP, Entry, Problem, entry_of
 from fmbench.discovery.listing import (
     ALL_MEMBERS,
     Catalogue,
     ListedFamily,
     ListedModel,
-    Problem,
     family_of,
 )
+from fmbench.discovery.provenance import dependencies, installed_files, source_digest
 from fmbench.errors import FmbenchError, PluginError
 from fmbench.records import Plugin
+from fmbench.wording import encodable, raised
 
 
-def load_model(plugin: Plugin, name: str) -> Model:
+class ChangedError(PluginError):
+    """A plugin is not what it was when the command began."""
+
+
+def unchanged(plugin: Plugin) -> Entry:
+    """The entry of a plugin that is what was planned with; raises `ChangedError` for another."""
+    planned = plugin.version, plugin.source, plugin.dependencies
+    with contextlib.suppress(Exception):  # of a parser: metadata may be half written, too
+        entry = entry_of(plugin)
+        if entry and (entry.version, source_digest(entry), dependencies(entry)) == planned:
+            return entry
+    raise ChangedError(
+        "its files or those it depends on have changed since this command began",
+        where=plugin.distribution,
+        hint="start the command again; a plugin that is edited meanwhile is best installed without "
+        "--editable",
+    )
+
+
+def load_model(entry: Entry, name: str) -> Model:
     """Import a plugin here and return its model: only a worker or a check does this.
 
-    Raises `PluginError` when the plugin is no longer what was planned with or no longer offers it,
-    and whatever its import raises.
+    Raises `PluginError` when it no longer offers the model, and whatever its import raises.
     """
-    entry = entry_of(plugin)
-    planned = plugin.version, plugin.source, plugin.dependencies
-    if entry and (entry.version, source_digest(entry), dependencies(entry)) != planned:
-        raise PluginError(
-            "its files or those it depends on have changed since this command began",
-            where=plugin.distribution,
-            hint="start the command again; a plugin that is edited meanwhile is best installed "
-            "without --editable",
-        )
-    offers = _offers(entry) if entry else []
+    offers = _offers(entry)
     for offer in offers:
         if isinstance(offer, Model) and offer.name == name:
             return offer
@@ -50,7 +60,7 @@ def load_model(plugin: Plugin, name: str) -> Model:
         return _member(family, name)
     raise PluginError(
         f"the model {name} is no longer offered",
-        where=plugin.distribution,
+        where=entry.distribution,
         hint="see what is offered with: fmbench models",
     )
 
@@ -61,14 +71,13 @@ def _answer(found: Iterable[Entry], member: str) -> Catalogue:
     problems: list[Problem] = []
     for entry in found:
         try:
-            plugin = Plugin(
-                distribution=entry.distribution,
-                version=entry.version,
-                entry=entry.name,
-                source=source_digest(entry),
-                dependencies=dependencies(entry),
-            )
+            plugin = _provenance(entry)
             offers = _offers(entry)
+            if not installed_files(entry):
+                raise PluginError(
+                    "none of its files is found: nothing would tell when its code changes",
+                    hint="install it from a folder or a wheel with pip",
+                )
             own_families = [offer for offer in offers if isinstance(offer, Family)]
             own_models = [offer for offer in offers if isinstance(offer, Model)]
             for family in own_families:
@@ -98,9 +107,28 @@ def _answer(found: Iterable[Entry], member: str) -> Catalogue:
     return Catalogue(models=tuple(models), families=tuple(families), problems=tuple(problems))
 
 
+def _provenance(entry: Entry) -> Plugin:
+    try:
+        return Plugin(
+            distribution=entry.distribution,
+            version=entry.version,
+            entry=entry.name,
+            source=source_digest(entry),
+            dependencies=dependencies(entry),
+        )
+    except Exception as error:  # of a parser that met what is no metadata
+        raise PluginError(
+            f"what is installed of it cannot be told: {raised(error)}", hint="install it again"
+        ) from error
+
+
 def _offers(entry: Entry) -> list[Model | Family]:
     """Load one entry alone, hold it to the hook specifications and ask what it offers."""
     point = metadata.EntryPoint(name=entry.name, value=entry.value, group=GROUP)
+    if not point.pattern.match(entry.value):
+        raise PluginError(
+            f"its entry point is {entry.value!r}", hint="write NAME = MODULE or MODULE:OBJECT"
+        )
     loaded = point.load()
     contract = getattr(loaded, "fmbench_contract", CONTRACT)
     if contract != CONTRACT:
@@ -188,14 +216,13 @@ def _problem(entry: Entry, error: BaseException) -> Problem:
     if isinstance(error, FmbenchError):
         what, hint = error.what, error.hint
     else:
-        what = f"{type(error).__name__}: {error}".splitlines()[0]
-        hint = entry.import_hint
-    return Problem(entry=str(entry), version=entry.version, what=what, hint=hint)
+        what, hint = raised(error).splitlines()[0], entry.import_hint
+    return Problem(entry=str(entry), version=entry.version, what=encodable(what), hint=hint)
 
 
 def main(folder: str, parent: str) -> None:
     """Answer the request in `folder` from a fork, and end as it ends, with all it has started."""
-    processes.end_with_parent(signal.SIGKILL, int(parent))
+    processes.begin_as_child(int(parent))
     processes.adopt_orphans()
     me = os.getpid()
     fork = os.fork()

@@ -1,20 +1,19 @@
-"""The entry points of installed plugins, and the files and versions behind each."""
+"""What the metadata of installed distributions offers: entry points, and what cannot be read."""
 
-import hashlib
-import pkgutil
 import re
-from collections.abc import Iterator
-from importlib import metadata, util
-from importlib.machinery import ModuleSpec
-from pathlib import Path
+from dataclasses import dataclass, field
+from importlib import metadata
+from importlib.metadata import Distribution, EntryPoint
 
 from msgspec import Struct
 
 from fmbench.discovery import choice
-from fmbench.environment import DISTRIBUTION, normal_name, version
+from fmbench.environment import normal_name
 from fmbench.records import Plugin
+from fmbench.wording import encodable
 
 GROUP = "fmbench"
+OBSERVERS = "fmbench.observers"
 
 
 class Entry(Struct, frozen=True, order=True):
@@ -29,38 +28,71 @@ class Entry(Struct, frozen=True, order=True):
         return f"{self.distribution}[{self.name}]"
 
     @property
+    def module(self) -> str:
+        """The module that the entry points into."""
+        found = re.match(r"[\w.]*", self.value)  # before an object, and extras in brackets
+        return found[0] if found else ""
+
+    @property
     def import_hint(self) -> str:
         """What to type to see a fault at import for oneself."""
-        return f"see why with: python -c 'import {self.value.partition(':')[0]}'"
+        return f"see why with: python -c 'import {self.module}'"
+
+
+class Problem(Struct, frozen=True, kw_only=True):
+    """Why an entry offers less than it might, or a distribution nothing."""
+
+    entry: str
+    version: str
+    what: str
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Installed:
+    """What there is in this environment, whether or not it takes part.
+
+    plugins:   entry points of models by the normal name of their distribution. Of one that lies on
+               the path twice the first counts, as it does for `import`.
+    observers: those of observers by their own names, one for each distribution.
+    problems:  distributions whose metadata cannot be read, by their folders.
+    """
+
+    plugins: dict[str, set[Entry]] = field(default_factory=dict)
+    observers: dict[str, list[EntryPoint]] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+
+def installed() -> Installed:
+    """Read the metadata of every distribution; one that is broken costs only itself."""
+    found = Installed()
+    for distribution in metadata.distributions():
+        try:
+            _add(distribution, found)
+        except Exception as error:  # a parser that met what is no metadata
+            problem = Problem(
+                entry=encodable(str(getattr(distribution, "_path", distribution.locate_file("")))),
+                version="",
+                what=encodable(f"the metadata of a distribution cannot be read: {error}"),
+                hint="install it again, or remove the folder",
+            )
+            found.problems.append(problem)
+    return found
 
 
 def entries() -> list[Entry]:
-    """The entry points of the group in this environment, sorted.
+    """The entry points of models that take part, sorted."""
+    return taking_part(installed())
 
-    Those that `choice` leaves out are not even looked at.
-    """
+
+def taking_part(found: Installed) -> list[Entry]:
+    """Those of them that `choice` does not leave out, sorted."""
     return sorted(
         entry
-        for name, of_one in installed_distributions().items()
+        for name, of_one in found.plugins.items()
         if choice.takes_part(name)
         for entry in of_one
     )
-
-
-def installed_distributions() -> dict[str, set[Entry]]:
-    """The installed plugins of models by their normal names, whether or not they take part.
-
-    Of a distribution that lies on the path twice the first counts, as it does for `import`.
-    """
-    found: dict[str, set[Entry]] = {}
-    for distribution in metadata.distributions():
-        points = [point for point in distribution.entry_points if point.group == GROUP]
-        name = normal_name(distribution.name) if points else ""
-        if points and name not in found:
-            found[name] = {
-                Entry(name, distribution.version, point.name, point.value) for point in points
-            }
-    return found
 
 
 def entry_of(plugin: Plugin) -> Entry | None:
@@ -69,60 +101,24 @@ def entry_of(plugin: Plugin) -> Entry | None:
     return next((e for e in entries() if (e.distribution, e.name) == wanted), None)
 
 
-def installed_files(entry: Entry) -> list[tuple[str, Path]]:
-    """Name and path of each file of an entry's distribution and of its top-level module.
-
-    An editable install has none of its sources; what can be imported from where its module lies is
-    taken for them.
-    """
-    found: dict[str, Path] = {}
-    for file in metadata.distribution(entry.distribution).files or ():
-        if ".dist-info" not in file.parts[0] and ".." not in file.parts:
-            found[file.as_posix()] = Path(str(file.locate()))
-    top = _top_module(entry)
-    places = dict.fromkeys(_places(top) if top else ())  # each once, in a fixed order
-    for folder in dict.fromkeys(place.parent for place in places):
-        if any(folder.glob("*.dist-info")):  # where everybody's packages lie
-            continue
-        for finder, name, _ in pkgutil.iter_modules([str(folder)]):
-            beside = finder.find_spec(name, None)
-            places |= dict.fromkeys(_places(beside) if beside else ())
-    for place in places:
-        for path in place.rglob("*") if place.is_dir() else [place]:
-            found[path.relative_to(place.parent).as_posix()] = path
-    return sorted(
-        (name, path)
-        for name, path in found.items()
-        if "__pycache__" not in name and not name.endswith(".pth") and path.is_file()
-    )
-
-
-def _top_module(entry: Entry) -> ModuleSpec | None:
+def _add(distribution: Distribution, found: Installed) -> None:
+    """Add one distribution's entry points; raises whatever its metadata makes a parser raise."""
     try:
-        return util.find_spec(entry.value.partition(":")[0].partition(".")[0])
-    except (ImportError, ValueError):
-        return None
-
-
-def _places(module: ModuleSpec) -> Iterator[Path]:
-    """The folders of a top-level package, or the file of a module."""
-    if module.submodule_search_locations:
-        yield from map(Path, module.submodule_search_locations)
-    elif module.origin and module.has_location:
-        yield Path(module.origin)
-
-
-def source_digest(entry: Entry) -> str:
-    """SHA-256 of the names and contents of an entry's installed files."""
-    digest = hashlib.sha256()
-    for name, path in installed_files(entry):
-        digest.update(name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()
-
-
-def dependencies(entry: Entry) -> dict[str, str]:
-    """Installed versions of what a distribution declares, extras and the core left out."""
-    declared = metadata.distribution(entry.distribution).requires or []
-    required = (line for line in declared if "extra ==" not in line)
-    named = {normal_name(re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0]) for line in required}
-    return {name: version(name) for name in sorted(named - {DISTRIBUTION})}
+        points = distribution.entry_points
+    except (TypeError, ValueError) as error:
+        raise ValueError("entry_points.txt has a line that is not NAME = MODULE") from error
+    ours = [point for point in points if point.group == GROUP]
+    for point in points:
+        if point.group == OBSERVERS:
+            rivals = found.observers.setdefault(point.name, [])
+            if all(rival.dist != point.dist for rival in rivals):
+                rivals.append(point)
+    if not ours:
+        return
+    named, version = distribution.metadata["Name"], distribution.metadata["Version"]
+    if not named or not version:
+        raise ValueError("METADATA is missing, or says no name or version")
+    name = normal_name(named)
+    found.plugins.setdefault(
+        name, {Entry(name, version, point.name, point.value) for point in ours}
+    )

@@ -4,24 +4,23 @@ The process that runs benchmarks never imports a plugin of models. `catalogue()`
 entry by entry when something is wrong, and keeps the answer until an installed file changes.
 """
 
-import contextlib
 import hashlib
 import os
 import subprocess
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Protocol, TypeVar
 
 import msgspec
-import platformdirs
 from msgspec import Struct
 
-from fmbench import files, processes
-from fmbench.discovery.entries import Entry, dependencies, entries, entry_of, installed_files
+from fmbench import cache, files, processes
+from fmbench.discovery.entries import Entry, Problem, entries, entry_of, installed, taking_part
+from fmbench.discovery.provenance import dependencies, installed_files
 from fmbench.environment import DISTRIBUTION, version
-from fmbench.errors import FmbenchError, PluginError
+from fmbench.errors import PluginError
 from fmbench.records import Plugin
+from fmbench.wording import encodable
 
 CHILD_SECONDS = 60
 ALL_MEMBERS = "*"
@@ -42,15 +41,6 @@ class ListedFamily(Struct, frozen=True, kw_only=True):
 
     prefix: str
     plugin: Plugin
-
-
-class Problem(Struct, frozen=True, kw_only=True):
-    """Why an entry offers less than it might."""
-
-    entry: str
-    version: str
-    what: str
-    hint: str = ""
 
 
 class Catalogue(Struct, frozen=True, kw_only=True):
@@ -80,22 +70,28 @@ def family_of(name: str, families: Iterable[F]) -> F | None:
 
 def catalogue() -> Catalogue:
     """All installed models; cached until a plugin's version or files change."""
-    found = entries()
+    everything = installed()
+    answer = _offered(taking_part(everything))
+    problems = (*answer.problems, *everything.problems)
+    return msgspec.structs.replace(answer, problems=problems)
+
+
+def _offered(found: list[Entry]) -> Catalogue:
+    """What these entries offer, from the cache where it is there."""
     if not found:
         return Catalogue()
-    cache = _cache(found)
-    known = files.read_json(cache, Catalogue)
+    name = _kept_as(found)
+    known = cache.read(name, Catalogue)
     if known and not known.problems:  # what is wrong may be mended where no stamp shows it
         return known
     answer = _ask(found)
-    with contextlib.suppress(FmbenchError):  # a cache that cannot be written costs only time
-        files.write(files.make_folder(cache.parent) / cache.name, msgspec.json.encode(answer))
+    cache.keep(name, answer)
     return answer
 
 
 def remembered() -> Catalogue:
     """What the plugins last offered, problems included; they are asked when they never were."""
-    return files.read_json(_cache(entries()), Catalogue) or catalogue()
+    return cache.read(_kept_as(entries()), Catalogue) or catalogue()
 
 
 def resolve(name: str, family: ListedFamily) -> ListedModel:
@@ -142,12 +138,13 @@ def _run_child(found: list[Entry], member: str = "") -> Catalogue:
     """Ask one child about these entries; a child that dies or hangs is itself a problem."""
     with files.temporary_folder() as folder:
         answer = folder / "answer.json"
-        (folder / "request.json").write_bytes(msgspec.json.encode((found, member)))
+        files.write(folder / "request.json", msgspec.json.encode((found, member)))
         child = subprocess.Popen(
             [*processes.PYTHON_MODULE, "fmbench.discovery.child", str(folder), str(os.getpid())],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            env=processes.SETTINGS | os.environ,
             start_new_session=True,
         )
         try:
@@ -170,18 +167,17 @@ def _no_answer(entry: Entry, reason: str) -> Problem:
     )
 
 
-def _cache(found: list[Entry]) -> Path:
-    return platformdirs.user_cache_path("fmbench") / f"catalogue-{_stamp(found)}.json"
-
-
-def _stamp(found: list[Entry]) -> str:
-    """A digest that changes whenever an answer of the child might."""
-    facts: list[object] = [version(DISTRIBUTION), sys.version, sys.path[1:]]
+def _kept_as(found: list[Entry]) -> str:
+    """A name in the cache that changes whenever an answer of the child might."""
+    facts: list[object] = [version(DISTRIBUTION), sys.version, [*map(encodable, sys.path[1:])]]
     for entry in found:
-        stats = [
-            (name, stat.st_mtime_ns, stat.st_size)
-            for name, path in installed_files(entry)
-            for stat in [path.stat()]
-        ]
-        facts.append((entry, dependencies(entry), stats))
-    return hashlib.sha256(msgspec.json.encode(facts)).hexdigest()[:16]
+        try:
+            stats = [
+                (encodable(name), stat.st_mtime_ns, stat.st_size)
+                for name, path in installed_files(entry)
+                for stat in [path.stat()]
+            ]
+            facts.append((entry, dependencies(entry), stats))
+        except Exception as error:  # of broken metadata, which the child will tell of
+            facts.append((entry, encodable(repr(error))))
+    return f"catalogue-{hashlib.sha256(msgspec.json.encode(facts)).hexdigest()[:16]}"

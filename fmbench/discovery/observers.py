@@ -1,14 +1,14 @@
 """Observers by name: entry points of the group `fmbench.observers`, loaded only when asked for."""
 
 from collections.abc import Iterable
-from importlib import metadata
+from importlib.metadata import EntryPoint
 
 from fmbench.discovery import choice
-from fmbench.discovery.entries import installed_distributions
+from fmbench.discovery.entries import installed
 from fmbench.environment import normal_name
 from fmbench.errors import PluginError, UsageError
-
-GROUP = "fmbench.observers"
+from fmbench.processes import kept_apart
+from fmbench.wording import raised
 
 
 def named_observers() -> dict[str, object]:
@@ -19,32 +19,42 @@ def named_observers() -> dict[str, object]:
     """
     named = choice.named()
     require_installed(named)
-    points = _points()
-    return {name: _load(points[name]) for name in named if name in points}
+    points = installed().observers
+    return {name: _load(_the_only(points[name])) for name in named if name in points}
 
 
 def require_installed(names: Iterable[str]) -> None:
     """Raise `UsageError` for a name that is neither an observer nor a plugin of models."""
-    points, plugins = _points(), installed_distributions()
+    found = installed()
     for name in names:
-        if name not in points and normal_name(name) not in plugins:
-            known = [*sorted(points), *sorted(plugins)]
+        if name not in found.observers and normal_name(name) not in found.plugins:
+            known = [*sorted(found.observers), *sorted(found.plugins)]
             raise UsageError(
                 f"no plugin is called {name!r}", hint=f"there are {', '.join(known) or 'none'}"
             )
 
 
-def _points() -> dict[str, metadata.EntryPoint]:
-    return {point.name: point for point in metadata.entry_points(group=GROUP)}
+def _the_only(points: list[EntryPoint]) -> EntryPoint:
+    """The entry point of a name; raises `UsageError` when several distributions have one."""
+    if len(points) > 1:
+        rivals = [point.dist.name if point.dist else "?" for point in points]
+        raise UsageError(
+            f"{len(points)} distributions have an observer {points[0].name!r}",
+            hint=f"uninstall all but one of {', '.join(sorted(rivals))}",
+        )
+    return points[0]
 
 
-def _load(point: metadata.EntryPoint) -> object:
+def _load(point: EntryPoint) -> object:
     try:
-        return point.load()
-    except (Exception, SystemExit) as error:
+        with kept_apart():
+            return point.load()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # asyncio's CancelledError, say
         where = f"{point.dist.name if point.dist else '?'}[{point.name}]"
         raise PluginError(
-            f"the observer cannot be loaded: {type(error).__name__}: {error}",
+            f"the observer cannot be loaded: {raised(error)}",
             where=where,
             hint=f"see why with: python -c 'import {point.module}', or leave out -p {point.name}",
         ) from error

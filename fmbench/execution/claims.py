@@ -1,8 +1,8 @@
 """Claims: which runner makes a run, so that several on one results folder share the work."""
 
 import os
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import msgspec
@@ -10,6 +10,7 @@ from filelock import FileLock
 from msgspec import Struct
 
 from fmbench import files, processes
+from fmbench.errors import StoreError
 from fmbench.processes import ProcessId
 from fmbench.records import Run
 
@@ -26,9 +27,25 @@ class Claim(Struct, frozen=True, kw_only=True):
         return self.runner.alive or (self.worker is not None and self.worker.alive)
 
 
-def lock(folder: Path) -> FileLock:
-    """The lock that orders those who look at claims, register a runner, or clear leftovers."""
-    return FileLock(folder / "lock")
+@contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """Hold the lock that orders those who look at claims, register a runner, or clear leftovers.
+
+    Raises `StoreError` where nothing can be locked: another user's, or some network file systems.
+    """
+    held = FileLock(folder / "lock")
+    try:
+        held.acquire()
+    except OSError as error:
+        raise StoreError(
+            f"cannot be locked: {error.strerror or error}",
+            where=str(folder / "lock"),
+            hint="choose another folder with --results",
+        ) from error
+    try:
+        yield
+    finally:
+        held.release()
 
 
 def the_only_writer(folder: Path) -> AbstractContextManager[object]:
@@ -44,24 +61,23 @@ class Claims:
 
     def __init__(self, folder: Path) -> None:
         self._folder = files.make_folder(folder)
-        self._lock = lock(folder)
         self._me = processes.identify()
 
     def take(self, runs: Sequence[Run]) -> tuple[Run, ...]:
         """Claim those of the runs that nobody alive has claimed, and return them."""
-        with self._lock:
+        with lock(self._folder):
             free = tuple(run for run in runs if not self._held(run))
             self._write(free, Claim(runner=self._me))
         return free
 
     def name_worker(self, runs: Iterable[Run], pid: int) -> None:
         """Add the worker to claims of this process."""
-        with self._lock:
+        with lock(self._folder):
             self._write(runs, Claim(runner=self._me, worker=processes.identify(pid)))
 
     def release(self, runs: Iterable[Run]) -> None:
         """Give up claims of this process."""
-        with self._lock:
+        with lock(self._folder):
             for run in runs:
                 claim = files.read_json(self._path(run), Claim)
                 if claim and claim.runner == self._me:

@@ -1,15 +1,12 @@
 """Engines place jobs: here, the one that starts a process on this machine."""
 
-import contextlib
 import os
 import subprocess
-import threading
-from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Protocol, cast
 
 from fmbench import processes
 from fmbench.execution.job import Ending, JobFolder, Outcome
-from fmbench.store import LOG_BYTES
+from fmbench.execution.log import Drain
 
 GRACE_SECONDS = 10.0
 
@@ -21,6 +18,9 @@ class Worker(Protocol):
 
     def ended(self) -> Outcome | None:
         """What its end makes of the run it was at; None while it works."""
+
+    def log(self) -> bytes:
+        """What it and all it started have printed so far, as `Log` keeps it."""
 
     def stop(self) -> None:
         """End the worker and all it started."""
@@ -40,7 +40,7 @@ class LocalEngine:
         processes.adopt_orphans()
 
     def start(self, folder: JobFolder) -> "LocalWorker":
-        """Start a worker on the job; its output goes to the folder's capped log."""
+        """Start a worker on the job."""
         return LocalWorker(folder)
 
 
@@ -62,7 +62,7 @@ class LocalWorker:
             start_new_session=True,
         )
         self.pid = self._guard.pid
-        threading.Thread(target=_drain, args=(self._guard.stdout, folder.log), daemon=True).start()
+        self._drain = Drain(cast(IO[bytes], self._guard.stdout))
 
     def ended(self) -> Outcome | None:
         """What the worker's end makes of the run it was at; None while it works."""
@@ -72,6 +72,10 @@ class LocalWorker:
         if ending is None:
             processes.kill_descendants()  # what the guard had adopted is now this process's
         return outcome_of(ending)
+
+    def log(self) -> bytes:
+        """What it and all it started have printed so far, as `Log` keeps it."""
+        return self._drain.content()
 
     def stop(self) -> None:
         """End the worker and every descendant; the guard sees to it, and has a time limit too."""
@@ -92,20 +96,3 @@ def outcome_of(ending: Ending | None) -> Outcome:
         return Outcome(status="oom", message="the kernel ended the worker: out of memory")
     how = processes.how_it_ended(ending.status)
     return Outcome(status="crashed", message=f"the worker ended with {how}")
-
-
-def _drain(pipe: IO[bytes], log: Path) -> None:
-    """Keep the first bytes of what a worker prints, swallow the rest: it must never block.
-
-    Not on a full disk either, where nothing can be kept.
-    """
-    room = LOG_BYTES
-    with contextlib.ExitStack() as stack:
-        file = None
-        with contextlib.suppress(OSError):
-            file = stack.enter_context(log.open("ab", buffering=0))
-        while content := os.read(pipe.fileno(), 65536):
-            with contextlib.suppress(OSError):
-                if file:
-                    file.write(content[:room])
-            room -= min(room, len(content))

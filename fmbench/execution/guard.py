@@ -19,16 +19,12 @@ from fmbench.execution.job import Ending, JobFolder
 from fmbench.execution.pinning import Cores
 
 OUT_OF_MEMORY_KILLS = Path("/proc/vmstat")
-SETTINGS = {"GOMP_SPINCOUNT": "1000"}
-"""Environment variables of workers, where they are not set: how often OpenMP's threads spin at a
-barrier before they sleep. As it is, they spin for long: best on an idle machine, and bad on a busy
-one. This costs little there and helps here."""
 
 
 def main(path: str, runner: str) -> None:
     """Guard one worker from its start to its end; `runner` is the pid of who started this."""
     signal.signal(signal.SIGTERM, _stop)
-    processes.end_with_parent(signal.SIGTERM, int(runner))
+    processes.begin_as_child(int(runner), signal.SIGTERM)
     processes.adopt_orphans()
     kills_before = _out_of_memory_kills()
     folder = JobFolder(Path(path))
@@ -37,7 +33,7 @@ def main(path: str, runner: str) -> None:
     try:
         worker = subprocess.Popen(
             [*processes.PYTHON_MODULE, "fmbench.execution.worker", path, str(os.getpid())],
-            env=SETTINGS | os.environ,
+            env=processes.SETTINGS | os.environ,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )

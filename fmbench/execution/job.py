@@ -2,10 +2,9 @@
 
 job.json         what to do, written by the runner
 environment.json where it is done, written by the worker
-refusal.json     why it cannot be done on this machine at all, written by the worker
+refusal.json     why it is not done, written by the worker before it has imported the plugin
 events.jsonl     what happens, appended by the worker
 ended.json       how the worker ended, written by its guard
-log.txt          what the plugin printed, drained by the engine
 N/               of the N-th run: `Answers`, its outcome.json the mark that it has ended
 
 The arrays a stage trains on lie beside the jobs, shared by all of them: `Inputs`.
@@ -22,10 +21,8 @@ from numpy.typing import NDArray
 
 from fmbench import files
 from fmbench.hardware import Device
-from fmbench.leaderboard.words import without_home
 from fmbench.protocol import Protocol
 from fmbench.records import Cost, Plugin, Run, Status
-from fmbench.store import LOG_BYTES
 
 WORKERS_WORD: tuple[Status, ...] = ("ok", "diverged", "invalid", "oom", "failed")
 """The statuses a worker can tell; the others are the runner's to give."""
@@ -93,10 +90,14 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
 
 class Refusal(Struct, frozen=True, kw_only=True):
-    """Why a worker cannot do any job like this here, before any plugin's code has run."""
+    """Why a worker does not do a job, said before any plugin's code has run.
+
+    changed: the plugin is not what the job was planned with. Otherwise no job can be done here.
+    """
 
     what: str
     hint: str
+    changed: bool = False
 
 
 class Answers:
@@ -119,7 +120,6 @@ class JobFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.log = path / "log.txt"
         self.ending = path / "ended.json"
         self.environment = path / "environment.json"
         self._job = path / "job.json"
@@ -135,12 +135,12 @@ class JobFolder:
         """What to do."""
         return msgspec.json.decode(self._job.read_bytes(), type=Job)
 
-    def refuse(self, what: str, hint: str) -> None:
-        """Say that this job cannot be done on this machine."""
-        files.write(self._refusal, msgspec.json.encode(Refusal(what=what, hint=hint)))
+    def refuse(self, refusal: Refusal) -> None:
+        """Say why the job is not done."""
+        files.write(self._refusal, msgspec.json.encode(refusal))
 
     def read_refusal(self) -> Refusal | None:
-        """Why the job cannot be done here, if so."""
+        """Why the job is not done, if so."""
         return files.read_json(self._refusal, Refusal)
 
     def append(self, event: Event) -> None:
@@ -154,15 +154,6 @@ class JobFolder:
     def read_ending(self) -> Ending | None:
         """How the worker ended; None when its guard could not say."""
         return files.read_json(self.ending, Ending)
-
-    def read_log(self) -> bytes:
-        """The beginning of what the plugin has printed; nothing where it put no regular file."""
-        try:
-            with files.open_regular(self.log) as file:
-                said = file.read(LOG_BYTES).decode("utf-8", "replace")
-        except OSError:
-            return b""
-        return without_home(said).encode()[:LOG_BYTES]
 
     def answers(self, run: int) -> Answers:
         """Where the answers of a run lie."""

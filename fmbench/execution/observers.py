@@ -7,7 +7,9 @@ import pluggy
 
 from fmbench import hookspecs
 from fmbench.errors import PluginError
+from fmbench.processes import kept_apart
 from fmbench.records import Progress, Record, Run
+from fmbench.wording import raised
 
 
 def manager_of(name: str, observer: object) -> pluggy.PluginManager:
@@ -68,10 +70,12 @@ class Observers:
             getattr(manager.hook, hook)(**what)
         for name, manager in tuple(self._guests.items()):
             try:
-                getattr(manager.hook, hook)(**what)
-            except (Exception, SystemExit) as error:
+                with kept_apart():
+                    getattr(manager.hook, hook)(**what)
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # asyncio's CancelledError, say
                 del self._guests[name]
                 self.say(
-                    f"the observer {name} failed at {hook} and is told no more: "
-                    f"{type(error).__name__}: {error}"
+                    f"the observer {name} failed at {hook} and is told no more: {raised(error)}"
                 )

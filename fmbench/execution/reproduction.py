@@ -108,7 +108,10 @@ class Again:
         return Owed(self.model, self.run.recipe, tune, finals, 1)
 
     def make(self, dataset: Dataset, observers: Observers, timeout: float) -> Reproduction:
-        """Make it in a folder of its own that is gone afterwards; see `Runner`."""
+        """Make it in a folder of its own that is gone afterwards; see `Runner`.
+
+        Raises `UsageError` when its plugin changes before it begins.
+        """
         with files.temporary_folder() as folder:
             store = Store(folder, self.setting.protocol.id)
             store.make()
@@ -121,6 +124,10 @@ class Again:
                 timeout=timeout,
                 checkpoint_seconds=timeout,  # none: the folder is gone when it stops
             ).make(self.run)
+            if now.result.status == "interrupted":
+                raise UsageError(
+                    now.result.message.partition("\n")[0], hint="type the command once more"
+                )
             agree = None
             if self.predictions is not None and now.result.status == "ok":
                 agree = int((self.predictions == store.predictions(now)).sum())

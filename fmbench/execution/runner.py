@@ -6,6 +6,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from fmbench.discovery import ListedModel
 from fmbench.environment import Environment, describe
 from fmbench.errors import UsageError
 from fmbench.execution.claims import Claims
-from fmbench.execution.engines import Engine
+from fmbench.execution.engines import Engine, Worker
 from fmbench.execution.job import Job, JobFolder, Outcome, Spent
 from fmbench.execution.judge import Judge
 from fmbench.execution.observers import Observers
@@ -76,7 +77,9 @@ class Runner:
 
         Runs that another runner on this store has claimed are left to it and waited for; when it
         dies they are taken over. A worker that dies costs the run it was at; what it still owed
-        goes into a new job. On `KeyboardInterrupt` the run under way is recorded as interrupted.
+        goes into a new job. When a plugin has changed meanwhile the next run is recorded as
+        interrupted, and its model's others are left for another command. On `KeyboardInterrupt`
+        the run under way is recorded as interrupted.
         """
         made: list[Record] = []
         self._left = list(models)
@@ -96,6 +99,9 @@ class Runner:
                         if mine:
                             busy = True
                             self._do(mine, made)
+                            if made[-1].result.status == "interrupted":
+                                self._left.remove(model)  # it would be so again
+                                self._replan()
                 if self._left and not busy:
                     time.sleep(SECONDS_BETWEEN_LOOKS_AT_OTHERS)
                     self._look_at_others()
@@ -149,34 +155,42 @@ class Runner:
                         self._tell.epoch_end(happening)
                     case Ended():
                         if not begun:
-                            self._require_a_worker_that_works(folder)
+                            happening = self._before_it_began(folder, worker, happening)
                         self._count(happening.outcome.spent, time.perf_counter() - looked)
                         owing.pop(0)
-                        made.append(self._record(folder, happening))
+                        made.append(self._record(folder, happening, worker.log()))
                         looked = time.perf_counter()
         except KeyboardInterrupt:
             worker.stop()
             if owing:
                 outcome = Outcome(status="interrupted", message="stopped by the user")
-                made.append(self._record(folder, Ended(owing[0], outcome, folder.answers(0), 0.0)))
+                end = Ended(owing[0], outcome, folder.answers(0), 0.0)
+                made.append(self._record(folder, end, worker.log()))
             raise
         finally:
             worker.stop()
             shutil.rmtree(folder.path, ignore_errors=True)
 
-    def _require_a_worker_that_works(self, folder: JobFolder) -> None:
-        """Raise `UsageError` when a worker gave up before any plugin's code had run."""
+    def _before_it_began(self, folder: JobFolder, worker: Worker, end: Ended) -> Ended:
+        """What is to be made of a worker that ended before any plugin's code had run.
+
+        A plugin that has changed meanwhile costs its own runs, and none is done. Raises
+        `UsageError` when no worker can work here.
+        """
         where = self._setting.device.torch_name
         if refusal := folder.read_refusal():
+            if refusal.changed:
+                return replace(end, outcome=Outcome(status="interrupted", message=refusal.what))
             raise UsageError(refusal.what, where=where, hint=refusal.hint)
         ending = folder.read_ending()
         if ending and ending.status > 0:
-            said = folder.read_log().decode("utf-8", "replace").strip().rpartition("\n")[2]
+            said = worker.log().decode().strip().rpartition("\n")[2]
             raise UsageError(
                 f"no worker can start here, whatever the model: {said or 'it says nothing'}",
                 where=where,
                 hint="see whether torch works: python -c 'import torch; torch.ones(1) + 1'",
             )
+        return end
 
     def _count(self, spent: Spent, seconds: float) -> None:
         """Count a run's seconds by what its worker says it spent them on."""
@@ -209,7 +223,7 @@ class Runner:
     def _epochs(self, runs: tuple[Run, ...]) -> int:
         return self._setting.protocol.stage(runs[0].stage).epochs
 
-    def _record(self, folder: JobFolder, end: Ended) -> Record:
+    def _record(self, folder: JobFolder, end: Ended, log: bytes) -> Record:
         """Mark a run, store its record for good, and only then tell the observers."""
         outcome = end.outcome
         with self._timings.during(Part.SCORING):
@@ -231,7 +245,7 @@ class Runner:
                 record,
                 predictions=marked.predictions if final else None,
                 logits=marked.logits if final and self._keep_logits else None,
-                log=folder.read_log(),
+                log=log,
             )
         if record.done:
             self._done[record.key] = record

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from fmbench import files, processes
 from fmbench.execution.claims import lock
-from fmbench.leaderboard.words import memory
 from fmbench.processes import ProcessId
 from fmbench.store import Store
+from fmbench.wording import memory
 
 
 @contextlib.contextmanager
@@ -36,13 +36,17 @@ def clear_leftovers(store: Store, done: Container[str]) -> list[str]:
 
 def _clear(store: Store, done: Container[str]) -> list[str]:
     said = []
+    alive = False
     for folder in sorted(store.jobs.iterdir()):
-        if not _owner(folder).alive:
+        owner = _owner(folder)
+        if owner and owner.alive:
+            alive = True
+        elif owner:
             shutil.rmtree(folder, ignore_errors=True)
             said.append(f"removed the scratch of a runner that died: {folder.name}")
-    if any(store.jobs.iterdir()):
+    if alive:
         return said  # what follows may be in the hands of a runner at work
-    for folder in sorted(store.checkpoints.iterdir()):
+    for folder in sorted(filter(Path.is_dir, store.checkpoints.iterdir())):
         if folder.name in done:
             shutil.rmtree(folder, ignore_errors=True)
             said.append(f"removed the checkpoints of a finished run: {folder.name[:8]}")
@@ -56,7 +60,8 @@ def _clear(store: Store, done: Container[str]) -> list[str]:
     return said
 
 
-def _owner(folder: Path) -> ProcessId:
+def _owner(folder: Path) -> ProcessId | None:
+    """The process whose scratch it is; None for what no runner has made, a file manager say."""
     pid, _, moment = folder.name.partition("-")
-    known = pid.isdecimal() and moment.isdecimal()
-    return ProcessId(int(pid), int(moment) / 1000) if known else ProcessId(0, 0.0)
+    known = pid.isdecimal() and moment.isdecimal() and folder.is_dir()
+    return ProcessId(int(pid), int(moment) / 1000) if known else None

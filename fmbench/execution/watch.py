@@ -10,6 +10,9 @@ from fmbench.execution.job import Answers, Event, JobFolder, Outcome
 from fmbench.records import Progress, Run
 
 SECONDS_BETWEEN_LOOKS = 0.05
+SECONDS_BLIND = 1.0
+"""Looks further apart are late: what happened between them has no time."""
+
 SLOWEST = 1e-6  # images per second
 
 
@@ -18,7 +21,8 @@ class Ended:
     """A run has ended, well or not.
 
     seconds: by the runner's clock, from the last look before the run had started to the first
-    after it had ended: no run takes longer.
+    after it had ended: no run takes longer. Where one of these came late, because the runner was
+    stopped or waited for an observer, it is the time nearest to the worker's word that is possible.
     """
 
     run: Run
@@ -41,22 +45,27 @@ def follow(
     which had ended others did not start.
     """
     at, offset, started = 0, 0, -1
-    began = looked = time.monotonic()
+    began = begun = looked = time.monotonic()
 
     def end(outcome: Outcome) -> Ended:
-        return Ended(runs[at], outcome, folder.answers(at), time.monotonic() - began)
+        longest, spent = looked - began, outcome.spent
+        first = begun if begun - began > SECONDS_BLIND else began
+        last = before if looked - before > SECONDS_BLIND else looked
+        told = spent.training + spent.evaluation + spent.checkpoints
+        seconds = min(longest, max(last - first, told))
+        return Ended(runs[at], outcome, folder.answers(at), seconds)
 
     while at < len(runs):
-        before, looked = looked, time.monotonic()
         ended = worker.ended()  # asked before the files are read, so that they are whole
         events, offset = folder.events_after(offset)
+        before, looked = looked, time.monotonic()
         for event in events:
             if event.run != at or (event.kind == "start" and started == at):
                 continue  # a run starts once, whatever a plugin writes: its time goes on
             if event.kind == "progress" and not _possible(event, epochs):
                 continue  # the loop tells of no such thing
             if event.kind == "start":
-                began, started = before, at
+                began, begun, started = before, looked, at
                 yield runs[at]
             elif event.kind == "progress":
                 yield Progress(
@@ -70,7 +79,7 @@ def follow(
                 )
             elif outcome := folder.read_outcome(at):
                 yield end(outcome)
-                at, began = at + 1, time.monotonic()
+                at, began, begun = at + 1, looked, looked
                 if at == len(runs):
                     return
         if ended is not None:

@@ -5,9 +5,10 @@ images it is asked about; never the labels of those. It takes no commands while 
 """
 
 import math
-import signal
+import os
 import sys
 import traceback
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
@@ -19,28 +20,32 @@ from torch import Tensor, nn
 
 from fmbench import environment, files, processes
 from fmbench.contract import Model
-from fmbench.discovery.child import load_model
+from fmbench.discovery.child import ChangedError, load_model, unchanged
 from fmbench.errors import UsageError
-from fmbench.execution.job import Event, Inputs, Job, JobFolder, Outcome, Spent
-from fmbench.leaderboard.words import without_home
+from fmbench.execution.job import Event, Inputs, Job, JobFolder, Outcome, Refusal, Spent
 from fmbench.protocol import Tuning
 from fmbench.records import Cost, Run, Status
 from fmbench.training import cost, departures, devices, loop
 from fmbench.training.batches import Images
 from fmbench.training.building import Builder
 from fmbench.training.checkpoints import Checkpoints
+from fmbench.wording import encodable, raised, without_home
 
 
 def main(path: str, guard: str) -> None:
     """Do the job in the folder `path`, run by run; `guard` is the pid of who started this."""
-    processes.end_with_parent(signal.SIGKILL, int(guard))
+    processes.begin_as_child(int(guard))
     folder = JobFolder(Path(path).resolve())
     job = folder.read_job()
     rules = job.protocol.devices[job.device.kind]
     try:
         device = devices.prepare(job.device.torch_name, rules, job.threads)
+        unchanged(job.plugin)
     except UsageError as error:
-        folder.refuse(error.what, error.hint)
+        folder.refuse(Refusal(what=error.what, hint=error.hint))
+        sys.exit(error.exit_code)
+    except ChangedError as error:
+        folder.refuse(Refusal(what=str(error), hint=error.hint, changed=True))
         sys.exit(error.exit_code)
     where = environment.describe(devices.identified(job.device), job.threads)
     files.write(folder.environment, msgspec.json.encode(where))
@@ -72,7 +77,7 @@ class Contestant:
     @cached_property
     def model(self) -> Model:
         """The plugin's model; its import is the plugin's code."""
-        return load_model(self.job.plugin, self.job.model)
+        return load_model(unchanged(self.job.plugin), self.job.model)
 
     @cached_property
     def builder(self) -> Builder:
@@ -136,18 +141,16 @@ def perform(folder: JobFolder, contestant: Contestant, number: int) -> Outcome:
         return failed("diverged", error, curve)
     except loop.InvalidOutputError as error:
         return failed("invalid", error, curve)
-    except (MemoryError, torch.OutOfMemoryError) as error:
-        return failed("oom", error, curve)
     except BaseException as error:  # SystemExit too: a plugin's exit ends one run, not the job
-        traceback.print_exc()
-        return failed("failed", error, curve)
+        with suppress(OSError):  # a plugin may have closed what `print_exc` writes to
+            os.write(2, encodable(traceback.format_exc()).encode())
+        return failed("oom" if devices.out_of_memory(error) else "failed", error, curve)
 
 
 def failed(status: Status, error: BaseException, curve: list[float]) -> Outcome:
     """The outcome of a run that ended early."""
-    sentence = (
-        str(error) if status in ("diverged", "invalid") else f"{type(error).__name__}: {error}"
-    )
+    told_by_us = status in ("diverged", "invalid")
+    sentence = str(error) if told_by_us else raised(error)
     message = without_home(sentence.strip())[:2000]
     return Outcome(status=status, message=message, curve=finite(curve))
 

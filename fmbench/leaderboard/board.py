@@ -17,9 +17,9 @@ from fmbench.leaderboard.statistics import (
     image_interval,
     seed_interval,
 )
-from fmbench.leaderboard.words import counted, points
 from fmbench.protocol import Protocol
 from fmbench.records import Record
+from fmbench.wording import counted, points
 
 REPRODUCED = 0.97
 """The accuracy above which no result on Fashion-MNIST is known to have been made again."""

@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from fmbench.errors import NothingSelectedError, UsageError
-from fmbench.leaderboard.words import duration, memory, percent, rank_set, short
+from fmbench.wording import duration, memory, percent, rank_set, short
 
 if TYPE_CHECKING:  # the command's help names the keys, and reading records would slow it down
     from fmbench.leaderboard.board import Board, Row

@@ -20,7 +20,7 @@ from fmbench.leaderboard.statistics import (
     Sample,
     no_tie,
 )
-from fmbench.leaderboard.words import points
+from fmbench.wording import points
 
 PICTURE_ROWS, PICTURE_COLUMNS = 5, 12
 

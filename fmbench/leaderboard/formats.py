@@ -10,7 +10,7 @@ import pandas as pd
 from fmbench.leaderboard.board import Board, Row
 from fmbench.leaderboard.columns import WORDS, Column, choose
 from fmbench.leaderboard.statistics import NEW_IMAGES
-from fmbench.leaderboard.words import inert
+from fmbench.wording import inert
 
 JSON_SCHEMA = 1
 _HARMLESS = str.maketrans(

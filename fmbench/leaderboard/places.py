@@ -3,8 +3,8 @@
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
-from fmbench.leaderboard.words import counted
 from fmbench.records import Record
+from fmbench.wording import counted
 
 
 def place_names(shown: Sequence[Record], *, with_threads: bool = False) -> Callable[[Record], str]:

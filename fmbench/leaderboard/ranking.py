@@ -1,16 +1,13 @@
 """Ranks of a board's models, computed once for the same records."""
 
-import contextlib
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
-import platformdirs
 from msgspec import Struct
 
-from fmbench import files
-from fmbench.errors import FmbenchError, StoreError
+from fmbench import cache
+from fmbench.errors import StoreError
 from fmbench.leaderboard.evidence import Entry, Evidence, digest_of
 from fmbench.leaderboard.statistics import SEEDS_FOR_RANKS, Sample, Target, compare
 
@@ -43,14 +40,13 @@ def rank(evidence: Evidence, target: Target, *, cached: bool = True) -> Ranking:
     seeds = len(evidence.protocol.seeds)
     entries = evidence.entries
     whole = [len(entry.ok) == seeds >= SEEDS_FOR_RANKS for entry in entries]
-    kept = platformdirs.user_cache_path("fmbench") / f"ranks-{_digest(entries, target)}.json"
-    if cached and (known := files.read_json(kept, Ranking)):
+    name = f"ranks-{_digest(entries, target)}"
+    if cached and (known := cache.read(name, Ranking)):
         return known
     samples, unreadable = _samples(evidence, whole)
     ranking = _ranking(samples, target, unreadable)
     if not unreadable:
-        with contextlib.suppress(FmbenchError):  # a cache that cannot be written costs only time
-            files.write(files.make_folder(kept.parent) / kept.name, msgspec.json.encode(ranking))
+        cache.keep(name, ranking)
     return ranking
 
 

@@ -1,6 +1,7 @@
 """A new plugin: a complete distribution, written from templates, right before it is touched."""
 
 import keyword
+import os
 import re
 import sys
 from dataclasses import dataclass
@@ -61,7 +62,7 @@ def write_plugin(name: str, folder: Path | None = None) -> list[Path]:
 
     names = names_of(name)
     folder = folder or Path(name)
-    if folder.exists():
+    if os.path.lexists(folder):
         raise UsageError("exists already", where=str(folder), hint="nothing is ever overwritten")
     templates = resources.files("fmbench.scaffold") / "templates"
     environment = Environment(  # noqa: S701 - what is written is Python, TOML and Markdown

@@ -3,7 +3,7 @@
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from fmbench.errors import FmbenchError
+from fmbench.errors import FmbenchError, StoreError
 from fmbench.testing.facts import Fault, MissingFactError, SkipError, told, trace
 from fmbench.testing.laws import Law
 from fmbench.testing.report import Outcome, Report, report_of
@@ -29,6 +29,8 @@ def perform(law: Law, subject: "Subject", plugin: str = "") -> Report:
             outcome, message = "skipped", str(error)
         elif isinstance(cause, SkipError):
             outcome, message = "skipped", str(cause)
+        elif isinstance(cause, StoreError):  # the folder's fault, not the model's
+            outcome, message = "skipped", f"{cause.where} {cause.what}: export TMPDIR=FOLDER"
         else:
             outcome = law.check.severity if isinstance(cause, Fault) else "error"
             message, raised = told(cause), trace(cause)

@@ -96,7 +96,7 @@ def _unescaped(path: str) -> str:
 
 def main(path: str, parent: str) -> None:
     """Check one model; `parent` is the pid of who asks."""
-    processes.end_with_parent(signal.SIGKILL, int(parent))
+    processes.begin_as_child(int(parent))
     folder = ChildFolder(Path(path).resolve())
     folder.witness_a_crash()
     request = folder.read_request()
@@ -105,7 +105,7 @@ def main(path: str, parent: str) -> None:
     try:
         import torch
 
-        from fmbench.discovery.child import load_model
+        from fmbench.discovery.child import load_model, unchanged
         from fmbench.testing.checks import perform
         from fmbench.testing.subject import Subject
         from fmbench.training import devices
@@ -114,7 +114,7 @@ def main(path: str, parent: str) -> None:
             devices.prepare("cpu", rules, torch.get_num_threads())
         subject = Subject(
             request.model,
-            lambda: load_model(request.plugin, request.model),
+            lambda: load_model(unchanged(request.plugin), request.model),
             request.protocol,
             value=request.value,
         )

@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar, overload
 import fmbench
 from fmbench.errors import FmbenchError
 from fmbench.testing.watch import RefusedError
+from fmbench.wording import raised
 
 LONGEST = 400
 S = TypeVar("S", bound="Facts")
@@ -95,7 +96,7 @@ def told(error: BaseException) -> str:
     """What was raised, and in which line of the plugin."""
     if isinstance(error, Fault | FmbenchError):
         return error.what
-    words = " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST]
+    words = " ".join(raised(error).split())[:LONGEST]
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if may_be_the_plugins(frame.filename):
             return f"{words} ({Path(frame.filename).name}, line {frame.lineno}, in {frame.name})"

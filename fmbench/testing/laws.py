@@ -7,9 +7,9 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from fmbench.contract import MODEL_NAME
-from fmbench.leaderboard.words import duration, memory, short
 from fmbench.testing.facts import Fault, MissingFactError, SkipError
 from fmbench.testing.report import Check, Severity
+from fmbench.wording import duration, memory, short
 
 if TYPE_CHECKING:
     from fmbench.testing.subject import Subject

@@ -19,6 +19,7 @@ from fmbench.testing.report import Outcome, Report, provenance, report_of
 
 SECONDS_A_MODEL = 600.0
 LOOK_SECONDS = 0.05
+ROOM = 100_000
 TELLING_SECONDS = 1.0
 LONGER = "`fmbench check --timeout SECONDS` gives it longer"
 
@@ -105,7 +106,7 @@ def _reports(
             "error",
             problem.what,
             model="",
-            plugin=f"{problem.entry} {problem.version}",
+            plugin=f"{problem.entry} {problem.version}".rstrip(),
             hint=problem.hint,
         )
     if models:
@@ -135,7 +136,12 @@ def _check(
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             cwd=path,
-            env={**os.environ, "TMPDIR": str(path)},
+            env={
+                **processes.SETTINGS,
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(map(os.path.abspath, _python_path())),
+                "TMPDIR": str(path),
+            },
             start_new_session=True,
         )
         known: list[Report] = []
@@ -156,9 +162,16 @@ def _check(
         if busy:
             how, hint = f"the process was still busy after {timeout:g} s", LONGER
         else:
+            if child.returncode:
+                files.write(path / "room", bytes(ROOM))  # else a full folder is to blame
             how = f"the process ended with {processes.how_it_ended(child.returncode)}"
             hint = ""
         yield from _unreported(model, folder, known, how, hint)
+
+
+def _python_path() -> list[str]:
+    """The folders of PYTHONPATH, where it is set."""
+    return list(filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)))
 
 
 def _news(folder: ChildFolder, known: list[Report]) -> list[Report]:

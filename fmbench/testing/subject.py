@@ -18,7 +18,7 @@ from fmbench.testing.surroundings import random_streams
 from fmbench.testing.workplace import Workplace
 from fmbench.training import departures, devices
 from fmbench.training.building import Builder
-from fmbench.training.checkpoints import attributes
+from fmbench.training.hidden import attributes
 
 SEED, SECOND_SEED, THIRD_SEED = 1, 2, 3
 BATCH = 8
@@ -50,8 +50,7 @@ class Subject(Facts):
         self.name = name
         self.protocol = protocol
         self.memory = memory or psutil.virtual_memory().total
-        self._load = load
-        self._value = value
+        self._load, self._value = load, value
         self._rules_given = protocol.devices.get("cpu", DeviceRules(precision="float32"))
         self._rules = self._rules_given
         self.place = Workplace()
@@ -137,7 +136,9 @@ class Subject(Facts):
         rules = DeviceRules(precision="bfloat16")
         with devices.autocast(torch.device("cpu"), rules):
             checked(self._answer(network, range(BATCH)), BATCH)
-        with devices.autocast(torch.device("cpu"), rules):  # anew: it keeps weights of inference
+        with devices.autocast(
+            torch.device("cpu"), rules
+        ):  # anew: it keeps weights cast without a gradient
             checked(self._answer_in_training(network), BATCH)
         return True
 
@@ -261,7 +262,7 @@ class Subject(Facts):
         """The network's output for these images in evaluation mode; anything, if it is wrong."""
         network.eval()
         before = networks.modes(network)
-        with torch.inference_mode(), self.place.during("evaluation"):
+        with torch.no_grad(), self.place.during("evaluation"):
             output: Tensor = network(self._images(index))
         self._note_flips("evaluation", before, network)
         return output

@@ -81,7 +81,7 @@ def contract(
 
 def _items(module: str, names: Sequence[str], protocol_name: str) -> list[Item]:
     """The items of an installed plugin; of a broken one what is wrong with it."""
-    own = [entry for entry in entries() if _module(entry) == module]
+    own = [entry for entry in entries() if entry.module == module]
     if not own:
         words = f"no installed distribution has an entry point that names {module}"
         return [_broken(f"{words}\n\nhint: pip install --editable .")]
@@ -127,13 +127,13 @@ class _Candidate:
 @functools.lru_cache(maxsize=1)
 def _subject(candidate: _Candidate) -> "Subject":
     """The subject that the items of a model share, as long as no other model's come between."""
-    from fmbench.discovery.child import load_model
+    from fmbench.discovery.child import load_model, unchanged
     from fmbench.testing.subject import Subject
 
     model = candidate.model
     return Subject(
         model.name,
-        lambda: load_model(model.plugin, model.name),
+        lambda: load_model(unchanged(model.plugin), model.name),
         protocol.load(candidate.protocol),
         value=candidate.value,
     )
@@ -156,7 +156,3 @@ def _offered_by(own: list[Entry]) -> Catalogue:
 
 def _broken(words: str) -> Item:
     return Item("plugin", lambda: words)
-
-
-def _module(entry: Entry) -> str:
-    return entry.value.partition(":")[0].strip()

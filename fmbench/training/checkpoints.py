@@ -1,16 +1,11 @@
 """Checkpoints of a run under way: tensors in safetensors, the rest in JSON, nothing pickled."""
 
-import hashlib
-import random
-from collections import deque
 from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import msgspec
-import numpy as np
 import safetensors.torch
 import torch
 from msgspec import Struct
@@ -18,6 +13,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from fmbench import files
+from fmbench.training.hidden import attributes, bytes_of, hidden_state
 
 KEPT = 2
 
@@ -75,11 +71,11 @@ class Checkpoints:
     ) -> None:
         """Keep the state after the epochs of `curve`; its JSON file comes last, the mark of commit.
 
-        A model that keeps state outside its state dict, or in a dtype that safetensors cannot hold,
-        gets none: it could not go on to the bit. Raises `StoreError` when it cannot be written.
+        A model that keeps state outside its state dict, or in what safetensors cannot hold, gets
+        none: it could not go on to the bit. Raises `StoreError` when it cannot be written.
         """
         state = model.state_dict()
-        if hidden_state(self._fresh, model) or not all(map(torch.is_tensor, state.values())):
+        if hidden_state(self._fresh, model) or not all(map(_storable, state.values())):
             return
         tensors, aliases = _unshared(state)
         for number, parameter in enumerate(_parameters(optimizer)):
@@ -87,7 +83,7 @@ class Checkpoints:
             for name, value in of_parameter.items():
                 if isinstance(value, Tensor):
                     tensors[f"optimizer.{number}.{name}"] = value
-        if not all(value.dtype in _TYPES for value in tensors.values()):
+        if not all(map(_storable, tensors.values())):
             return
         epoch = len(curve)
         files.make_folder(self.folder)
@@ -177,76 +173,6 @@ def _load(model: nn.Module, state: dict[str, Tensor]) -> None:
     model.load_state_dict(state)
 
 
-_PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.device, torch.dtype, type)
-_TORCHS_OWN = {*vars(nn.Module()), "training"}
-
-
-def attributes(model: nn.Module) -> dict[str, dict[str, str]]:
-    """The comparable attributes of each module, by its name: see `hidden_state`."""
-    own = {id(tensor) for tensor in (*model.parameters(), *model.buffers())}
-    kept = model.state_dict().keys()
-    found = {}
-    for name, module in model.named_modules():
-        passing = {
-            short: _told(buffer, set())
-            for short, buffer in module.named_buffers(recurse=False)
-            if f"{name}.{short}".lstrip(".") not in kept
-        }
-        mine = {
-            short: _told(value, own)
-            for short, value in vars(module).items()
-            if short not in _TORCHS_OWN
-        }
-        found[name] = {short: said for short, said in {**mine, **passing}.items() if said}
-    return found
-
-
-def hidden_state(fresh: dict[str, dict[str, str]], trained: nn.Module) -> str:
-    """Name something training has changed that a state dict does not hold; "" when there is none.
-
-    fresh: the `attributes` of the model before it was trained.
-
-    A model with such state cannot be resumed to the bit: it has to start again. Buffers that are
-    not persistent, and attributes of modules that are plain values, tensors, arrays, random
-    generators or containers of them, are compared; what else an object may hide is not looked into.
-    """
-    for name, now in attributes(trained).items():
-        for attribute, value in now.items():
-            if fresh.get(name, {}).get(attribute) != value:
-                return f"{attribute} of {name or 'the model'}"
-    return ""
-
-
-def _told(value: object, own: set[int]) -> str:
-    """What a value holds, as comparable text; "" for what cannot be told.
-
-    own: the ids of what is told elsewhere. Such are the model's parameters and buffers, which are
-         in the state dict; recurrent layers of torch keep a list of them.
-    """
-    if id(value) in own:
-        return ""
-    match value:
-        case Tensor():
-            return hashlib.sha256(_bytes_of(value)).hexdigest()
-        case np.ndarray():
-            content = np.ascontiguousarray(value).tobytes()
-            return f"{value.dtype} {value.shape} {hashlib.sha256(content).hexdigest()}"
-        case torch.Generator():
-            return _told(value.get_state(), own)
-        case np.random.Generator():
-            return _told(value.bit_generator.state, own)
-        case np.random.RandomState():
-            return _told(value.get_state(legacy=False), own)
-        case random.Random():
-            return repr(value.getstate())
-        case dict() | list() | tuple() | deque() | set() | frozenset():
-            items = chain.from_iterable(value.items()) if isinstance(value, dict) else value
-            inside = own | {id(value)}  # it may hold itself
-            said = [_told(one, inside) for one in items]
-            return repr(sorted(said) if isinstance(value, set | frozenset) else said)
-    return repr(value) if isinstance(value, _PLAIN) else ""
-
-
 def _unshared(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors under `model.`, and which names share the tensor of another name."""
     tensors: dict[str, Tensor] = {}
@@ -269,6 +195,16 @@ _TYPES = {
 }  # fmt: skip
 
 
+def _storable(value: object) -> bool:
+    """Whether safetensors can hold it: a plain tensor, dense and with values, of a known dtype."""
+    return (
+        isinstance(value, Tensor)
+        and value.dtype in _TYPES
+        and value.layout == torch.strided
+        and not (value.is_meta or value.is_nested or value.is_quantized)
+    )
+
+
 def _safetensors(tensors: dict[str, Tensor]) -> Iterator[bytes | memoryview]:
     """The bytes of a safetensors file, tensor by tensor: the library would hold all of them twice.
 
@@ -287,13 +223,7 @@ def _safetensors(tensors: dict[str, Tensor]) -> Iterator[bytes | memoryview]:
     text += b" " * (-len(text) % 8)
     yield len(text).to_bytes(8, "little") + text
     for value in tensors.values():
-        yield _bytes_of(value)
-
-
-def _bytes_of(value: Tensor) -> memoryview:
-    """A tensor's values in C order, whatever its dtype and layout."""
-    flat = value.detach().cpu().to_dense().contiguous().view(-1)
-    return flat.view(torch.uint8).numpy().data
+        yield bytes_of(value)
 
 
 def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:

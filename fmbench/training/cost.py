@@ -9,8 +9,9 @@ from fmbench.training.loop import check_output
 
 
 def parameters(model: nn.Module) -> int:
-    """The number of trainable parameters, shared ones counted once."""
-    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    """The trainable parameters in real numbers, shared ones counted once; a complex one is two."""
+    trainable = (one for one in model.parameters() if one.requires_grad)
+    return sum(one.numel() * (1 + one.is_complex()) for one in trainable)
 
 
 @torch.enable_grad()

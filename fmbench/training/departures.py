@@ -15,6 +15,7 @@ from fmbench import hardware, processes
 from fmbench.protocol import DeviceRules
 from fmbench.training import devices, gradients
 from fmbench.training.gradients import Wrong
+from fmbench.wording import raised
 
 SECONDS = 300.0
 """A guard against a check that hangs; it takes a few steps of training."""
@@ -135,11 +136,13 @@ def _found(
 
     if _device_type(network) == "cpu" and platform.system() == "Linux":
         answer, status = processes.in_a_copy(in_the_fork, SECONDS)
+        if status is None:
+            sys.stderr.write("gradients not checked: a copy of this process gave no answer\n")
         if status is not None and status < 0:
             return status
         return msgspec.json.decode(answer, type=Wrong | None) if answer else None
     try:
         return examine(copy.deepcopy(network))
     except Exception as error:
-        sys.stderr.write(f"gradients not checked: {type(error).__name__}: {error}\n")
+        sys.stderr.write(f"gradients not checked: {raised(error)}\n")
         return None

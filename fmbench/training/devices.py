@@ -1,5 +1,6 @@
 """What differs between kinds of device: numerics, synchronisation, memory and random streams."""
 
+import errno
 import hashlib
 import os
 import random
@@ -28,6 +29,17 @@ LIBRARIES = {
     "BLAS": r"BLAS_INFO=(\w+)",
 }
 """Where torch's description of its own build tells of the libraries that compute."""
+
+
+OUT_OF_MEMORY = (
+    "DefaultCPUAllocator: can't allocate memory",
+    "DefaultCPUAllocator: not enough memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "std::bad_alloc",
+)
+"""How torch and the libraries below it say in a `RuntimeError` that memory could not be had."""
 
 
 def prepare(name: str, rules: DeviceRules, threads: int) -> torch.device:
@@ -128,6 +140,20 @@ def peak_memory(device: torch.device) -> int:
         return torch.cuda.max_memory_allocated(device)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory could not be had, itself or what it was raised from.
+
+    Only some of torch's allocators have an exception of their own for that.
+    """
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        return True
+    if isinstance(error, RuntimeError) and any(one in str(error) for one in OUT_OF_MEMORY):
+        return True
+    return error.__cause__ is not None and out_of_memory(error.__cause__)
 
 
 @contextmanager

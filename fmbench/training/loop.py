@@ -74,7 +74,8 @@ def train(
     after_epoch: called with the number of each epoch that ended well, outside the clock; it leaves
                  the model in training mode.
 
-    Raises `DivergedError` at the end of an epoch whose loss is not finite.
+    Raises `DivergedError` at the end of an epoch whose loss is not finite, and
+    `InvalidOutputError` as `predict` does.
     """
     device = labels.device
     rules = protocol.devices[device.type]  # type: ignore[index]
@@ -98,10 +99,10 @@ def train(
         for step, index in enumerate(order.view(steps, batch_size), start=1):
             batch = images.batch(index)
             with devices.autocast(device, rules):
+                logits = model(batch)
+                check_output(logits, batch_size)
                 loss = functional.cross_entropy(
-                    model(batch),
-                    labels[index],
-                    label_smoothing=protocol.training.label_smoothing,
+                    logits, labels[index], label_smoothing=protocol.training.label_smoothing
                 )
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -142,13 +143,15 @@ def train(
     )
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def predict(
     model: nn.Module, images: Images, *, protocol: Protocol, device: torch.device
 ) -> tuple[Tensor, float]:
     """Logits of every image, float32 (n, classes) on the CPU, and the seconds they took.
 
-    Raises `InvalidOutputError` when the model's output has another shape or is not floating.
+    Not in torch's inference mode: a table that a model makes in its first pass, and keeps, could
+    not be trained with then. Raises `InvalidOutputError` when the model's output has another shape
+    or is not floating.
     """
     rules = protocol.devices[device.type]  # type: ignore[index]
     model.eval()
@@ -160,7 +163,7 @@ def predict(
         with devices.autocast(device, rules):
             output = model(images.batch(index))
         check_output(output, len(index))
-        logits.append(output.float())
+        logits.append(output.detach().float())
     devices.synchronize(device)
     seconds = perf_counter() - start
     return torch.cat(logits).cpu(), seconds
@@ -178,8 +181,12 @@ def check_output(output: object, count: int) -> None:
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's optimiser; weight decay acts on parameters of two or more dimensions."""
+    """The recipe's optimiser; weight decay acts on parameters of two or more dimensions.
+
+    It is torch's fused one, but for models with complex parameters, which that does not take.
+    """
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    fused = not any(map(torch.is_complex, parameters))
     groups = [
         {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": recipe.weight_decay},
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
@@ -191,9 +198,9 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
             lr=recipe.learning_rate,
             momentum=recipe.momentum,
             nesterov=recipe.momentum > 0,
-            fused=True,
+            fused=fused,
         )
-    return torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
+    return torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=fused)
 
 
 def make_schedule(

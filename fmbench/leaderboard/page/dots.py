@@ -9,7 +9,7 @@ from fmbench.leaderboard.page.scales import Scale, Tick
 from fmbench.leaderboard.page.subjects import Subject
 from fmbench.leaderboard.page.text import span
 from fmbench.leaderboard.statistics import SEEDS_FOR_T
-from fmbench.leaderboard.words import percent, rank_set
+from fmbench.wording import percent, rank_set
 
 REACH = 4.0  # times as far below the best as the median model is: all that lies further is an arrow
 

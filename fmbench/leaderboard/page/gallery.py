@@ -11,7 +11,7 @@ from PIL import Image
 
 from fmbench.data import LABELS
 from fmbench.leaderboard.page.confusion import Pair
-from fmbench.leaderboard.words import counted
+from fmbench.wording import counted
 
 ICON_SIDE = 16
 ICON_BARS = ((2, 9, 3), (7, 5, 3), (12, 2, 3))  # left, top, width

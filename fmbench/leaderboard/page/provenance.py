@@ -8,9 +8,9 @@ from fmbench import protocol
 from fmbench.errors import FmbenchError
 from fmbench.leaderboard.evidence import Evidence
 from fmbench.leaderboard.page.subjects import Subject
-from fmbench.leaderboard.words import memory, percent, versions
 from fmbench.protocol import Protocol
 from fmbench.records import Record
+from fmbench.wording import memory, percent, versions
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil, floor, log10
 
-from fmbench.leaderboard.words import UNITS
+from fmbench.wording import UNITS
 
 LINEAR_TICKS = 7
 LOG_TICKS = 7

@@ -9,7 +9,7 @@ from fmbench.leaderboard.page.labels import Box, Label, place_labels
 from fmbench.leaderboard.page.scales import Scale, Tick
 from fmbench.leaderboard.page.subjects import Subject, devices_of
 from fmbench.leaderboard.page.text import count, shortened
-from fmbench.leaderboard.words import duration, percent, short
+from fmbench.wording import duration, percent, short
 
 WIDTH, HEIGHT = 480, 360
 PLOT = Box(44, 14, 468, 312)

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from markupsafe import Markup, escape
 
-from fmbench.leaderboard import words
-from fmbench.leaderboard.words import percent
+from fmbench import wording
+from fmbench.wording import percent
 
 GAP = "\N{NO-BREAK SPACE}"
 _PARTS = re.compile(r"(?<=[/_@=,-])(?=.)")
@@ -14,7 +14,7 @@ _PARTS = re.compile(r"(?<=[/_@=,-])(?=.)")
 
 def inert(value: object) -> object:
     """A value as a template prints it: markup as it is, all else as text that only shows."""
-    return value if isinstance(value, Markup) else words.inert(str(value))
+    return value if isinstance(value, Markup) else wording.inert(str(value))
 
 
 def breakable(name: str) -> Markup:

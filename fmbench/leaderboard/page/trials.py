@@ -8,8 +8,8 @@ from fmbench.leaderboard.page.scales import Tick
 from fmbench.leaderboard.page.subjects import Subject
 from fmbench.leaderboard.page.text import count
 from fmbench.leaderboard.recipes import Tried, recipes_tried
-from fmbench.leaderboard.words import percent
 from fmbench.protocol import Protocol
+from fmbench.wording import percent
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from fmbench.leaderboard.board import Board
 from fmbench.leaderboard.page.subjects import Subject
 from fmbench.leaderboard.page.text import GAP, count, listing, times
 from fmbench.leaderboard.statistics import NEW_IMAGES, SEEDS_FOR_RANKS, SEEDS_FOR_T
-from fmbench.leaderboard.words import duration, percent
 from fmbench.protocol import TRAINING_IMAGES, Protocol
+from fmbench.wording import duration, percent
 
 MOST_NAMES = 4
 

@@ -1,7 +1,7 @@
 """Numbers as people read them, and text that cannot do anything but be read."""
 
+import os
 import unicodedata
-from pathlib import Path
 
 UNSAFE = ("Cc", "Cf", "Cs")
 UNITS = ("", "k", "M", "G", "T")
@@ -47,9 +47,23 @@ def inert(words: str) -> str:
     )
 
 
+def encodable(words: str) -> str:
+    """Words that UTF-8 can hold: lone surrogates, which a Python string may have, are spelt out."""
+    return words.encode("utf-8", "backslashreplace").decode()
+
+
+def raised(error: BaseException) -> str:
+    """What was raised, its class and its message, whatever either does when it is asked."""
+    try:
+        said = str(error)
+    except Exception:
+        said = "it has no message that can be printed"
+    return encodable(f"{type(error).__name__}: {said}")
+
+
 def without_home(words: str) -> str:
-    """Words with `~` for the user's home folder: records get published."""
-    home = str(Path.home())
+    """Words with `~` for the user's home folder, where there is one: records get published."""
+    home = os.path.expanduser("~")  # noqa: PTH111 - Path.home() raises where there is none
     return words.replace(home, "~") if len(home) > 1 else words
 
 
