@@ -8,12 +8,9 @@ from msgspec import Meta, Struct
 
 from fmbench.environment import Environment
 from fmbench.protocol import DeviceKind, StageName
+from fmbench.statuses import STATUSES, Meaning, Repeat, Status
 
 Reproducibility = Literal["bitwise", "statistical", "none"]
-Status = Literal["ok", "diverged", "invalid", "oom", "timeout", "failed", "crashed", "interrupted"]
-
-MODELS_OWN = ("ok", "diverged", "invalid")
-"""Statuses that say something about the model; the others may be a machine's doing."""
 
 
 class _Part(Struct, frozen=True, forbid_unknown_fields=True):
@@ -158,9 +155,19 @@ class Record(_Part, frozen=True, kw_only=True):
         return f"{self.run.stem}-{self.id}"
 
     @property
+    def ok(self) -> bool:
+        """Whether it has scores."""
+        return self.result.status == "ok"
+
+    @property
+    def meaning(self) -> Meaning:
+        """What its status means."""
+        return STATUSES[self.result.status]
+
+    @property
     def done(self) -> bool:
         """Whether the run need not be made again: it was not merely interrupted."""
-        return self.result.status != "interrupted"
+        return self.meaning.repeat is not Repeat.ALWAYS
 
 
 def encode(record: Record) -> bytes:

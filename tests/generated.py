@@ -35,6 +35,7 @@ def pages() -> dict[Path, str]:
         README: readme(),
         ROOT / "docs" / "commands.md": manual.commands(),
         ROOT / "docs" / "hooks.md": manual.hooks(),
+        ROOT / "docs" / "statuses.md": manual.statuses(),
         ROOT / "docs" / "protocol-keys.md": manual.protocol_keys(),
         ROOT / "docs" / "checks.md": page_of_checks(),
     }

@@ -10,7 +10,7 @@ from fmbench.errors import FmbenchError
 
 PACKAGE = Path(fmbench.__file__).parent
 FLOORS = (
-    ("errors", "wording"),
+    ("errors", "statuses", "wording"),
     ("contract", "protocol", "files", "processes", "limits"),
     ("cache", "hardware"),
     ("environment",),

@@ -110,7 +110,7 @@ def run_kind(run: Run) -> str:
 def finished_line(record: Record) -> Text:
     """One line about a finished run."""
     result = record.result
-    line = plain(result.status, "green" if result.status == "ok" else "red")
+    line = plain(result.status, "green" if record.ok else "red")
     if result.accuracy is None:
         said = result.message.partition("\n")[0]
     else:

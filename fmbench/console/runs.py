@@ -127,7 +127,7 @@ def _conclusion(found: Reproduction) -> str:
     match found.conclusion:
         case "same bits":
             return "The same bits."
-        case "alike" if found.now.result.status != "ok":
+        case "alike" if not found.now.ok:
             return f"Alike: it ended in the same way, {found.now.result.status}."
         case "alike":
             return f"Alike: within what another seed gives, {expected} after {runs} on record."

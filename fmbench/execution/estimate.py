@@ -105,7 +105,7 @@ class Estimate:
 
 def _speeds(found: Iterable[Record], setting: Setting) -> dict[str, tuple[float, float]]:
     """Images per second in training and inference of each model, under this protocol if known."""
-    good = [record for record in found if record.result.status == "ok"]
+    good = [record for record in found if record.ok]
     good.sort(key=lambda record: record.run.protocol == setting.protocol.id)
     return {
         record.run.model: (record.cost.images_per_second, record.cost.inference_images_per_second)

@@ -22,10 +22,8 @@ from numpy.typing import NDArray
 from fmbench import files
 from fmbench.hardware import Device
 from fmbench.protocol import Protocol
-from fmbench.records import Cost, Plugin, Run, Status
-
-WORKERS_WORD: tuple[Status, ...] = ("ok", "diverged", "invalid", "oom", "failed")
-"""The statuses a worker can tell; the others are the runner's to give."""
+from fmbench.records import Cost, Plugin, Run
+from fmbench.statuses import STATUSES, Status
 
 
 class Job(Struct, frozen=True, kw_only=True):
@@ -168,7 +166,8 @@ class JobFolder:
     def read_outcome(self, run: int) -> Outcome | None:
         """How a run ended; None while it has not, or when a plugin spoilt the file."""
         outcome = files.read_json(self.answers(run).outcome, Outcome)
-        return outcome if outcome and outcome.status in WORKERS_WORD else None
+        believed = outcome is not None and STATUSES[outcome.status].told_by == "worker"
+        return outcome if believed else None
 
 
 class Inputs:

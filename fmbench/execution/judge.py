@@ -14,8 +14,9 @@ from fmbench.errors import ProtocolError
 from fmbench.execution.job import Answers, Inputs, Outcome
 from fmbench.execution.plan import train_steps
 from fmbench.protocol import Protocol, StageName
-from fmbench.records import Result, Status
+from fmbench.records import Result
 from fmbench.scoring import score
+from fmbench.statuses import Status
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from fmbench.errors import ProtocolError, UsageError
 from fmbench.hardware import Device
 from fmbench.limits import cores
 from fmbench.protocol import Protocol, StageName
-from fmbench.records import MODELS_OWN, Record, Result, Run
+from fmbench.records import Record, Run
 
 
 @dataclass(frozen=True)
@@ -124,13 +124,13 @@ def best_recipe(tune_records: Iterable[Record]) -> str | None:
     Means over the seeds of its tune runs; one that failed rules its recipe out. None when no
     recipe is left: the model then has no finals.
     """
-    by_recipe: dict[str, list[Result]] = defaultdict(list)
+    by_recipe: dict[str, list[Record]] = defaultdict(list)
     for record in tune_records:
-        by_recipe[record.run.recipe].append(record.result)
+        by_recipe[record.run.recipe].append(record)
     good = {
-        recipe: results
-        for recipe, results in by_recipe.items()
-        if all(result.status == "ok" for result in results)
+        recipe: [record.result for record in tried]
+        for recipe, tried in by_recipe.items()
+        if all(record.ok for record in tried)
     }
 
     def standing(recipe: str) -> tuple[float, float]:
@@ -165,11 +165,11 @@ def done_records(records: Sequence[Record], *, retry_failed: bool = False) -> di
     retry_failed: a failure that may be a machine's doing does not count. What diverged or answered
     wrongly does: tried until it ends well, a run would be better than its model.
     """
-    in_order = sorted(records, key=lambda one: (one.result.status == "ok", one.created, one.id))
+    in_order = sorted(records, key=lambda one: (one.ok, one.created, one.id))
     return {
         one.key: one
         for one in in_order
-        if one.done and (one.result.status in MODELS_OWN or not retry_failed)
+        if one.done and (one.meaning.models_own or not retry_failed)
     }
 
 

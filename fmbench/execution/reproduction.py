@@ -124,12 +124,12 @@ class Again:
                 timeout=timeout,
                 checkpoint_seconds=timeout,  # none: the folder is gone when it stops
             ).make(self.run)
-            if now.result.status == "interrupted":
+            if not now.done:
                 raise UsageError(
                     now.result.message.partition("\n")[0], hint="type the command once more"
                 )
             agree = None
-            if self.predictions is not None and now.result.status == "ok":
+            if self.predictions is not None and now.ok:
                 agree = int((self.predictions == store.predictions(now)).sum())
             return Reproduction(self.record, now, self.expected, agree, store.log(now))
 
@@ -144,13 +144,13 @@ def plan_again(
     model is not offered, and `StoreError` when the record's predictions are not there.
     """
     run = record.run
-    if record.result.status == "interrupted":
+    if not record.done:
         raise UsageError(
             "it was interrupted, and has no end to compare with",
             where=record.id,
             hint="finish it with the command that began it; `fmbench show` lists those that ended",
         )
-    scored = run.stage == "final" and record.result.status == "ok"
+    scored = run.stage == "final" and record.ok
     predictions = store.predictions(record) if scored else None
     on = hardware.find_device(device or run.device_kind)
     threads = settle_threads(protocol, on, threads, otherwise=record.environment.threads)

@@ -26,7 +26,8 @@ from fmbench.execution.scratch import scratch
 from fmbench.execution.timings import Part, Timings
 from fmbench.execution.watch import Ended, follow
 from fmbench.protocol import StageName
-from fmbench.records import MODELS_OWN, Progress, Record, Reproducibility, Run
+from fmbench.records import Progress, Record, Reproducibility, Run
+from fmbench.statuses import STATUSES
 from fmbench.store import Store
 
 SECONDS_BETWEEN_LOOKS_AT_OTHERS = 0.5
@@ -99,7 +100,7 @@ class Runner:
                         if mine:
                             busy = True
                             self._do(mine, made)
-                            if made[-1].result.status == "interrupted":
+                            if not made[-1].done:
                                 self._left.remove(model)  # it would be so again
                                 self._replan()
                 if self._left and not busy:
@@ -249,13 +250,13 @@ class Runner:
             )
         if record.done:
             self._done[record.key] = record
-        if record.result.status in MODELS_OWN:  # else --retry-failed goes on from them
+        if record.meaning.models_own:
             shutil.rmtree(self._store.checkpoints / record.key, ignore_errors=True)
         self._tell.run_end(record)
         return record
 
     def _reproducibility(self, outcome: Outcome) -> Reproducibility:
-        if not outcome.repeatable or outcome.status not in MODELS_OWN:
+        if not (outcome.repeatable and STATUSES[outcome.status].models_own):
             return "none"
         device = self._setting.device
         # On CUDA some of torch's operations only warn that they are not deterministic.

@@ -87,7 +87,7 @@ class Session:
         good = {
             key: record
             for key, record in done_records(self.store.read().records).items()
-            if record.run.stage == "tune" or record.result.status == "ok"
+            if record.run.stage == "tune" or record.ok
         }
         plans = [owed(model, self.setting, good) for model in self.models]
         return all(plan.recipe is not None and plan.count == 0 for plan in plans)

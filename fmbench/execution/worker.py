@@ -24,7 +24,8 @@ from fmbench.discovery.child import ChangedError, load_model, unchanged
 from fmbench.errors import UsageError
 from fmbench.execution.job import Event, Inputs, Job, JobFolder, Outcome, Refusal, Spent
 from fmbench.protocol import Tuning
-from fmbench.records import Cost, Run, Status
+from fmbench.records import Cost, Run
+from fmbench.statuses import STATUSES, Status
 from fmbench.training import cost, departures, devices, loop
 from fmbench.training.batches import Images
 from fmbench.training.building import Builder
@@ -57,8 +58,8 @@ def main(path: str, guard: str) -> None:
         )
         folder.write_outcome(number, outcome)
         folder.append(Event(kind="end", run=number))
-        if outcome.status in ("failed", "oom"):
-            return  # what it left behind, a device in error say, is not the next run's
+        if STATUSES[outcome.status].ends_job:
+            return
 
 
 class Contestant:

@@ -168,7 +168,7 @@ def _status(protocol: Protocol, entry: Entry) -> str:
     if len(entry.ok) == expected:
         return "ok"
     have = f"{len(entry.ok)} of {expected} seeds"
-    bad = [record for record in entry.finals if record.result.status != "ok"]
+    bad = [record for record in entry.finals if not record.ok]
     counts = Counter(record.result.status for record in (bad if entry.finals else entry.tunes))
     faults = [
         f"{count if entry.finals else counted(count, 'tune run')} {status}"

@@ -33,7 +33,7 @@ class Entry:
     @property
     def ok(self) -> tuple[Record, ...]:
         """The final records that have a score."""
-        return tuple(record for record in self.finals if record.result.status == "ok")
+        return tuple(record for record in self.finals if record.ok)
 
     @property
     def accuracies(self) -> tuple[float, ...]:
@@ -133,7 +133,7 @@ def _made_with(run: Run) -> tuple[object, ...]:
 
 
 def _standing(record: Record) -> int:
-    if record.result.status == "ok" and record.run.stage == "final":
+    if record.ok and record.run.stage == "final":
         return 2
     return int(record.done)
 
@@ -142,7 +142,7 @@ def _entry(protocol: Protocol, of_one_set: list[Record]) -> Entry:
     """The newest record of each final seed and of each trial; a good one is never hidden."""
     finals: dict[int, Record] = {}
     tunes: dict[tuple[str, int], Record] = {}
-    for record in sorted(of_one_set, key=lambda record: record.result.status == "ok"):
+    for record in sorted(of_one_set, key=lambda record: record.ok):
         if record.run.stage == "tune":
             tunes[record.run.recipe, record.run.seed] = record
         elif record.run.seed in protocol.seeds:

@@ -25,8 +25,7 @@ class Tried:
     @property
     def status(self) -> str:
         """`ok`, or the first other status."""
-        statuses = (record.result.status for record in self.records)
-        return next((status for status in statuses if status != "ok"), "ok")
+        return next((one.result.status for one in self.records if not one.ok), "ok")
 
 
 def recipes_tried(entry: Entry) -> tuple[Tried, ...]:

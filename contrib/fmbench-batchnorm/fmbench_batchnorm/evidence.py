@@ -13,7 +13,8 @@ from fmbench import protocol
 from fmbench.errors import StoreError, UsageError
 from fmbench.leaderboard.evidence import Evidence
 from fmbench.protocol import Protocol, Tuning
-from fmbench.records import MODELS_OWN, Record
+from fmbench.records import Record
+from fmbench.statuses import STATUSES
 from fmbench.store import Store
 from fmbench_batchnorm import invariance
 from fmbench_batchnorm.invariance import Invariance
@@ -254,7 +255,7 @@ def _wanted(results: Path, part: Part, variants: Sequence[Variant]) -> Part:
             ends = {one.result.status for one in runs.records} if runs else set()
             if not runs or len(runs.records) < len(tuning(part.rules).seeds):
                 problem, option = "lacks runs", ""
-            elif ends - set(MODELS_OWN):
+            elif not all(STATUSES[end].models_own for end in ends):
                 problem, option = (
                     f"has runs that ended {', '.join(sorted(ends))}",
                     "--retry-failed ",

@@ -56,7 +56,7 @@ def curve_plots(subjects: Sequence[Subject]) -> CurvePlots:
     if epochs < 2 or not known:
         return CurvePlots(epochs, "", "", ())
     # A diverging run must not press all others flat.
-    top = max(_losses([one for one in finals if one.result.status == "ok"]) or known)
+    top = max(_losses([one for one in finals if one.ok]) or known)
     scale = Scale(min(known) / 1.1, top * 1.1, log=True)
     plots = [_plot(subject, scale, epochs) for subject in subjects]
     return CurvePlots(
@@ -76,7 +76,7 @@ def _losses(records: Sequence[Record]) -> list[float]:
 
 def _plot(subject: Subject, scale: Scale, epochs: int) -> CurvePlot:
     drawn = [
-        Curve(_path(record.result.curve, scale, epochs), record.result.status == "ok")
+        Curve(_path(record.result.curve, scale, epochs), record.ok)
         for record in subject.entry.finals
     ]
     first, last = _mean_loss(subject.entry.ok, 0), _mean_loss(subject.entry.ok, -1)
