@@ -126,8 +126,24 @@ def test_a_newer_failure_does_not_hide_a_complete_row(rules: Protocol) -> None:
     for status in ("interrupted", "failed"):
         later = final(rules, status=status, torch="9", created="2026-02-01T00:00:00Z")
         board = board_of(rules, [*good, later])
-        assert [(row.accuracy, row.status) for row in board.rows] == [(0.9, "ok")]
+        (row,) = board.rows
+        assert (row.accuracy, row.complete) == (0.9, True)
+        assert row.status == f"torch 9 {status}, torch 2.0 shown"
         assert any("Left out: 1 record older" in note for note in board.notes)
+
+
+def test_a_newer_version_that_failed_is_told_in_the_row(rules: Protocol) -> None:
+    """The row says which version is shown, and how the newer one ended; mended, it is shown."""
+    newer = msgspec.structs.replace(samples.PLUGIN, version="0.1.1", source="9" * 64)
+    good = [final(rules, seed=seed, correct=90) for seed in (1, 2)]
+    failed = final(rules, plugin=newer, status="failed", created="2026-02-01T00:00:00Z")
+    (row,) = board_of(rules, [*good, failed]).rows
+    assert row.status == f"0.1.1 failed, {samples.PLUGIN.version} shown"
+    (row,) = board_of(rules, [good[0], failed]).rows
+    assert row.status == f"0.1.1 failed, {samples.PLUGIN.version} shown, 1 of 2 seeds"
+    mended = final(rules, seed=2, plugin=newer, correct=80, created="2026-02-02T00:00:00Z")
+    (row,) = board_of(rules, [*good, failed, mended]).rows
+    assert (row.version, row.status) == ("0.1.1", "1 of 2 seeds: 1 failed")
 
 
 def test_one_name_from_two_distributions_is_two_rows(rules: Protocol) -> None:

@@ -402,7 +402,10 @@ def test_a_board_can_be_sorted_filtered_and_cut(fmbench: Fmbench, tmp_path: Path
     two = fmbench("leaderboard", "--json", "--format", "csv")
     assert two.returncode == ExitCode.USAGE
     assert "two formats" in two.stderr
+    (left_out,) = [line for line in narrow.splitlines() if line.startswith("Too narrow for ")]
+    assert "plugin" in left_out
     wide = fmbench("leaderboard", COLUMNS="250").stdout
+    assert "Too narrow" not in wide
     assert "calibration error" in wide
 
 

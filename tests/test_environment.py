@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from fmbench import environment, hardware
+from fmbench.console import runs
 from fmbench.errors import UsageError
 from fmbench.hardware import Device, find_device
 from fmbench.training import devices
@@ -21,6 +22,27 @@ GIGABYTE = 10**9
 def gpu(index: int, gigabytes: int) -> Device:
     """A CUDA device of that memory."""
     return Device(kind="cuda", name="A GPU", memory=gigabytes * GIGABYTE, index=index)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "built", "said"),
+    [
+        ([], True, "there is no CUDA device"),
+        ([gpu(0, 8)], False, "this torch is built without CUDA"),
+        (
+            [gpu(0, 8)],
+            True,
+            "A GPU has 8.00 GB, and auto takes 16.0 GB or more: --device cuda uses it",
+        ),
+        ([gpu(0, 80)], True, "A GPU is not used"),
+    ],
+)
+def test_why_no_gpu_is_used_is_said(
+    monkeypatch: pytest.MonkeyPatch, gpus: list[Device], built: bool, said: str
+) -> None:
+    """A GPU that is too small for auto, or that torch cannot use, is named; it is there."""
+    monkeypatch.setattr(runs, "torch_is_built_for_cuda", lambda: built)
+    assert runs._why_no_gpu(gpus).endswith(said)
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,12 @@ def run(
         tables.print_problem(problem)
     estimate = session.estimate() if session.count else None
     runs.print_session(session, estimate)
+    quick = session.setting.protocol.name == "quick"
+    if protocol == "auto" and quick and session.setting.device.kind == "cuda":
+        stream.say(
+            f"{session.setting.protocol.id} is a quick look, made for CPUs; a board to compare "
+            "models on: --protocol lite-v1"
+        )
     if dry_run:
         runs.print_plan(session)
         return

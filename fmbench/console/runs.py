@@ -7,10 +7,15 @@ from fmbench.execution.plan import best_recipe
 from fmbench.execution.reproduction import Again, Reproduction
 from fmbench.execution.session import Session
 from fmbench.execution.timings import Timings, overhead
-from fmbench.hardware import cuda_devices, torch_is_built_for_cuda
+from fmbench.hardware import (
+    CUDA_MEMORY_FOR_AUTO,
+    Device,
+    cuda_devices,
+    torch_is_built_for_cuda,
+)
 from fmbench.leaderboard.evidence import Evidence, choose_entries
 from fmbench.leaderboard.recipes import recipes_tried
-from fmbench.wording import counted, duration, percent, short
+from fmbench.wording import counted, duration, memory, percent, short
 
 
 def print_session(session: Session, estimate: Estimate | None) -> None:
@@ -18,15 +23,27 @@ def print_session(session: Session, estimate: Estimate | None) -> None:
     protocol, device = session.setting.protocol, session.setting.device
     where = f"{device.torch_name}, {device.name}"
     if device.kind == "cpu":
-        where += "; no CUDA device is used"
-        if cuda_devices() and not torch_is_built_for_cuda():
-            where += ": this torch is built without CUDA"
+        where += f"; {_why_no_gpu(cuda_devices())}"
     say(f"protocol {protocol.id} ({protocol.status}, digest {protocol.digest[:12]}) on {where}")
     if estimate:
         runs, time = counted(session.count, "run"), duration(estimate.remaining())
         say(f"{runs} to make, about {time}; in {session.store.folder}")
     else:
         say(f"nothing is left to run; the records are in {session.store.folder}")
+
+
+def _why_no_gpu(gpus: list[Device]) -> str:
+    """Why a CPU is used on this machine."""
+    if not gpus:
+        return "there is no CUDA device"
+    if not torch_is_built_for_cuda():
+        return f"{gpus[0].name} is not used: this torch is built without CUDA"
+    if all(gpu.memory < CUDA_MEMORY_FOR_AUTO for gpu in gpus):
+        return (
+            f"{gpus[0].name} has {memory(gpus[0].memory)}, and auto takes "
+            f"{memory(CUDA_MEMORY_FOR_AUTO)} or more: --device cuda uses it"
+        )
+    return f"{gpus[0].name} is not used"
 
 
 def print_plan(session: Session) -> None:

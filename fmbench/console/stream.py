@@ -12,6 +12,8 @@ from rich.text import Text
 
 from fmbench.wording import inert
 
+UNBROKEN = ("model", "record", "protocol", "recipe")
+WIDTH_FOR_NAMES = 80
 PADDING = 3
 NARROWEST_WRAPPED = 20
 WIDTH_OF_A_FILE = 500
@@ -52,17 +54,20 @@ def print_table(
 ) -> None:
     """Rows of cells under their names, on stdout; columns of numbers stand to the right.
 
-    Where the terminal is too narrow, `droppable` columns go, in that order; where it still is,
-    words are broken into lines, those of the column `wrapping` from the start, and no number is.
+    Where the terminal is too narrow, `droppable` columns go, in that order, and a line says which;
+    where it still is, words are broken into lines, those of the column `wrapping` from the start.
+    No number is broken, and from 80 columns on no name.
     """
     if not rows:
         return
-    names = [name for name in rows[0] if any(row[name] for row in rows)]
+    all_names = names = [name for name in rows[0] if any(row[name] for row in rows)]
     for dropped in ("", *droppable):
         names = [name for name in names if name != dropped]
         if sum(_width(rows, name, wrapping) for name in names) < out.width:
             break
     out.print(_table(rows, names, title, faint))
+    if left_out := [name for name in all_names if name not in names]:
+        out.print(plain(f"Too narrow for {', '.join(left_out)}.", "dim"))
 
 
 def _width(rows: Sequence[dict[str, str]], name: str, wrapping: str) -> int:
@@ -81,12 +86,13 @@ def _table(
     )
     for name in names:
         numeric = all(not row[name] or _NUMBER.match(row[name]) for row in rows)
+        whole = numeric or (name in UNBROKEN and out.width >= WIDTH_FOR_NAMES)
         widest = max(cell_len(row[name]) for row in rows)
         table.add_column(
             name,
             justify="right" if numeric else "left",
-            no_wrap=numeric and widest >= cell_len(name),  # a longer heading is broken instead
-            min_width=widest if numeric else None,
+            no_wrap=whole and widest >= cell_len(name),  # a longer heading is broken instead
+            min_width=widest if whole else None,
             overflow="fold",
         )
     for row, dim in zip(rows, faint or [False] * len(rows), strict=True):

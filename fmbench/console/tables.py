@@ -12,7 +12,7 @@ from fmbench.discovery import Catalogue, Problem
 from fmbench.leaderboard.board import Board
 from fmbench.leaderboard.columns import Column
 from fmbench.leaderboard.comparison import Compared
-from fmbench.protocol import Protocol
+from fmbench.protocol import Protocol, StageName
 from fmbench.records import Record
 from fmbench.store import Contents
 from fmbench.wording import duration, memory, percent, short, versions
@@ -155,7 +155,8 @@ def print_records(contents: Contents) -> None:
                 "model": record.run.model,
                 "run": run_kind(record.run),
                 "status": record.result.status,
-                "accuracy, %": percent(record.result.accuracy),
+                "test, %": _accuracy(record, "final"),
+                "validation, %": _accuracy(record, "tune"),
                 "train": duration(record.cost.train_seconds) if record.result.images else "",
                 "message": record.result.message.partition("\n")[0],
             }
@@ -166,6 +167,11 @@ def print_records(contents: Contents) -> None:
     )
     for problem in contents.problems:
         tell(problem)
+
+
+def _accuracy(record: Record, stage: StageName) -> str:
+    """The accuracy of a run of that stage; test images play no part in trying recipes."""
+    return percent(record.result.accuracy) if record.run.stage == stage else ""
 
 
 def print_record(record: Record, log: str) -> None:
@@ -179,8 +185,9 @@ def print_record(record: Record, log: str) -> None:
         "status": result.status + (f": {result.message}" if result.message else ""),
     }
     if result.accuracy is not None:
+        images = "test images" if run.stage == "final" else "validation images"
         facts |= {
-            "accuracy": f"{percent(result.accuracy)} % of {result.images:,} images",
+            "accuracy": f"{percent(result.accuracy)} % of {result.images:,} {images}",
             "log-loss": f"{result.log_loss:.4f}, calibration error {result.calibration_error:.4f}",
             "trained": f"{duration(cost.train_seconds)} at {short(cost.images_per_second)} images/s"
             f", {duration(cost.runner_seconds)} by the runner's clock",

@@ -19,7 +19,7 @@ from fmbench.leaderboard.statistics import (
 )
 from fmbench.protocol import Protocol
 from fmbench.records import Record
-from fmbench.wording import counted, points
+from fmbench.wording import counted, points, versions
 
 REPRODUCED = 0.97
 """The accuracy above which no result on Fashion-MNIST is known to have been made again."""
@@ -33,7 +33,8 @@ class Row:
     accuracy_image_*: the 95 % interval for new test images, binomial.
     accuracy_seed_*:  the 95 % t interval of the mean over seeds from five seeds on, else the range.
     train_*, inference_*: None where seeds were run on several devices: their times do not compare.
-    status: `ok` when every seed of the protocol has an ok record, else what is missing and why.
+    status: `ok` when every seed of the protocol has an ok record, else what is missing and why, and
+            how newer runs ended, made otherwise, that are not shown.
     """
 
     rank_best: int | None
@@ -64,7 +65,7 @@ class Row:
     @property
     def complete(self) -> bool:
         """Whether the row holds all that the protocol asks for."""
-        return self.status == "ok"
+        return self.seeds == self.seeds_expected
 
 
 @dataclass(frozen=True)
@@ -165,9 +166,10 @@ def _row(
 
 def _status(protocol: Protocol, entry: Entry) -> str:
     expected = len(protocol.seeds)
+    newer = f"{_what_is_newer(entry, entry.newer)}" if entry.newer else ""
     if len(entry.ok) == expected:
-        return "ok"
-    have = f"{len(entry.ok)} of {expected} seeds"
+        return newer or "ok"
+    have = f"{newer}, {len(entry.ok)} of {expected} seeds".removeprefix(", ")
     bad = [record for record in entry.finals if not record.ok]
     counts = Counter(record.result.status for record in (bad if entry.finals else entry.tunes))
     faults = [
@@ -175,6 +177,22 @@ def _status(protocol: Protocol, entry: Entry) -> str:
         for status, count in sorted(counts.items())
     ]
     return f"{have}: {', '.join(faults)}" if faults else have
+
+
+def _what_is_newer(entry: Entry, newer: Record) -> str:
+    """How the newest run of a model ended, and which are shown: `0.1.1 failed, 0.1.0 shown`."""
+    shown = (*entry.finals, *entry.tunes)[0].run
+    run = newer.run
+    differences = (
+        (run.plugin.version, shown.plugin.version),
+        (f"source {run.plugin.source[:8]}", f"source {shown.plugin.source[:8]}"),
+        (versions(run.plugin.dependencies), versions(shown.plugin.dependencies)),
+        (f"torch {run.torch}", f"torch {shown.torch}"),
+        (run.device_kind, shown.device_kind),
+        (f"recipe {run.recipe}", f"recipe {shown.recipe}"),
+    )
+    now, then = next((pair for pair in differences if pair[0] != pair[1]), ("the newest", "older"))
+    return f"{now} {newer.result.status}, {then} shown"
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -23,12 +23,15 @@ class Entry:
 
     finals: one for each seed that was run, in the order of seeds, failures included.
     tunes:  the runs that tried recipes on validation images, the newest of each recipe and seed.
+    newer:  the newest run of the model, where it was made otherwise and later than all of these,
+            and was not ok.
     """
 
     model: str
     plugin: Plugin
     finals: tuple[Record, ...]
     tunes: tuple[Record, ...]
+    newer: Record | None = None
 
     @property
     def ok(self) -> tuple[Record, ...]:
@@ -99,8 +102,7 @@ def choose_entries(protocol: Protocol, found: Sequence[Record]) -> tuple[Entry, 
         if record.run.protocol_digest == protocol.digest:
             by_model[record.run.model, record.run.plugin.distribution].append(record)
     return tuple(
-        _entry(protocol, _newest_set(sorted(of_model, key=_age)))
-        for _, of_model in sorted(by_model.items())
+        _entry(protocol, sorted(of_model, key=_age)) for _, of_model in sorted(by_model.items())
     )
 
 
@@ -138,8 +140,14 @@ def _standing(record: Record) -> int:
     return int(record.done)
 
 
-def _entry(protocol: Protocol, of_one_set: list[Record]) -> Entry:
-    """The newest record of each final seed and of each trial; a good one is never hidden."""
+def _entry(protocol: Protocol, of_model: list[Record]) -> Entry:
+    """The newest record of each final seed and of each trial; a good one is never hidden.
+
+    of_model: all records of the model, the oldest first.
+    """
+    of_one_set = _newest_set(of_model)
+    last = of_model[-1]
+    newer = None if last.ok or last in of_one_set else last
     finals: dict[int, Record] = {}
     tunes: dict[tuple[str, int], Record] = {}
     for record in sorted(of_one_set, key=lambda record: record.ok):
@@ -152,6 +160,7 @@ def _entry(protocol: Protocol, of_one_set: list[Record]) -> Entry:
     return Entry(
         model=run.model,
         plugin=run.plugin,
+        newer=newer,
         finals=tuple(record for _, record in sorted(finals.items())),
         tunes=tuple(
             tunes[recipe.name, seed]
