@@ -29,6 +29,7 @@ from fmbench.hardware import Device
 from fmbench.leaderboard.board import Board, read_board
 from fmbench.leaderboard.evidence import Evidence
 from fmbench.leaderboard.page import draw, is_of, render, scales
+from fmbench.leaderboard.page.conclusions import conclusions
 from fmbench.leaderboard.page.confusion import ConfusedImage, ModelVotes, Pair, confused_pairs
 from fmbench.leaderboard.page.fronts import pareto_front
 from fmbench.leaderboard.page.gallery import png_uri
@@ -36,7 +37,6 @@ from fmbench.leaderboard.page.labels import Box, place_labels
 from fmbench.leaderboard.page.scatter import panels
 from fmbench.leaderboard.page.subjects import subjects_of
 from fmbench.leaderboard.page.text import shortened
-from fmbench.leaderboard.page.verdict import verdict
 from fmbench.store import Store
 from fmbench.wording import percent
 
@@ -419,7 +419,7 @@ def test_with_too_few_seeds_no_order_is_claimed(tmp_path: Path, seeds: int) -> N
         ([(1, 2), (2, 3), (1, 3)], "Second is second", "first is best"),
     ],
 )
-def test_the_verdict_says_no_more_than_the_rank_sets(
+def test_the_conclusions_says_no_more_than_the_rank_sets(
     tmp_path: Path, ranks: list[tuple[int, int]], says: str, never: str
 ) -> None:
     """Only a first that is surely above all is best; a second within chance is said to be so."""
@@ -430,7 +430,7 @@ def test_the_verdict_says_no_more_than_the_rank_sets(
         for row, (best, worst) in zip(board.rows, ranks, strict=True)
     ]
     board = replace(board, rows=tuple(rows))
-    sentences = verdict(board, 5, subjects_of(board, evidence))
+    sentences = conclusions(board, 5, subjects_of(board, evidence))
     said = " ".join("".join(phrase.text for phrase in sentence) for sentence in sentences)
     assert says in said
     assert never not in said
@@ -438,7 +438,7 @@ def test_the_verdict_says_no_more_than_the_rank_sets(
     assert "as far as" not in said
 
 
-def test_the_verdict_counts_few_seeds_and_names_no_lone_candidate(tmp_path: Path) -> None:
+def test_the_conclusions_counts_few_seeds_and_names_no_lone_candidate(tmp_path: Path) -> None:
     """With fewer than five seeds it says so; one model that may be best leaves no choice open."""
     named = {"first": 0.95, "second": 0.9, "third": 0.85}
     for seeds, ranks, says in (
@@ -452,7 +452,7 @@ def test_the_verdict_counts_few_seeds_and_names_no_lone_candidate(tmp_path: Path
             for row, (best, worst) in zip(board.rows, ranks, strict=True)
         ]
         board = replace(board, rows=tuple(rows))
-        sentences = verdict(board, seeds, subjects_of(board, evidence))
+        sentences = conclusions(board, seeds, subjects_of(board, evidence))
         said = " ".join("".join(phrase.text for phrase in sentence) for sentence in sentences)
         assert says in said
         assert "leave open" not in said
@@ -461,20 +461,20 @@ def test_the_verdict_counts_few_seeds_and_names_no_lone_candidate(tmp_path: Path
 @pytest.mark.parametrize(
     ("lost", "why"), [(".npy", "its predictions cannot be read"), (".json", "not with every seed")]
 )
-def test_the_verdict_says_why_the_highest_is_not_ranked(
+def test_the_conclusions_says_why_the_highest_is_not_ranked(
     tmp_path: Path, lost: str, why: str
 ) -> None:
     """A model above the ranked ones lacks a seed, or predictions that can be read."""
     store = small_store(tmp_path, {"first": 0.95, "second": 0.9, "third": 0.85}, seeds=3)
     next(store.records.glob(f"first-final-*{lost}")).unlink()
     board, evidence = board_of(store)
-    sentences = verdict(board, 3, subjects_of(board, evidence))
+    sentences = conclusions(board, 3, subjects_of(board, evidence))
     said = " ".join("".join(phrase.text for phrase in sentence) for sentence in sentences)
     assert f", but {why}, so it is not ranked." in said
 
 
 def test_times_are_compared_only_on_one_device(tmp_path: Path) -> None:
-    """Each device has a plot and a front of its own, and the verdict compares no times across."""
+    """Each device has a plot and a front of its own, and the conclusions compare no times across."""
     store = small_store(tmp_path, {"slow": 0.95, "quick": 0.9, "worse": 0.6}, seeds=1)
     for record in store.read().records:
         if record.run.model != "slow":

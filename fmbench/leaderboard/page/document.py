@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from fmbench.data import LABELS
 from fmbench.leaderboard.board import Board
 from fmbench.leaderboard.evidence import Evidence
+from fmbench.leaderboard.page.conclusions import Sentence, conclusions, rules_in_words
 from fmbench.leaderboard.page.confusion import Unread, confused_pairs, read_votes
 from fmbench.leaderboard.page.curves import CurvePlots, curve_plots
 from fmbench.leaderboard.page.dots import DotPlot, dot_plot
@@ -25,15 +26,14 @@ from fmbench.leaderboard.page.subjects import Subject, devices_of, subjects_of
 from fmbench.leaderboard.page.table import Table, table
 from fmbench.leaderboard.page.text import breakable, count, inert, listing
 from fmbench.leaderboard.page.trials import Trials, trials
-from fmbench.leaderboard.page.verdict import Sentence, rules_in_words, verdict
 from fmbench.protocol import TRAINING_IMAGES
 
 _PICTURE = re.compile(r'"data:image/[^"]*"')
 
 
 @dataclass(frozen=True)
-class Fact:
-    """A name and a value of the strip below the verdict."""
+class BoardFact:
+    """A name and a value of the strip below the conclusions."""
 
     name: str
     value: str
@@ -46,8 +46,8 @@ class Page:
     board: Board
     icon: str
     rules: str
-    verdict: tuple[Sentence, ...]
-    facts: tuple[Fact, ...]
+    conclusions: tuple[Sentence, ...]
+    facts: tuple[BoardFact, ...]
     dots: DotPlot
     table: Table
     panels: tuple[Panel, ...]
@@ -77,7 +77,7 @@ def render(board: Board, evidence: Evidence, images: NDArray[np.uint8] | None) -
         board=board,
         icon=icon_uri(),
         rules=rules_in_words(evidence.protocol),
-        verdict=verdict(board, len(evidence.protocol.seeds), subjects),
+        conclusions=conclusions(board, len(evidence.protocol.seeds), subjects),
         facts=_facts(board, evidence, subjects),
         dots=dot_plot(subjects),
         table=table(subjects, len(evidence.protocol.seeds)),
@@ -107,7 +107,9 @@ def is_of(html: str, board: Board, evidence: Evidence) -> bool:
     )
 
 
-def _facts(board: Board, evidence: Evidence, subjects: tuple[Subject, ...]) -> tuple[Fact, ...]:
+def _facts(
+    board: Board, evidence: Evidence, subjects: tuple[Subject, ...]
+) -> tuple[BoardFact, ...]:
     protocol = evidence.protocol
     complete = sum(subject.row.complete for subject in subjects)
     models = count(len(subjects), "model")
@@ -115,12 +117,14 @@ def _facts(board: Board, evidence: Evidence, subjects: tuple[Subject, ...]) -> t
     tested = sorted({row.test_images for row in board.rows if row.test_images})
     devices = devices_of(subjects)
     return (
-        Fact("Protocol", f"{board.protocol}, {board.status}"),
-        Fact("Models", models if complete == len(subjects) else f"{models}, {complete} complete"),
-        Fact("Seeds", f"{len(protocol.seeds)} for each model"),
-        Fact("Trained on", f"{images:,} images, {count(protocol.final.epochs, 'epoch')}"),
-        Fact("Judged on", f"{listing([f'{size:,}' for size in tested]) or 'no'} test images"),
-        Fact("Device" if len(devices) < 2 else "Devices", "; ".join(devices) or "none"),
+        BoardFact("Protocol", f"{board.protocol}, {board.status}"),
+        BoardFact(
+            "Models", models if complete == len(subjects) else f"{models}, {complete} complete"
+        ),
+        BoardFact("Seeds", f"{len(protocol.seeds)} for each model"),
+        BoardFact("Trained on", f"{images:,} images, {count(protocol.final.epochs, 'epoch')}"),
+        BoardFact("Judged on", f"{listing([f'{size:,}' for size in tested]) or 'no'} test images"),
+        BoardFact("Device" if len(devices) < 2 else "Devices", "; ".join(devices) or "none"),
     )
 
 

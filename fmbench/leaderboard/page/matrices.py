@@ -18,7 +18,7 @@ RIGHT_STEPS = (0.50, 0.70, 0.80, 0.90, 0.95)
 
 
 @dataclass(frozen=True)
-class Cell:
+class MatrixCell:
     """A count with the class of its shade: `r0` to `r5` where right, `w0` to `w5` where wrong."""
 
     number: int
@@ -30,7 +30,7 @@ class MatrixRow:
     """What images of one class were taken for; `recall` is the share named right, in per cent."""
 
     label: str
-    cells: tuple[Cell, ...]
+    cells: tuple[MatrixCell, ...]
     recall: str
 
 
@@ -64,7 +64,7 @@ def _row(label: int, row: NDArray[np.int64]) -> MatrixRow:
     return MatrixRow(
         label=LABELS[label],
         cells=tuple(
-            Cell(int(number), _shade(share, named == label))
+            MatrixCell(int(number), _shade(share, named == label))
             for named, (number, share) in enumerate(zip(row, shares, strict=True))
         ),
         recall=f"{100 * shares[label]:.1f}" if total else "",

@@ -14,7 +14,7 @@ from fmbench.wording import memory, percent, versions
 
 
 @dataclass(frozen=True)
-class Fact:
+class ProvenanceFact:
     """A name and the values that the row's records give it, each once; `code` for digests."""
 
     name: str
@@ -45,7 +45,7 @@ class Origin:
     anchor: str
     status: str
     command: str
-    facts: tuple[Fact, ...]
+    facts: tuple[ProvenanceFact, ...]
     runs: tuple[RunLine, ...]
 
 
@@ -82,33 +82,37 @@ def _origin(subject: Subject, ask: str, *, ambiguous: bool) -> Origin:
     )
 
 
-def _facts(subject: Subject) -> Iterable[Fact]:
+def _facts(subject: Subject) -> Iterable[ProvenanceFact]:
     plugin = subject.entry.plugin
     found = (*subject.entry.finals, *subject.entry.tunes)
 
     def each(pick: Callable[[Record], str]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(pick(record) for record in found))
 
-    yield Fact("Distribution", (f"{plugin.distribution} {plugin.version}",))
-    yield Fact("Entry point", (plugin.entry,))
-    yield Fact("Source digest", (plugin.source,), code=True)
-    yield Fact("Dependencies", (versions(plugin.dependencies),))
-    yield Fact("torch", each(lambda record: record.run.torch))
-    yield Fact("Recipe", (subject.recipe,))
-    yield Fact("Training semantics", each(lambda record: str(record.run.semantics)))
-    yield Fact("Device", each(_device))
-    yield Fact("Device digest", each(lambda record: record.environment.device.digest), code=True)
-    yield Fact("Not as the protocol says", each(lambda record: record.departure))
-    yield Fact("Driver", each(lambda record: record.environment.device.driver))
-    yield Fact("CPU", each(lambda record: record.environment.cpu))
-    yield Fact("Cores, threads", each(_cores))
-    yield Fact("Memory", each(lambda record: memory(record.environment.memory)))
-    yield Fact("Operating system", each(lambda record: record.environment.os))
-    yield Fact("Python", each(lambda record: record.environment.python))
-    yield Fact("Libraries", each(lambda record: versions(record.environment.libraries)))
-    yield Fact("fmbench", each(lambda record: record.environment.fmbench))
-    yield Fact("fmbench commit", each(lambda record: record.environment.commit), code=True)
-    yield Fact("Reproducibility", each(lambda record: record.reproducibility))
+    yield ProvenanceFact("Distribution", (f"{plugin.distribution} {plugin.version}",))
+    yield ProvenanceFact("Entry point", (plugin.entry,))
+    yield ProvenanceFact("Source digest", (plugin.source,), code=True)
+    yield ProvenanceFact("Dependencies", (versions(plugin.dependencies),))
+    yield ProvenanceFact("torch", each(lambda record: record.run.torch))
+    yield ProvenanceFact("Recipe", (subject.recipe,))
+    yield ProvenanceFact("Training semantics", each(lambda record: str(record.run.semantics)))
+    yield ProvenanceFact("Device", each(_device))
+    yield ProvenanceFact(
+        "Device digest", each(lambda record: record.environment.device.digest), code=True
+    )
+    yield ProvenanceFact("Not as the protocol says", each(lambda record: record.departure))
+    yield ProvenanceFact("Driver", each(lambda record: record.environment.device.driver))
+    yield ProvenanceFact("CPU", each(lambda record: record.environment.cpu))
+    yield ProvenanceFact("Cores, threads", each(_cores))
+    yield ProvenanceFact("Memory", each(lambda record: memory(record.environment.memory)))
+    yield ProvenanceFact("Operating system", each(lambda record: record.environment.os))
+    yield ProvenanceFact("Python", each(lambda record: record.environment.python))
+    yield ProvenanceFact("Libraries", each(lambda record: versions(record.environment.libraries)))
+    yield ProvenanceFact("fmbench", each(lambda record: record.environment.fmbench))
+    yield ProvenanceFact(
+        "fmbench commit", each(lambda record: record.environment.commit), code=True
+    )
+    yield ProvenanceFact("Reproducibility", each(lambda record: record.reproducibility))
 
 
 def _device(record: Record) -> str:

@@ -27,7 +27,7 @@ RANGE = "range"
 
 
 @dataclass(frozen=True)
-class Cell:
+class TableCell:
     """What a cell shows, the smaller line below it, and what it sorts by; empty sorts last."""
 
     text: str
@@ -36,7 +36,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Column:
+class TableColumn:
     """A column: its heading with the unit, and how it sorts when first asked to.
 
     kind: numbers sort by size and stand to the right; words sort by letters.
@@ -54,14 +54,14 @@ class TableRow:
     """A row: its cells in the order of the columns."""
 
     subject: Subject
-    cells: tuple[Cell, ...]
+    cells: tuple[TableCell, ...]
 
 
 @dataclass(frozen=True)
 class Table:
     """The whole table."""
 
-    columns: tuple[Column, ...]
+    columns: tuple[TableColumn, ...]
     rows: tuple[TableRow, ...]
 
 
@@ -82,9 +82,9 @@ def _kind_of_span(seeds: int) -> str:
     return "95 % t" if seeds >= SEEDS_FOR_T else RANGE
 
 
-def _headed(column: columns.Column, usual: str, provisional: str) -> Column:
+def _headed(column: columns.Column, usual: str, provisional: str) -> TableColumn:
     heading, unit = HEADINGS.get(column.key, (column.heading.capitalize(), ""))
-    return Column(
+    return TableColumn(
         key=column.key,
         heading=heading,
         unit=f"{unit}, {usual}" if column.key == "seeds" else unit or provisional,
@@ -93,11 +93,11 @@ def _headed(column: columns.Column, usual: str, provisional: str) -> Column:
     )
 
 
-def _cell(column: columns.Column, row: Row, usual: str) -> Cell:
+def _cell(column: columns.Column, row: Row, usual: str) -> TableCell:
     if column.key == "plugin":
-        return Cell(row.distribution, small=row.version, value=column.cell(row))
+        return TableCell(row.distribution, small=row.version, value=column.cell(row))
     if column.key in WORDS:
-        return Cell(column.cell(row), value=column.cell(row))
+        return TableCell(column.cell(row), value=column.cell(row))
     value = _number(column, row)
     text = column.cell(row)
     small = ""
@@ -105,7 +105,7 @@ def _cell(column: columns.Column, row: Row, usual: str) -> Cell:
         text = span(row.accuracy_seed_low, row.accuracy_seed_high or 0.0)
         kind = _kind_of_span(row.seeds)
         small = "" if kind == usual else kind  # the heading names the usual one
-    return Cell(text, small=small, value="" if value is None else repr(float(value)))
+    return TableCell(text, small=small, value="" if value is None else repr(float(value)))
 
 
 def _number(column: columns.Column, row: Row) -> float | None:

@@ -1,4 +1,4 @@
-"""The verdict: what a board says, in a few sentences for someone who has never seen it."""
+"""The conclusions: what a board says, in a few sentences for someone who has never seen it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ def rules_in_words(protocol: Protocol) -> str:
     )
 
 
-def verdict(board: Board, seeds: int, subjects: Sequence[Subject]) -> tuple[Sentence, ...]:
+def conclusions(board: Board, seeds: int, subjects: Sequence[Subject]) -> tuple[Sentence, ...]:
     """Which model is best, whether the second differs from it, and what each costs.
 
     `seeds` is the number the protocol asks for; subjects are in the board's order.
