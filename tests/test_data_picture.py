@@ -9,7 +9,7 @@ from matplotlib.image import imread
 
 from fmbench import data
 from fmbench.data import LABELS, Dataset, class_picture
-from fmbench.data.picture import PictureRow
+from fmbench.data.drawing import PictureRow
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import pytest
 from conftest import Fmbench, Install, TinyData, alive
 from fmbench import discovery, hardware, protocol
 from fmbench.cli import completion
-from fmbench.discovery import child, choice, entries, listing, provenance
+from fmbench.discovery import child, choice, entries, fingerprint, listing
 from fmbench.errors import FmbenchError, NothingSelectedError, PluginError
 from fmbench.execution import selection
 from fmbench.execution.plan import make_run, make_setting
@@ -146,10 +146,10 @@ def test_bytecode_is_no_source(found: Path, install: Install) -> None:
     record = found / "plugin_a-1.0.dist-info" / "RECORD"
     record.write_text(f"{record.read_text()}__pycache__/plugin_a.pyc,,\n")
     (entry,) = entries.entries()
-    before = provenance.source_digest(entry)
+    before = fingerprint.source_digest(entry)
     (found / "__pycache__").mkdir(exist_ok=True)
     (found / "__pycache__" / "plugin_a.pyc").write_bytes(b"compiled")
-    assert provenance.source_digest(entry) == before
+    assert fingerprint.source_digest(entry) == before
 
 
 def test_an_editable_install_is_its_modules_files(found: Path, install: Install) -> None:
@@ -184,14 +184,14 @@ def test_modules_beside_an_editable_one_are_its_source(
     record = found / "plugin_a-1.0.dist-info" / "RECORD"
     record.write_text(record.read_text().replace("plugin_a.py,,\n", ""))
     (entry,) = [entry for entry in entries.entries() if entry.distribution == "plugin-a"]
-    digests = [provenance.source_digest(entry)]
+    digests = [fingerprint.source_digest(entry)]
     for path in (folder / "helper.py", folder / "layers" / "__init__.py", folder / "layers/b.py"):
         for text in ("", "edited = True"):
             path.write_text(text)
-            digests.append(provenance.source_digest(entry))
+            digests.append(fingerprint.source_digest(entry))
     (folder / "notes.txt").write_text("not imported")
     assert len(set(digests)) == len(digests) == 7
-    assert provenance.source_digest(entry) == digests[-1]
+    assert fingerprint.source_digest(entry) == digests[-1]
 
 
 SCRATCH = (
@@ -214,12 +214,12 @@ def test_what_no_import_reads_is_no_source(
     listed = record.read_text().replace("plugin_a.py,,\n", "")
     record.write_text(listed)
     (entry,) = [entry for entry in entries.entries() if entry.distribution == "plugin-a"]
-    before = provenance.source_digest(entry)
+    before = fingerprint.source_digest(entry)
     (folder / name).parent.mkdir(exist_ok=True)
     (folder / name).write_text("scratch")
-    assert provenance.source_digest(entry) == before
+    assert fingerprint.source_digest(entry) == before
     (folder / "weights.pth").write_text("data")
-    assert provenance.source_digest(entry) != before
+    assert fingerprint.source_digest(entry) != before
 
 
 def test_a_hidden_file_that_a_wheel_ships_is_source(found: Path, install: Install) -> None:
@@ -229,9 +229,9 @@ def test_a_hidden_file_that_a_wheel_ships_is_source(found: Path, install: Instal
     record.write_text(f"{record.read_text()}.plugin_a.json,,\n")
     (found / ".plugin_a.json").write_text("1")
     (entry,) = entries.entries()
-    before = provenance.source_digest(entry)
+    before = fingerprint.source_digest(entry)
     (found / ".plugin_a.json").write_text("2")
-    assert provenance.source_digest(entry) != before
+    assert fingerprint.source_digest(entry) != before
 
 
 def test_a_plugin_in_an_archive_is_known_by_the_archive(
@@ -302,10 +302,10 @@ def test_an_editable_package_of_a_namespace_is_its_own_files(
     (found / "plugin_a.py").rename(package / "__init__.py")
     monkeypatch.setattr(sys, "meta_path", [InNamespace(package / "__init__.py"), *sys.meta_path])
     (entry,) = entries.entries()
-    assert [name for name, _ in provenance.installed_files(entry)] == ["lib/__init__.py"]
+    assert [name for name, _ in fingerprint.installed_files(entry)] == ["lib/__init__.py"]
     (found.parent / "elsewhere.py").write_text("")
     monkeypatch.chdir(found.parent)
-    assert [name for name, _ in provenance.installed_files(entry)] == ["lib/__init__.py"]
+    assert [name for name, _ in fingerprint.installed_files(entry)] == ["lib/__init__.py"]
 
 
 def test_others_in_a_namespace_are_no_source(found: Path, install: Install) -> None:
@@ -335,7 +335,7 @@ def test_however_an_entry_point_is_written_its_module_is_known(
     record = found / "plugin_a-1.0.dist-info" / "RECORD"
     record.write_text("__editable__.plugin_a-1.0.pth,,\n")  # so that only the module tells
     (entry,) = entries.entries()
-    assert (entry.module, provenance.installed_files(entry)[0][0]) == ("plugin_a", "plugin_a.py")
+    assert (entry.module, fingerprint.installed_files(entry)[0][0]) == ("plugin_a", "plugin_a.py")
     assert [model.name for model in discovery.catalogue().models] == ["good"]
 
 

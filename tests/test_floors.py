@@ -24,7 +24,7 @@ FLOORS = (
     ("execution.plan", "execution.claims"),
     ("execution.scratch", "execution.judge"),
     (
-        "execution.watch",
+        "execution.following",
         "execution.estimate",
         "execution.selection",
         "execution.timings",

@@ -474,7 +474,7 @@ def test_the_conclusions_says_why_the_highest_is_not_ranked(
 
 
 def test_times_are_compared_only_on_one_device(tmp_path: Path) -> None:
-    """Each device has a plot and a front of its own, and the conclusions compare no times across."""
+    """Each device has a plot and a front of its own; no times are compared across them."""
     store = small_store(tmp_path, {"slow": 0.95, "quick": 0.9, "worse": 0.6}, seeds=1)
     for record in store.read().records:
         if record.run.model != "slow":

@@ -3,7 +3,7 @@
 import sys
 import traceback
 
-from fmbench.cli import boards, checking, plugins, reproducing, running, sources, terminal
+from fmbench.cli import boards, checking, inventory, plugins, reproducing, running, terminal
 from fmbench.cli.app import app
 from fmbench.errors import ExitCode, FmbenchError
 
@@ -13,11 +13,11 @@ for command in (
     boards.compare,
     boards.show,
     reproducing.reproduce,
-    sources.models,
+    inventory.models,
     plugins.new,
     checking.check,
-    sources.protocols,
-    sources.data,
+    inventory.protocols,
+    inventory.data,
 ):
     app.command()(command)
 

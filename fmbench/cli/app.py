@@ -141,7 +141,7 @@ def warn_of_namesake() -> None:
 def choose_plugins(words: Sequence[str]) -> None:
     """Take a command's `-p` words; raises `UsageError` for one that names nothing installed."""
     from fmbench.discovery import choice
-    from fmbench.discovery.observers import require_installed
+    from fmbench.discovery.guests import require_installed
 
     require_installed(
         name.strip().removeprefix(choice.NOT) for word in words for name in word.split(",")

@@ -49,7 +49,7 @@ def reproduce(
     """
     from fmbench import data
     from fmbench.console import live, runs, stream
-    from fmbench.discovery.observers import named_observers
+    from fmbench.discovery.guests import named_observers
     from fmbench.execution.estimate import Estimate
     from fmbench.execution.observers import Observers
     from fmbench.execution.reproduction import plan_again

@@ -79,7 +79,7 @@ def run(
     """
     from fmbench import data, environment
     from fmbench.console import live, runs, stream, tables
-    from fmbench.discovery.observers import named_observers
+    from fmbench.discovery.guests import named_observers
     from fmbench.execution.observers import Observers
     from fmbench.execution.session import plan_session
     from fmbench.execution.timings import Part, Timings

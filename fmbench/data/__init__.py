@@ -11,7 +11,7 @@ from fmbench.data.dataset import (
     read,
     summary,
 )
-from fmbench.data.picture import PictureRow, class_picture, test_picture
+from fmbench.data.drawing import PictureRow, class_picture, test_picture
 from fmbench.data.sources import find, present
 from fmbench.data.split import stratified_split, stratified_subset
 

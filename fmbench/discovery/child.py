@@ -15,6 +15,7 @@ import pluggy
 from fmbench import files, hookspecs, processes
 from fmbench.contract import CONTRACT, Family, Model
 from fmbench.discovery.entries import GROUP, Entry, Problem, entry_of
+from fmbench.discovery.fingerprint import dependencies, installed_files, source_digest
 from fmbench.discovery.listing import (
     ALL_MEMBERS,
     Catalogue,
@@ -22,7 +23,6 @@ from fmbench.discovery.listing import (
     ListedModel,
     family_of,
 )
-from fmbench.discovery.provenance import dependencies, installed_files, source_digest
 from fmbench.errors import FmbenchError, PluginError
 from fmbench.records import Plugin
 from fmbench.wording import encodable, raised

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from fmbench import cache, files, processes
 from fmbench.discovery.entries import Entry, Problem, entries, entry_of, installed, taking_part
-from fmbench.discovery.provenance import dependencies, installed_files
+from fmbench.discovery.fingerprint import dependencies, installed_files
 from fmbench.environment import DISTRIBUTION, version
 from fmbench.errors import PluginError
 from fmbench.records import Plugin

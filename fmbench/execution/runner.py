@@ -18,13 +18,13 @@ from fmbench.environment import Environment, describe
 from fmbench.errors import UsageError
 from fmbench.execution.claims import Claims
 from fmbench.execution.engines import Engine, Worker
+from fmbench.execution.following import Ended, follow
 from fmbench.execution.job import Job, JobFolder, Outcome, Spent
 from fmbench.execution.judge import Judge
 from fmbench.execution.observers import Observers
 from fmbench.execution.plan import Owed, Setting, done_records, owed
 from fmbench.execution.scratch import scratch
 from fmbench.execution.timings import Part, Timings
-from fmbench.execution.watch import Ended, follow
 from fmbench.protocol import StageName
 from fmbench.records import Progress, Record, Reproducibility, Run
 from fmbench.statuses import STATUSES

@@ -28,7 +28,7 @@ from fmbench.records import Cost, Run
 from fmbench.statuses import STATUSES, Status
 from fmbench.training import cost, departures, devices, loop
 from fmbench.training.batches import Images
-from fmbench.training.building import Builder
+from fmbench.training.builder import Builder
 from fmbench.training.checkpoints import Checkpoints
 from fmbench.wording import encodable, raised, without_home
 

@@ -17,7 +17,7 @@ from fmbench.testing.networks import Built, Trial, checked
 from fmbench.testing.surroundings import random_streams
 from fmbench.testing.workplace import Workplace
 from fmbench.training import departures, devices
-from fmbench.training.building import Builder
+from fmbench.training.builder import Builder
 from fmbench.training.hidden import attributes
 
 SEED, SECOND_SEED, THIRD_SEED = 1, 2, 3

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 import samples
-from fmbench.execution import watch
+from fmbench.execution import following
+from fmbench.execution.following import Ended, follow
 from fmbench.execution.job import Event, JobFolder, Outcome, Spent
-from fmbench.execution.watch import Ended, follow
 from fmbench.records import Progress, Run
 
 CRASH = Outcome(status="crashed", message="the worker ended with signal SIGSEGV")
@@ -40,7 +40,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock that runs are followed by."""
     mine = Clock()
-    monkeypatch.setattr(watch, "time", mine)
+    monkeypatch.setattr(following, "time", mine)
     return mine
 
 
