@@ -5,8 +5,8 @@ from pathlib import Path
 from fmbench.data import Dataset
 from fmbench.discovery import ListedModel
 from fmbench.execution.job import Job, JobFolder
-from fmbench.execution.judge import Judge
 from fmbench.execution.plan import Setting, make_run
+from fmbench.execution.scorer import Scorer
 
 NEVER = 1e9  # seconds
 
@@ -26,7 +26,7 @@ def place(
     protocol = setting.protocol
     run = make_run(model, setting, "final", protocol.recipes[0].name, setting.seeds[0])
     inputs = folder / "inputs"
-    Judge(dataset, protocol).write_inputs("final", inputs)
+    Scorer(dataset, protocol).write_inputs("final", inputs)
     placed = JobFolder(folder / "job")
     placed.write_job(
         Job(

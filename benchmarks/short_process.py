@@ -24,12 +24,12 @@ def work(folder: str, steps: int, parent: str) -> None:
     All images are resident; the loop draws from as many as have labels.
     """
 
-    class Shortened(worker.Contestant):
+    class Shortened(worker.ModelUnderTraining):
         def __init__(self, job: Job, device: torch.device) -> None:
             super().__init__(job, device)
             self.labels = self.labels[: steps * job.protocol.training.batch_size].clone()
 
-    worker.Contestant = Shortened  # type: ignore[misc]
+    worker.ModelUnderTraining = Shortened  # type: ignore[misc]
     worker.main(folder, parent)
 
 

@@ -24,9 +24,9 @@ from fmbench.data import Dataset
 from fmbench.discovery import ListedModel
 from fmbench.errors import FmbenchError
 from fmbench.execution.job import Event, Inputs, JobFolder, Outcome
-from fmbench.execution.judge import Judge
 from fmbench.execution.plan import Setting, done_records, make_setting
 from fmbench.execution.runner import Runner
+from fmbench.execution.scorer import Scorer
 from fmbench.execution.scratch import clear_leftovers
 from fmbench.hardware import Device
 from fmbench.store import Store
@@ -68,7 +68,7 @@ class LightEngine:
     def start(self, folder: JobFolder) -> LightWorker:
         """Do the whole job at once."""
         job = folder.read_job()
-        asked = Inputs(Path(job.inputs)).read("asked_images")
+        asked = Inputs(Path(job.inputs)).read("evaluation_images")
         for number, run in enumerate(job.runs):
             folder.append(Event(kind="start", run=number))
             random = np.random.RandomState(run.seed + len(run.recipe))
@@ -112,9 +112,9 @@ def work(store: Store, setting: Setting, dataset: Dataset, models: int) -> None:
     store.keep_protocol(setting.protocol.digest, "kept")
     store.keep_labels(dataset.test_labels)
     clear_leftovers(store, done_records(store.read().records))
-    judge = Judge(dataset, setting.protocol)
+    scorer = Scorer(dataset, setting.protocol)
     runner = Runner(
-        setting=setting, store=store, judge=judge, engine=LightEngine(), keep_logits=True
+        setting=setting, store=store, scorer=scorer, engine=LightEngine(), keep_logits=True
     )
     runner.run(MODELS[:models])
 

@@ -216,8 +216,8 @@ def test_fmbench_trains_in_the_benchmark_as_in_a_worker(
     setting = make_setting(augmented, hardware.cpu_device(), threads=1)
     (listed,) = select(discovery.catalogue(), ["softmax"])
     placed = jobs.place(tmp_path, listed, setting, data.load(tiny.folder, augmented.data.sha256))
-    contestant = worker.Contestant(placed.read_job(), torch.device("cpu"))
-    outcome = worker.train_and_answer(placed, contestant, 0, [])
+    under_training = worker.ModelUnderTraining(placed.read_job(), torch.device("cpu"))
+    outcome = worker.train_and_answer(placed, under_training, 0, [])
     work = workload(augmented, networks.find("softmax"), 320, epochs=2)
     curve = [loss for loss in outcome.curve if loss is not None]
     assert len(curve) == 2 and contenders.train_with_fmbench(work).loss == sum(curve) / 2

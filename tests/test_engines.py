@@ -13,9 +13,9 @@ from fmbench.errors import UsageError
 from fmbench.execution import guard
 from fmbench.execution.engines import LocalEngine, outcome_of
 from fmbench.execution.job import Ending, JobFolder
-from fmbench.execution.judge import Judge
 from fmbench.execution.plan import make_setting
 from fmbench.execution.runner import Runner
+from fmbench.execution.scorer import Scorer
 from fmbench.hardware import Device
 from fmbench.store import Store
 
@@ -76,7 +76,7 @@ def test_a_device_that_torch_cannot_use_is_told_and_makes_no_row(
     runner = Runner(
         setting=make_setting(rules, Device(kind="cuda", name="Absent", memory=1, index=63)),
         store=store,
-        judge=Judge(data.load(tiny.folder, rules.data.sha256), rules),
+        scorer=Scorer(data.load(tiny.folder, rules.data.sha256), rules),
         engine=LocalEngine(),
     )
     model = ListedModel(name="m", summary="", size=28, source="", plugin=samples.PLUGIN)

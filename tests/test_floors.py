@@ -22,7 +22,7 @@ FLOORS = (
     ("execution.pinning", "execution.log"),
     ("execution.worker", "execution.guard", "execution.engines"),
     ("execution.plan", "execution.claims"),
-    ("execution.scratch", "execution.judge"),
+    ("execution.scratch", "execution.scorer"),
     (
         "execution.following",
         "execution.estimate",

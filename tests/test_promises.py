@@ -27,9 +27,9 @@ from fmbench.execution import runner
 from fmbench.execution.claims import Claim, Claims
 from fmbench.execution.engines import LocalEngine
 from fmbench.execution.estimate import Estimate
-from fmbench.execution.judge import Judge
 from fmbench.execution.observers import Observers
 from fmbench.execution.plan import make_setting, owed
+from fmbench.execution.scorer import Scorer
 from fmbench.execution.scratch import clear_leftovers
 from fmbench.hardware import Device
 from fmbench.hookspecs import hookimpl
@@ -122,7 +122,7 @@ def test_bits_are_promised_of_deterministic_cpus_alone(
     made = runner.Runner(
         setting=make_setting(rules, Device(kind=kind, name="A device", memory=1), seeds=1),
         store=store,
-        judge=Judge(data.load(tiny.folder, rules.data.sha256), rules),
+        scorer=Scorer(data.load(tiny.folder, rules.data.sha256), rules),
         engine=LightEngine(),
     ).run(MODELS[:1])
     assert [record.reproducibility for record in made] == [level]
@@ -151,7 +151,7 @@ def test_a_claim_names_the_worker(tiny: TinyData, tmp_path: Path) -> None:
     runner.Runner(
         setting=make_setting(rules, hardware.cpu_device(), seeds=1),
         store=store,
-        judge=Judge(data.load(tiny.folder, rules.data.sha256), rules),
+        scorer=Scorer(data.load(tiny.folder, rules.data.sha256), rules),
         engine=LightEngine(),
         observers=Observers(own=[curious]),
     ).run(MODELS[:1])
@@ -178,7 +178,7 @@ def test_stopping_while_a_run_is_recorded_takes_nothing_from_it(
         runner.Runner(
             setting=make_setting(rules, hardware.cpu_device(), seeds=1),
             store=store,
-            judge=Judge(data.load(tiny.folder, rules.data.sha256), rules),
+            scorer=Scorer(data.load(tiny.folder, rules.data.sha256), rules),
             engine=LightEngine(),
             observers=Observers(own=[Impatient()]),
         ).run(MODELS[:1])
@@ -194,7 +194,7 @@ def test_logits_are_kept_for_finals_when_asked(tiny: TinyData, tmp_path: Path, a
     made = runner.Runner(
         setting=make_setting(rules, hardware.cpu_device()),
         store=store,
-        judge=Judge(data.load(tiny.folder, rules.data.sha256), rules),
+        scorer=Scorer(data.load(tiny.folder, rules.data.sha256), rules),
         engine=LightEngine(),
         keep_logits=asked,
     ).run(MODELS[:1])
@@ -220,7 +220,7 @@ def test_what_another_runner_has_made_is_counted(
     made = runner.Runner(
         setting=setting,
         store=store,
-        judge=Judge(data.load(tiny.folder, rules.data.sha256), rules),
+        scorer=Scorer(data.load(tiny.folder, rules.data.sha256), rules),
         engine=LocalEngine(),
         replanned=lambda left: plan.append(tuple(run for one in left for run in one.finals)),
     ).run([model])

@@ -173,7 +173,7 @@ class JobFolder:
 class Inputs:
     """The arrays of one stage: what to train on, with labels, and what to answer, without.
 
-    train_images uint8 (n, 28, 28), train_labels uint8 (n,), asked_images uint8 (m, 28, 28).
+    train_images uint8 (n, 28, 28), train_labels uint8 (n,), evaluation_images uint8 (m, 28, 28).
     """
 
     def __init__(self, path: Path) -> None:
@@ -183,13 +183,13 @@ class Inputs:
         self,
         train_images: NDArray[np.uint8],
         train_labels: NDArray[np.uint8],
-        asked_images: NDArray[np.uint8],
+        evaluation_images: NDArray[np.uint8],
     ) -> None:
         """Place the arrays; the folder appears whole or not at all."""
         half = files.make_folder(self.path.with_name(f".{self.path.name}.{os.getpid()}"))
         files.write(half / "train_images.npy", files.npy_bytes(train_images))
         files.write(half / "train_labels.npy", files.npy_bytes(train_labels))
-        files.write(half / "asked_images.npy", files.npy_bytes(asked_images))
+        files.write(half / "evaluation_images.npy", files.npy_bytes(evaluation_images))
         half.rename(self.path)
 
     def read(self, name: str) -> NDArray[np.uint8]:

@@ -11,10 +11,10 @@ from fmbench.data import Dataset
 from fmbench.discovery import ListedModel
 from fmbench.errors import UsageError
 from fmbench.execution.engines import LocalEngine
-from fmbench.execution.judge import Judge
 from fmbench.execution.observers import Observers
 from fmbench.execution.plan import Owed, Setting, make_run, settle_threads
 from fmbench.execution.runner import Runner
+from fmbench.execution.scorer import Scorer
 from fmbench.execution.selection import select
 from fmbench.leaderboard.evidence import Evidence
 from fmbench.leaderboard.spread import Prediction, predict_another_seed
@@ -118,7 +118,7 @@ class Again:
             now = Runner(
                 setting=self.setting,
                 store=store,
-                judge=Judge(dataset, self.setting.protocol),
+                scorer=Scorer(dataset, self.setting.protocol),
                 engine=LocalEngine(),
                 observers=observers,
                 timeout=timeout,

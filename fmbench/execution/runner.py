@@ -20,9 +20,9 @@ from fmbench.execution.claims import Claims
 from fmbench.execution.engines import Engine, Worker
 from fmbench.execution.following import Ended, follow
 from fmbench.execution.job import Job, JobFolder, Outcome, Spent
-from fmbench.execution.judge import Judge
 from fmbench.execution.observers import Observers
 from fmbench.execution.plan import Owed, Setting, done_records, owed
+from fmbench.execution.scorer import Scorer
 from fmbench.execution.scratch import scratch
 from fmbench.execution.timings import Part, Timings
 from fmbench.protocol import StageName
@@ -48,7 +48,7 @@ class Runner:
         *,
         setting: Setting,
         store: Store,
-        judge: Judge,
+        scorer: Scorer,
         engine: Engine,
         observers: Observers | None = None,
         replanned: Callable[[tuple[Owed, ...]], None] = lambda _: None,
@@ -61,7 +61,7 @@ class Runner:
         self._timings = timings or Timings()
         self._setting = setting
         self._store = store
-        self._judge = judge
+        self._scorer = scorer
         self._engine = engine
         self._timeout = timeout
         self._checkpoint_seconds = checkpoint_seconds
@@ -218,7 +218,7 @@ class Runner:
         folder = self._scratch / f"inputs-{stage}"
         if not folder.exists():
             with self._timings.during(Part.DATA):
-                self._judge.write_inputs(stage, folder)
+                self._scorer.write_inputs(stage, folder)
         return folder
 
     def _epochs(self, runs: tuple[Run, ...]) -> int:
@@ -228,7 +228,7 @@ class Runner:
         """Mark a run, store its record for good, and only then tell the observers."""
         outcome = end.outcome
         with self._timings.during(Part.SCORING):
-            marked = self._judge.mark(end.run.stage, outcome, end.answers)
+            scored = self._scorer.score_run(end.run.stage, outcome, end.answers)
         record = Record(
             id=secrets.token_hex(4),
             key=end.run.key,
@@ -236,7 +236,7 @@ class Runner:
             reproducibility=self._reproducibility(outcome),
             departure=outcome.departure,
             run=end.run,
-            result=marked.result,
+            result=scored.result,
             cost=msgspec.structs.replace(outcome.cost, runner_seconds=end.seconds),
             environment=self._environment(folder),
         )
@@ -244,8 +244,8 @@ class Runner:
         with self._timings.during(Part.RECORDS):
             self._store.add(
                 record,
-                predictions=marked.predictions if final else None,
-                logits=marked.logits if final and self._keep_logits else None,
+                predictions=scored.predictions if final else None,
+                logits=scored.logits if final and self._keep_logits else None,
                 log=log,
             )
         if record.done:

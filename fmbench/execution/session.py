@@ -9,10 +9,10 @@ from fmbench.data import Dataset
 from fmbench.discovery import ListedModel, Problem
 from fmbench.execution.engines import LocalEngine
 from fmbench.execution.estimate import Estimate
-from fmbench.execution.judge import Judge
 from fmbench.execution.observers import Observers
 from fmbench.execution.plan import Owed, Setting, done_records, make_setting, owed
 from fmbench.execution.runner import Runner
+from fmbench.execution.scorer import Scorer
 from fmbench.execution.scratch import clear_leftovers
 from fmbench.execution.selection import select
 from fmbench.execution.timings import Timings
@@ -71,7 +71,7 @@ class Session:
         return Runner(
             setting=self.setting,
             store=self.store,
-            judge=Judge(dataset, self.setting.protocol),
+            scorer=Scorer(dataset, self.setting.protocol),
             engine=LocalEngine(),
             observers=observers,
             replanned=replanned,

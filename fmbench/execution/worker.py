@@ -1,7 +1,7 @@
 """The child process that trains: it reads a job's folder, and leaves its answers there.
 
 `python -m fmbench.execution.worker FOLDER GUARD`. It holds training images, their labels, and the
-images it is asked about; never the labels of those. It takes no commands while it runs.
+evaluation images; never the labels of those. It takes no commands while it runs.
 """
 
 import math
@@ -50,11 +50,11 @@ def main(path: str, guard: str) -> None:
         sys.exit(error.exit_code)
     where = environment.describe(devices.identified(job.device), job.threads)
     files.write(folder.environment, msgspec.json.encode(where))
-    contestant = Contestant(job, device)
+    under_training = ModelUnderTraining(job, device)
     for number in range(len(job.runs)):
         folder.append(Event(kind="start", run=number))
         outcome = msgspec.structs.replace(
-            perform(folder, contestant, number), departure=contestant.departure or ""
+            perform(folder, under_training, number), departure=under_training.departure or ""
         )
         folder.write_outcome(number, outcome)
         folder.append(Event(kind="end", run=number))
@@ -62,7 +62,7 @@ def main(path: str, guard: str) -> None:
             return
 
 
-class Contestant:
+class ModelUnderTraining:
     """A job's model and the arrays it works on, resident on the device."""
 
     def __init__(self, job: Job, device: torch.device) -> None:
@@ -73,7 +73,7 @@ class Contestant:
         inputs = Inputs(Path(job.inputs))
         self.train_pixels = torch.from_numpy(inputs.read("train_images"))
         self.labels = torch.from_numpy(inputs.read("train_labels")).to(device, torch.int64)
-        self.asked_pixels = torch.from_numpy(inputs.read("asked_images"))
+        self.evaluation_pixels = torch.from_numpy(inputs.read("evaluation_images"))
 
     @cached_property
     def model(self) -> Model:
@@ -122,10 +122,10 @@ class Contestant:
             memory_format=devices.memory_format(self.rules),
         )
 
-    def asked_images(self, first: int | None = None) -> Images:
-        """The images whose classes are asked for, or the first of them."""
+    def evaluation_images(self, first: int | None = None) -> Images:
+        """The images that are classified, or the first of them."""
         return Images(
-            self.asked_pixels[:first],
+            self.evaluation_pixels[:first],
             size=self.model.size,
             rules=self.job.protocol.data,
             device=self.device,
@@ -133,11 +133,11 @@ class Contestant:
         )
 
 
-def perform(folder: JobFolder, contestant: Contestant, number: int) -> Outcome:
+def perform(folder: JobFolder, under_training: ModelUnderTraining, number: int) -> Outcome:
     """Train and evaluate one run; whatever goes wrong becomes its outcome."""
     curve: list[float] = []
     try:
-        return train_and_answer(folder, contestant, number, curve)
+        return train_and_answer(folder, under_training, number, curve)
     except loop.DivergedError as error:
         return failed("diverged", error, curve)
     except loop.InvalidOutputError as error:
@@ -157,16 +157,16 @@ def failed(status: Status, error: BaseException, curve: list[float]) -> Outcome:
 
 
 def train_and_answer(
-    folder: JobFolder, contestant: Contestant, number: int, curve: list[float]
+    folder: JobFolder, under_training: ModelUnderTraining, number: int, curve: list[float]
 ) -> Outcome:
     """One run from a fresh model to logits on disk; `curve` grows as epochs end."""
-    job, device = contestant.job, contestant.device
+    job, device = under_training.job, under_training.device
     run = job.runs[number]
     stage = job.protocol.stage(run.stage)
-    network = contestant.build(run)
-    asked = contestant.asked_images()
+    network = under_training.build(run)
+    evaluation = under_training.evaluation_images()
     flops = cost.forward_flops(
-        network, asked.batch(torch.zeros(1, dtype=torch.int64, device=device))
+        network, evaluation.batch(torch.zeros(1, dtype=torch.int64, device=device))
     )
 
     checkpoints = Checkpoints(
@@ -190,11 +190,11 @@ def train_and_answer(
 
     log = None
     if isinstance(stage, Tuning) and stage.each_epoch:
-        log = EpochAnswers(contestant, network, Path(job.checkpoints) / run.key)
+        log = EpochAnswers(under_training, network, Path(job.checkpoints) / run.key)
     trained = loop.train(
         network,
-        contestant.training_images(run),
-        contestant.labels,
+        under_training.training_images(run),
+        under_training.labels,
         protocol=job.protocol,
         stage=stage,
         recipe=job.protocol.recipe(run.recipe),
@@ -206,7 +206,7 @@ def train_and_answer(
     )
     if log:
         log.write(folder.answers(number).epochs, stage.epochs)
-    logits, seconds = loop.predict(network, asked, protocol=job.protocol, device=device)
+    logits, seconds = loop.predict(network, evaluation, protocol=job.protocol, device=device)
     save(folder.answers(number).logits, logits.numpy().astype(np.float32))
     return Outcome(
         status="ok",
@@ -214,7 +214,7 @@ def train_and_answer(
         cost=Cost(
             train_seconds=trained.seconds,
             images_per_second=trained.images / trained.seconds,
-            inference_images_per_second=len(asked) / seconds,
+            inference_images_per_second=len(evaluation) / seconds,
             resumed_after=trained.resumed_after,
             parameters=cost.parameters(network),
             forward_flops=flops,
@@ -225,7 +225,7 @@ def train_and_answer(
             evaluation=seconds + (log.seconds if log else 0.0),
             checkpoints=trained.checkpointing,
         ),
-        repeatable=devices.as_prepared(contestant.rules, job.threads),
+        repeatable=devices.as_prepared(under_training.rules, job.threads),
     )
 
 
@@ -237,10 +237,14 @@ class EpochAnswers:
     seconds: spent on them in this process.
     """
 
-    def __init__(self, contestant: Contestant, network: nn.Module, folder: Path) -> None:
-        self.contestant = contestant
+    def __init__(
+        self, under_training: ModelUnderTraining, network: nn.Module, folder: Path
+    ) -> None:
+        self.under_training = under_training
         self.network = network
-        self.asked = contestant.asked_images(contestant.job.protocol.data.validation_images)
+        self.evaluation = under_training.evaluation_images(
+            under_training.job.protocol.data.validation_images
+        )
         self.folder = folder
         self.seconds = 0.0
 
@@ -248,9 +252,9 @@ class EpochAnswers:
         """Predict, keep the classes, and leave the network in training mode."""
         logits, seconds = loop.predict(
             self.network,
-            self.asked,
-            protocol=self.contestant.job.protocol,
-            device=self.contestant.device,
+            self.evaluation,
+            protocol=self.under_training.job.protocol,
+            device=self.under_training.device,
         )
         self.network.train()
         self.seconds += seconds

@@ -1,4 +1,4 @@
-"""The judge: what each stage may see, and that a worker's word counts only if its logits hold."""
+"""The scorer: what each stage may see, and that a worker's word counts only if its logits hold."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from fmbench.data import Dataset
 from fmbench.data.split import stratified_split
 from fmbench.errors import ProtocolError
 from fmbench.execution.job import Answers, Inputs, Outcome
-from fmbench.execution.judge import Judge
+from fmbench.execution.scorer import Scorer
 from fmbench.protocol import Protocol, StageName
 
 VALIDATION, FIT = 60, 40
@@ -31,16 +31,16 @@ learning_rate = 0.1
 
 
 @dataclass(frozen=True)
-class Hearing:
-    """A judge of a protocol that asks for the fit, and where answers lie."""
+class Answered:
+    """A scorer of a protocol that asks for the fit, and where answers lie."""
 
-    judge: Judge
+    scorer: Scorer
     answers: Answers
 
-    def mark(self, logits: NDArray[np.float32]) -> tuple[str, int | None]:
+    def score_run(self, logits: NDArray[np.float32]) -> tuple[str, int | None]:
         """Status and fit of these answers to a tune run."""
         np.save(self.answers.logits, logits)
-        result = self.judge.mark("tune", Outcome(status="ok"), self.answers).result
+        result = self.scorer.score_run("tune", Outcome(status="ok"), self.answers).result
         return result.status, result.fit_correct
 
 
@@ -57,9 +57,9 @@ def dataset(tiny: TinyData, rules: Protocol) -> Dataset:
 
 
 @pytest.fixture
-def hearing(dataset: Dataset, rules: Protocol, tmp_path: Path) -> Hearing:
-    """A judge of the tiny data."""
-    return Hearing(Judge(dataset, rules), Answers(tmp_path))
+def answered(dataset: Dataset, rules: Protocol, tmp_path: Path) -> Answered:
+    """A scorer of the tiny data."""
+    return Answered(Scorer(dataset, rules), Answers(tmp_path))
 
 
 Images = NDArray[np.uint8]
@@ -69,12 +69,16 @@ def placed(
     dataset: Dataset, rules: Protocol, stage: StageName, folder: Path
 ) -> tuple[Images, Images, Images]:
     """Training images, their labels and asked images, as a worker of that stage gets them."""
-    Judge(dataset, rules).write_inputs(stage, folder / stage)
+    Scorer(dataset, rules).write_inputs(stage, folder / stage)
     assert {path.name for path in (folder / stage).iterdir()} == {
-        "train_images.npy", "train_labels.npy", "asked_images.npy",
+        "train_images.npy", "train_labels.npy", "evaluation_images.npy",
     }  # fmt: skip
     inputs = Inputs(folder / stage)
-    return inputs.read("train_images"), inputs.read("train_labels"), inputs.read("asked_images")
+    return (
+        inputs.read("train_images"),
+        inputs.read("train_labels"),
+        inputs.read("evaluation_images"),
+    )
 
 
 def each(images: Images) -> set[bytes]:
@@ -114,18 +118,18 @@ def test_final_runs_train_on_everything_and_are_asked_about_the_test_set(
     np.testing.assert_array_equal(asked, dataset.test_images)
 
 
-def test_the_fit_is_marked_apart(hearing: Hearing) -> None:
+def test_the_fit_is_marked_apart(answered: Answered) -> None:
     """Answers to images trained on are counted among them, by class: one in ten is class 0."""
     logits = np.zeros((VALIDATION + FIT, 10), np.float32)
-    assert hearing.mark(logits) == ("ok", FIT // 10)
+    assert answered.score_run(logits) == ("ok", FIT // 10)
 
 
 @pytest.mark.parametrize("image", [0, VALIDATION - 1, VALIDATION, VALIDATION + FIT - 1])
-def test_no_logit_may_be_other_than_finite(hearing: Hearing, image: int) -> None:
+def test_no_logit_may_be_other_than_finite(answered: Answered, image: int) -> None:
     """One NaN makes a run invalid, on an image that scores and on one that shows the fit."""
     logits = np.zeros((VALIDATION + FIT, 10), np.float32)
     logits[image, 3] = np.nan
-    assert hearing.mark(logits) == ("invalid", None)
+    assert answered.score_run(logits) == ("invalid", None)
 
 
 @pytest.mark.parametrize(
@@ -137,9 +141,9 @@ def test_no_logit_may_be_other_than_finite(hearing: Hearing, image: int) -> None
     ],
     ids=["classes", "images", "dtype"],
 )
-def test_answers_of_another_form_are_invalid(hearing: Hearing, logits: NDArray[Any]) -> None:
-    """Only float32 logits for each image asked and each class are marked."""
-    assert hearing.mark(logits) == ("invalid", None)
+def test_answers_of_another_form_are_invalid(answered: Answered, logits: NDArray[Any]) -> None:
+    """Only float32 logits for each image asked and each class are scored."""
+    assert answered.score_run(logits) == ("invalid", None)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +161,7 @@ def test_more_than_the_data_set_has_is_refused(
     """A protocol that asks for more images than there are ends the command before any run."""
     path = tiny.variant(tmp_path / "p.toml", ("[[recipes]]", WATCHED), change)
     with pytest.raises(ProtocolError, match=said) as raised:
-        Judge(dataset, protocol.load(str(path)))
+        Scorer(dataset, protocol.load(str(path)))
     assert raised.value.hint
 
 

@@ -1,4 +1,4 @@
-"""What a worker is given and asked, and how its answers are marked. Test labels stay in here."""
+"""What a worker is given, and how its answers are scored. Test labels stay in here."""
 
 import hashlib
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ from fmbench.statuses import Status
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a stage is asked about: images that are scored, then some it was trained on."""
+class EvaluationImages:
+    """What a model answers in a stage: images that are scored, then some it was trained on."""
 
     images: NDArray[np.uint8]
     labels: NDArray[np.uint8]
@@ -29,7 +29,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Marked:
+class Scored:
     """A run's result; when it is ok the predicted classes uint8 (n,), logits float32 (n, 10)."""
 
     result: Result
@@ -37,7 +37,7 @@ class Marked:
     logits: NDArray[np.float32] | None = None
 
 
-class Judge:
+class Scorer:
     """Holds a data set under a protocol, hands out what a stage may see, and marks logits.
 
     Raises `ProtocolError` when the data set has too few images for what the protocol asks.
@@ -68,31 +68,31 @@ class Judge:
             train_steps(protocol, stage, len(images))
 
     def write_inputs(self, stage: StageName, folder: Path) -> None:
-        """Place the arrays of a stage: training images with labels, asked images without."""
+        """Place the arrays of a stage: training images with labels, evaluation images without."""
         trained_on = self._trained_on[stage]
         Inputs(folder).write(
             self._dataset.train_images[trained_on],
             self._dataset.train_labels[trained_on],
-            self._asked(stage).images,
+            self._evaluation_images(stage).images,
         )
 
-    def mark(self, stage: StageName, outcome: Outcome, answers: Answers) -> Marked:
-        """Judge what a run left behind.
+    def score_run(self, stage: StageName, outcome: Outcome, answers: Answers) -> Scored:
+        """Scorer what a run left behind.
 
         The worker's word that a run went well counts only when its logits hold: float32 of shape
-        (asked images, classes), all finite.
+        (evaluation images, classes), all finite.
         """
         if outcome.status != "ok":
-            return _unmarked(outcome, outcome.status, outcome.message)
-        asked = self._asked(stage)
-        scored, fit_images = asked.scored, len(asked.labels) - asked.scored
+            return _unscored(outcome, outcome.status, outcome.message)
+        evaluation = self._evaluation_images(stage)
+        scored, fit_images = evaluation.scored, len(evaluation.labels) - evaluation.scored
         try:
-            logits = files.read_npy(answers.logits, np.float32, (len(asked.labels), CLASSES))
-            scores = score(logits[:scored], asked.labels[:scored])
-            fit = score(logits[scored:], asked.labels[scored:]).correct if fit_images else None
-            curve = self._validation_curve(stage, answers.epochs, asked)
+            logits = files.read_npy(answers.logits, np.float32, (len(evaluation.labels), CLASSES))
+            scores = score(logits[:scored], evaluation.labels[:scored])
+            fit = score(logits[scored:], evaluation.labels[scored:]).correct if fit_images else None
+            curve = self._validation_curve(stage, answers.epochs, evaluation)
         except (OSError, ValueError) as error:
-            return _unmarked(outcome, "invalid", str(error))
+            return _unscored(outcome, "invalid", str(error))
         result = Result(
             status="ok",
             images=scored,
@@ -105,14 +105,16 @@ class Judge:
             fit_images=fit_images,
             fit_correct=fit,
         )
-        return Marked(result, scores.predictions, logits[:scored])
+        return Scored(result, scores.predictions, logits[:scored])
 
-    def _validation_curve(self, stage: StageName, path: Path, asked: Asked) -> tuple[int, ...]:
+    def _validation_curve(
+        self, stage: StageName, path: Path, evaluation: EvaluationImages
+    ) -> tuple[int, ...]:
         tuning = self._protocol.tuning
         if stage == "final" or not tuning or not tuning.each_epoch:
             return ()
-        predicted = files.read_npy(path, np.uint8, (tuning.epochs, asked.scored))
-        right = predicted == asked.labels[: asked.scored]
+        predicted = files.read_npy(path, np.uint8, (tuning.epochs, evaluation.scored))
+        right = predicted == evaluation.labels[: evaluation.scored]
         return tuple(int(count) for count in right.sum(1))
 
     def _subset(self, candidates: NDArray[np.int64], wanted: int | None) -> NDArray[np.int64]:
@@ -128,13 +130,15 @@ class Judge:
             self._dataset.train_labels, candidates, wanted, self._protocol.data.split_seed
         )
 
-    def _asked(self, stage: StageName) -> Asked:
+    def _evaluation_images(self, stage: StageName) -> EvaluationImages:
         data = self._dataset
         if stage == "final":
-            return Asked(data.test_images, data.test_labels, len(data.test_labels))
+            return EvaluationImages(data.test_images, data.test_labels, len(data.test_labels))
         chosen = np.concatenate([self._validation, self._fit])
-        return Asked(data.train_images[chosen], data.train_labels[chosen], len(self._validation))
+        return EvaluationImages(
+            data.train_images[chosen], data.train_labels[chosen], len(self._validation)
+        )
 
 
-def _unmarked(outcome: Outcome, status: Status, message: str) -> Marked:
-    return Marked(Result(status=status, message=message, curve=outcome.curve))
+def _unscored(outcome: Outcome, status: Status, message: str) -> Scored:
+    return Scored(Result(status=status, message=message, curve=outcome.curve))
