@@ -20,9 +20,8 @@ from measurements import (
     SpeedRow,
     TimeToAccuracy,
 )
-from tabulate import tabulate
 
-from fmbench.wording import duration
+from fmbench.wording import duration, markdown_table
 
 MEGABYTE = 10**6
 
@@ -254,9 +253,5 @@ def _overhead(found: Overhead) -> str:
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, left: int) -> str:
     """A Markdown table; its first `left` columns are words."""
-    align = ["left" if number < left else "right" for number in range(len(headings))]
-    return str(
-        tabulate(rows, headings, tablefmt="pipe", colalign=align, disable_numparse=True)
-        if rows
-        else "nothing measured"
-    )
+    right = [number >= left for number in range(len(headings))]
+    return markdown_table(headings, rows, right=right) if rows else "nothing measured"
