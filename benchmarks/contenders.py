@@ -1,139 +1,229 @@
-"""The contenders: each trains a workload in its own way and says how long it took."""
+"""The contenders: fmbench's loop, a plain torchvision loop, and bare steps on one ready batch."""
 
-import contextlib
+import gc
 import math
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
 from functools import partial
-from importlib.util import find_spec
+from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 import torch
-from measurements import FLOOR, FMBENCH, LIGHTNING, PEERS
-from timing import Timing
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.data import DataLoader
+from torchvision import transforms  # type: ignore[import-untyped]
+from torchvision.datasets import FashionMNIST  # type: ignore[import-untyped]
+from torchvision.models import vgg11  # type: ignore[import-untyped]
+
+from fmbench.contract import RAW_SIZE, InputSpec, Model
+from fmbench.data import FILES, idx
+from fmbench.training import devices, loop
+from fmbench.training.batches import SMALLEST_RESIZED, Images
+from script import say
 from workload import Workload
 
-from fmbench.contract import InputSpec
-from fmbench.errors import UsageError
-from fmbench.training import devices, loop
-from fmbench.training.batches import Images
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of training alone, images trained on, and their mean loss (the floor's: its last)."""
+
+    seconds: float
+    images: int
+    loss: float
+
 
 Contender = Callable[[Workload], Timing]
 
 
-def choose(
-    names: Sequence[str] = (), *, memory_format: torch.memory_format = torch.contiguous_format
-) -> dict[str, Contender]:
-    """The contenders of these names in the order of a round, all of them for no names.
-
-    memory_format: of the peers' networks; fmbench and the floor have the protocol's.
-
-    Raises `UsageError` for a name that is none, and when Lightning is asked for and not installed.
-    """
-    known: dict[str, Contender] = {
-        FMBENCH: train_with_fmbench,
-        FLOOR: train_on_one_batch,  # next to it: their ratio is the closest
-        **{
-            name: partial(train_with_torchvision, workers=workers, memory_format=memory_format)
-            for name, workers in zip(PEERS, (0, 2), strict=True)
-        },
-        **{
-            name: partial(train_with_lightning, workers=workers, memory_format=memory_format)
-            for name, workers in zip(LIGHTNING, (0, 2), strict=True)
-        },
-    }
-    for name in names:
-        if name not in known:
-            raise UsageError(f"there is no contender {name!r}", hint=f"choose of {list(known)}")
-    chosen = {name: known[name] for name in known if not names or name in names}
-    if set(chosen) & set(LIGHTNING) and find_spec("lightning") is None:
-        raise UsageError("Lightning is not installed", hint="pip install lightning")
-    return chosen
-
-
-def train_with_fmbench(workload: Workload) -> Timing:
+def train_with_fmbench(work: Workload) -> Timing:
     """Train with fmbench's own loop, called as a worker calls it; the clock is the loop's."""
-    device = prepare(workload)
-    outcome = loop.train(
-        build(workload, device),
-        resident_images(workload, device),
-        torch.from_numpy(workload.labels).to(device, torch.int64),
-        protocol=workload.protocol,
-        stage=workload.stage,
-        recipe=workload.recipe,
-        seed=workload.seed,
+    device = prepare(work)
+    trained = loop.train(
+        build(work, device),
+        resident_images(work, device),
+        torch.from_numpy(work.labels).to(device, torch.int64),
+        protocol=work.protocol,
+        stage=work.stage,
+        recipe=work.recipe,
+        seed=work.seed,
         report=lambda *_: None,
     )
-    return Timing(outcome.seconds, outcome.images, math.fsum(outcome.curve) / workload.epochs)
+    return Timing(trained.seconds, trained.images, math.fsum(trained.curve) / work.epochs)
 
 
-def train_with_torchvision(workload: Workload, **options: Any) -> Timing:
-    """Train as a user would with torchvision; the options are those of `torchvision_peer.train`."""
-    import torchvision_peer  # inside: it imports torchvision, and not every script needs that
+def train_on_one_batch(work: Workload) -> Timing:
+    """Take as many bare steps on one batch that is ready: forward, backward, update.
 
-    return torchvision_peer.train(workload, **options)
-
-
-def train_with_lightning(workload: Workload, **options: Any) -> Timing:
-    """Train as a user would with Lightning; the options are those of `lightning_peer.train`."""
-    import lightning_peer  # inside: it imports Lightning, which may not be installed
-
-    return lightning_peer.train(workload, **options)
-
-
-def train_on_one_batch(workload: Workload) -> Timing:
-    """Take the same number of bare steps on one batch that is ready: forward, backward, update.
-
-    Same network, optimiser, loss, memory format, precision and flags as fmbench's; no schedule, no
-    metrics, no new images.
+    Network, optimiser, loss, memory format, precision and flags are fmbench's; there is no
+    schedule, no metric and no new image.
     """
-    device = prepare(workload)
-    network = build(workload, device)
-    optimizer = loop.make_optimizer(network, workload.recipe)
-    first = torch.arange(workload.batch_size, device=device)
-    images = resident_images(workload, device).batch(first)
-    labels = torch.from_numpy(workload.labels).to(device, torch.int64)[first]
-    reduced = workload.rules.precision == "bfloat16"
-    precision = devices.autocast(device, workload.rules) if reduced else contextlib.nullcontext()
-    smoothing = workload.protocol.training.label_smoothing
+    device = prepare(work)
+    network = build(work, device)
+    optimizer = loop.make_optimizer(network, work.recipe)
+    first = torch.arange(work.batch_size, device=device)
+    images = resident_images(work, device).batch(first)
+    labels = torch.from_numpy(work.labels).to(device, torch.int64)[first]
     network.train()
     devices.synchronize(device)
     start = perf_counter()
-    for _ in range(workload.steps):
-        with precision:
-            loss = functional.cross_entropy(network(images), labels, label_smoothing=smoothing)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        if clip_norm := workload.protocol.training.clip_norm:
-            nn.utils.clip_grad_norm_(network.parameters(), clip_norm)
-        optimizer.step()
+    for _ in range(work.steps):
+        loss = _step(work, network, optimizer, images, labels)
     devices.synchronize(device)
-    seconds = perf_counter() - start
-    return Timing(seconds, workload.images, loss.item())
+    return Timing(perf_counter() - start, work.images, loss.item())
 
 
-def prepare(workload: Workload) -> torch.device:
+def train_with_torchvision(work: Workload, *, workers: int) -> Timing:
+    """Train as a user would with torchvision's data set, a DataLoader and a plain loop.
+
+    The DataLoader's processes, `workers` of them, start within the clock. Optimiser, schedule and
+    loss are fmbench's, fused update included, so that only data path and loop differ; memory format
+    and determinism are torch's defaults. The loss is summed without waiting for the device.
+    """
+    device = prepare(work)
+    torch.use_deterministic_algorithms(False)
+    devices.seed_everything(work.protocol.id, work.seed, "build")
+    network = build_plain(work.model).to(device)
+    optimizer = loop.make_optimizer(network, work.recipe)
+    schedule = loop.make_schedule(optimizer, work.protocol, work.recipe, work.steps)
+    total = torch.zeros((), device=device)
+    with tempfile.TemporaryDirectory() as folder:
+        loader = DataLoader(
+            make_dataset(work, Path(folder)),
+            batch_size=work.batch_size,
+            shuffle=True,
+            drop_last=True,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=device.type == "cuda",
+        )
+        network.train()
+        devices.synchronize(device)
+        start = perf_counter()
+        for _ in range(work.epochs):
+            for images, labels in loader:
+                total += _step(
+                    work,
+                    network,
+                    optimizer,
+                    images.to(device, non_blocking=True),
+                    labels.to(device, non_blocking=True),
+                )
+                schedule.step()
+        devices.synchronize(device)
+        seconds = perf_counter() - start
+    return Timing(seconds, work.images, total.item() / work.steps)
+
+
+CONTENDERS: dict[str, Contender] = {
+    "fmbench": train_with_fmbench,
+    "floor": train_on_one_batch,
+    "torchvision, 0 workers": partial(train_with_torchvision, workers=0),
+    "torchvision, 2 workers": partial(train_with_torchvision, workers=2),
+}
+
+
+def take_turns(
+    turns: Mapping[str, tuple[Contender, Workload]], rounds: int
+) -> dict[str, list[Timing]]:
+    """Warm each contender up, then let each train once a round, all of them in turn: A B C, A B C.
+
+    What slows the machine for a while then slows neighbours in one round, and spares ratios taken
+    within it. What a contender leaves behind is collected before the next one begins.
+    """
+    timings: dict[str, list[Timing]] = {name: [] for name in turns}
+    for number in range(rounds + 1):
+        for name, (train, work) in turns.items():
+            gc.collect()
+            timing = train(work if number else work.warm_up())
+            if number:
+                timings[name].append(timing)
+                say(f"{work.model.name}, round {number}, {name}: {timing.seconds:.2f} s")
+    return timings
+
+
+def prepare(work: Workload) -> torch.device:
     """Set torch's flags as a worker does and return the device."""
-    return devices.prepare(workload.device.torch_name, workload.rules, workload.threads)
+    return devices.prepare(work.device.torch_name, work.rules, work.threads)
 
 
-def build(workload: Workload, device: torch.device) -> nn.Module:
+def build(work: Workload, device: torch.device) -> nn.Module:
     """A fresh network, drawn and laid out as a worker's."""
-    devices.seed_everything(workload.protocol.id, workload.seed, "build")
-    network = workload.model.build(InputSpec(size=workload.model.size))
-    memory_format = devices.memory_format(workload.rules)
-    return network.to(device, memory_format=memory_format)  # type: ignore[call-overload, no-any-return]
+    devices.seed_everything(work.protocol.id, work.seed, "build")
+    network = work.model.build(InputSpec(size=work.model.size))
+    devices.place(network, device, work.rules)
+    return network
 
 
-def resident_images(workload: Workload, device: torch.device) -> Images:
+def resident_images(work: Workload, device: torch.device) -> Images:
     """The training images as a worker holds them."""
     return Images(
-        torch.from_numpy(workload.pixels),
-        size=workload.model.size,
-        rules=workload.protocol.data,
+        torch.from_numpy(work.pixels),
+        size=work.model.size,
+        rules=work.protocol.data,
         device=device,
-        augmentation=workload.augmentation,
-        memory_format=devices.memory_format(workload.rules),
+        augmentation=work.augmentation,
+        memory_format=devices.memory_format(work.rules),
     )
+
+
+def build_plain(model: Model) -> nn.Module:
+    """The network a user without fmbench would train: for vgg11 torchvision's, adapted."""
+    spec = InputSpec(size=model.size)
+    if model.name != "vgg11":
+        return model.build(spec)
+    network: nn.Module = vgg11(weights=None, num_classes=spec.classes)
+    network.set_submodule("features.0", nn.Conv2d(spec.channels, 64, 3, padding=1))
+    return network
+
+
+def make_dataset(work: Workload, root: Path) -> FashionMNIST:
+    """Torchvision's data set with the workload's images, its files in `root`, an empty folder.
+
+    It crops and flips as the recipe augments, pads or resizes to the model's size, and normalises.
+    """
+    raw = root / "FashionMNIST" / "raw"
+    raw.mkdir(parents=True)
+    for name in FILES:
+        array = work.pixels if "images" in name else work.labels
+        if name.startswith("t10k"):
+            array = array[:1]  # only looked for, never read
+        (raw / name).write_bytes(idx.encode(array))
+    size, rules = work.model.size, work.protocol.data
+    steps: list[object] = []
+    if work.augmentation.shift:
+        steps.append(transforms.RandomCrop(RAW_SIZE, padding=work.augmentation.shift))
+    if work.augmentation.flip:
+        steps.append(transforms.RandomHorizontalFlip())
+    if RAW_SIZE < size < SMALLEST_RESIZED:
+        before = (size - RAW_SIZE) // 2
+        after = size - RAW_SIZE - before
+        steps.append(transforms.Pad((before, before, after, after)))
+    steps.append(transforms.ToTensor())
+    if size >= SMALLEST_RESIZED:
+        steps.append(transforms.Resize(size, antialias=False))
+    steps.append(transforms.Normalize((rules.mean,), (rules.deviation,)))
+    return FashionMNIST(root, train=True, transform=transforms.Compose(steps), download=False)
+
+
+def _step(
+    work: Workload,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    images: Tensor,
+    labels: Tensor,
+) -> Tensor:
+    """One step on a batch, and its loss."""
+    training, reduced = work.protocol.training, work.rules.precision == "bfloat16"
+    with devices.autocast(images.device, work.rules) if reduced else nullcontext():
+        loss = functional.cross_entropy(
+            network(images), labels, label_smoothing=training.label_smoothing
+        )
+    optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    if training.clip_norm:
+        nn.utils.clip_grad_norm_(network.parameters(), training.clip_norm)
+    optimizer.step()
+    return loss.detach()

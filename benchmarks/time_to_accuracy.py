@@ -1,35 +1,44 @@
-"""Training time until a model first reaches a target accuracy on the test images.
+"""How long a model trains until it first reaches an accuracy on the test images.
 
-    python benchmarks/time_to_accuracy.py MODEL --target 0.84 [--json FILE]
+    python benchmarks/time_to_accuracy.py [MODEL] [--target 0.91] [--write]
 
-The rule: fmbench's own loop trains by one recipe of a protocol, its schedule planned for
---max-epochs. After each epoch, with the clock stopped, all test images are classified. Training
-ends after the first epoch whose test accuracy is at least the target. The time is that of training
-alone, evaluation left out.
+fmbench's own loop trains by one recipe of a protocol, its schedule planned for --max-epochs. After
+each epoch, with the clock stopped, all test images are classified. Training ends after the first
+epoch whose test accuracy is at least the target. The time is that of training alone, evaluation
+left out.
 
 This looks at test labels after every epoch and stops at the best moment, so what it finds says
 nothing about accuracy on new images. It is a measure of speed, and never feeds a leaderboard.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
 
-import command_line
-import contenders
-import measurements
-import networks
 import numpy as np
-import tables
 import torch
-from command_line import say
-from measurements import Epoch, TimeToAccuracy
 from numpy.typing import NDArray
-from workload import Workload, choose_recipe
 
-from fmbench import data, hardware, protocol
+import contenders
+import script
+import workload
 from fmbench.training import devices, loop
 from fmbench.training.batches import Images
+from fmbench.wording import duration
+from script import say
+from workload import Workload
 
+HEADINGS = ("epoch", "training, s", "loss", "test accuracy, %")
 WARNING = "test labels are looked at after every epoch: this never feeds a leaderboard"
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """Seconds of one epoch's training, its mean loss, and the test accuracy after it, 0 to 1."""
+
+    seconds: float
+    loss: float
+    accuracy: float
 
 
 class TargetReachedError(Exception):
@@ -38,63 +47,48 @@ class TargetReachedError(Exception):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train until the target or the last epoch; 1 when the target was not reached."""
-    parser = command_line.parser(__doc__)
-    parser.add_argument("model", help="any installed model, or cnn")
-    parser.add_argument("--target", type=float, required=True, help="test accuracy, 0 to 1")
-    parser.add_argument("--recipe", help="the protocol's first")
-    parser.add_argument("--seed", type=int, default=1, help="1")
-    parser.add_argument("--max-epochs", type=int, default=20, help="epochs of the schedule; 20")
+    parser = script.training_parser(__doc__)
+    parser.add_argument("model", nargs="?", default="vgg11", help="any installed model; vgg11")
+    parser.add_argument("--target", type=float, default=0.91, help="test accuracy, 0 to 1; 0.91")
+    parser.add_argument("--recipe", help="the first that augments, or else the first")
+    parser.add_argument("--max-epochs", type=int, default=5, help="epochs of the schedule; 5")
     options = parser.parse_args(arguments)
-    rules = protocol.load(options.protocol)
-    recipe = choose_recipe(rules, options.recipe or rules.recipes[0].name, augmented=False)
-    dataset = data.load(data.find(options.data_dir, digests=rules.data.sha256), rules.data.sha256)
-    device = hardware.find_device(options.device)
-    workload = Workload(
-        model=networks.find(options.model),
-        protocol=rules,
-        recipe=recipe,
-        pixels=dataset.train_images.copy(),  # torch wants arrays that can be written to
-        labels=dataset.train_labels.copy(),
-        device=device,
-        threads=options.threads,
-        epochs=options.max_epochs,
-        seed=options.seed,
-    )
+    work = workload.from_options(options, options.model, images=None, recipe=options.recipe)
+    work = replace(work, epochs=options.max_epochs)
+    dataset = workload.load_data(options, work.protocol)
     say(WARNING)
-    found = TimeToAccuracy(
-        occasion=command_line.begin(device, options.threads),
-        model=workload.model.name,
-        protocol=rules.id,
-        recipe=recipe.name,
-        seed=options.seed,
-        target=options.target,
-        max_epochs=options.max_epochs,
-        epochs=train(workload, dataset.test_images.copy(), dataset.test_labels, options.target),
+    where = script.begin(work.device, options.threads)
+    epochs = train(work, dataset.test_images.copy(), dataset.test_labels, options.target)
+    took = duration(sum(epoch.seconds for epoch in epochs))
+    reached = bool(epochs) and epochs[-1].accuracy >= options.target
+    what = f"{work.model.name}, {work.protocol.id}, {work.recipe.name}, seed {work.seed}: "
+    what += f"{100 * options.target:.2f} % test accuracy "
+    what += (
+        f"or more after {took} of training, {len(epochs)} epochs of a schedule of {work.epochs}."
+        if reached
+        else f"was not reached in {work.epochs} epochs, {took}."
     )
-    if options.json:
-        measurements.write(options.json, found)
-    print(tables.to_markdown(found))
-    return int(not found.reached)
+    shown = script.table(HEADINGS, list(rows(epochs)), words=0)
+    page = script.VGG11 if options.write else None
+    script.finish("time to accuracy", what, shown, where, page=page)
+    return int(not reached)
 
 
 def train(
-    workload: Workload,
-    test_pixels: NDArray[np.uint8],
-    test_labels: NDArray[np.uint8],
-    target: float,
-) -> tuple[Epoch, ...]:
+    work: Workload, test_pixels: NDArray[np.uint8], test_labels: NDArray[np.uint8], target: float
+) -> list[Epoch]:
     """Train by fmbench's loop until the target is reached; what each epoch took and brought.
 
     test_pixels: uint8 (m, 28, 28); test_labels: uint8 (m,). target: test accuracy, 0 to 1.
     """
-    device = contenders.prepare(workload)
-    network = contenders.build(workload, device)
-    asked = Images(
+    device = contenders.prepare(work)
+    network = contenders.build(work, device)
+    test_images = Images(
         torch.from_numpy(test_pixels),
-        size=workload.model.size,
-        rules=workload.protocol.data,
+        size=work.model.size,
+        rules=work.protocol.data,
         device=device,
-        memory_format=devices.memory_format(workload.rules),
+        memory_format=devices.memory_format(work.rules),
     )
     epochs: list[Epoch] = []
 
@@ -102,11 +96,11 @@ def train(
         """Test at the end of an epoch: the loop tells it outside its clock, and reseeds after."""
         if step < steps:
             return
-        logits, _ = loop.predict(network, asked, protocol=workload.protocol, device=device)
+        logits, _ = loop.predict(network, test_images, protocol=work.protocol, device=device)
         network.train()
         accuracy = float((logits.argmax(1).numpy() == test_labels).mean())
-        seconds = steps * workload.batch_size / rate
-        epochs.append(Epoch(seconds=seconds, loss=loss, accuracy=accuracy))
+        seconds = steps * work.batch_size / rate
+        epochs.append(Epoch(seconds, loss, accuracy))
         say(f"epoch {epoch}: {seconds:.2f} s, loss {loss:.4f}, test accuracy {accuracy:.4f}")
         if accuracy >= target:
             raise TargetReachedError
@@ -114,18 +108,25 @@ def train(
     try:
         loop.train(
             network,
-            contenders.resident_images(workload, device),
-            torch.from_numpy(workload.labels).to(device, torch.int64),
-            protocol=workload.protocol,
-            stage=workload.stage,
-            recipe=workload.recipe,
-            seed=workload.seed,
+            contenders.resident_images(work, device),
+            torch.from_numpy(work.labels).to(device, torch.int64),
+            protocol=work.protocol,
+            stage=work.stage,
+            recipe=work.recipe,
+            seed=work.seed,
             report=report,
         )
     except (TargetReachedError, loop.DivergedError) as end:
         say(str(end) or "the target is reached")
-    return tuple(epochs)
+    return epochs
+
+
+def rows(epochs: Sequence[Epoch]) -> Iterator[list[str]]:
+    """Each epoch's end on the clock, its loss, and the test accuracy after it."""
+    ends = accumulate(epoch.seconds for epoch in epochs)
+    for number, (end, epoch) in enumerate(zip(ends, epochs, strict=True), start=1):
+        yield [str(number), f"{end:.2f}", f"{epoch.loss:.4f}", f"{100 * epoch.accuracy:.2f}"]
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    script.run(main)

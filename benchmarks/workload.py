@@ -1,14 +1,17 @@
-"""A workload: what every contender of a comparison trains, image for image and step for step."""
+"""A workload: the model, images, recipe and number of steps that every contender trains."""
 
+import argparse
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fmbench import data
+from fmbench import data, discovery, hardware, protocol
 from fmbench.contract import Model
+from fmbench.data import Dataset
+from fmbench.discovery.child import load_model, unchanged
 from fmbench.errors import UsageError
+from fmbench.execution.selection import select
 from fmbench.hardware import Device
 from fmbench.protocol import Augmentation, DeviceRules, Protocol, Recipe, Stage
 
@@ -64,50 +67,65 @@ class Workload:
 
     def warm_up(self) -> "Workload":
         """The same for one epoch of a few steps, to be trained before a clock is read."""
-        images = least_images(self.protocol)
-        return replace(self, pixels=self.pixels[:images], labels=self.labels[:images], epochs=1)
+        least = least_images(self.protocol)
+        return replace(self, pixels=self.pixels[:least], labels=self.labels[:least], epochs=1)
 
 
-def least_images(protocol: Protocol) -> int:
+def least_images(rules: Protocol) -> int:
     """The images of the shortest training: a few steps, enough for the schedule to rise."""
-    warmup = protocol.training.warmup
-    steps = max(WARM_UP_STEPS, int(1 / warmup) + 1 if warmup else 0)
-    return steps * protocol.training.batch_size
+    warmup = rules.training.warmup
+    return max(WARM_UP_STEPS, int(1 / warmup) + 1 if warmup else 0) * rules.training.batch_size
 
 
-def training_images(
-    protocol: Protocol, images: int | None, data_dir: Path | None = None
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Copies of the first `images` training images and their labels, of all of them for None.
+def from_options(
+    options: argparse.Namespace, model: str, *, images: int | None, recipe: str | None
+) -> Workload:
+    """A model's first `images` training images, or all, under the protocol of the options.
 
-    Raises `UsageError` when there are fewer, or too few for the steps of a warm-up.
+    recipe: without one the first that augments, or else the protocol's first. Raises `UsageError`
+    for too few images and for names that are none.
     """
-    dataset = data.load(data.find(data_dir, digests=protocol.data.sha256), protocol.data.sha256)
-    available = len(dataset.train_labels)
-    least = least_images(protocol)
-    count = available if images is None else images
-    if not least <= count <= available:
+    rules = protocol.load(options.protocol)
+    dataset = load_data(options, rules)
+    count = len(dataset.train_labels) if images is None else images
+    least = least_images(rules)
+    if not least <= count <= len(dataset.train_labels):
         raise UsageError(
-            f"{count} images are asked for; {available} are there, and {least} are the least",
-            hint=f"choose a number from {least} to {available}",
+            f"{count:,} images are asked for",
+            hint=f"choose a number from {least:,} to {len(dataset.train_labels):,}",
         )
-    return dataset.train_images[:count].copy(), dataset.train_labels[:count].copy()
+    return Workload(
+        model=find_model(model),
+        protocol=rules,
+        recipe=find_recipe(rules, recipe),
+        pixels=dataset.train_images[:count].copy(),  # torch wants arrays that can be written to
+        labels=dataset.train_labels[:count].copy(),
+        device=hardware.find_device(options.device),
+        threads=options.threads,
+    )
 
 
-def choose_recipe(protocol: Protocol, name: str | None, *, augmented: bool) -> Recipe:
-    """The recipe of that name; without one the first that augments, or the first that does not.
+def load_data(options: argparse.Namespace, rules: Protocol) -> Dataset:
+    """The protocol's data set, from the folder of the options or where it is found."""
+    digests = rules.data.sha256
+    return data.load(data.find(options.data_dir, digests=digests), digests)
 
-    Raises `UsageError` when there is no recipe of that name.
-    """
+
+def find_model(name: str) -> Model:
+    """The installed model of that name; raises `UsageError` when it names none or several."""
+    found = select(discovery.catalogue(), [name])
+    if len(found) != 1:
+        raise UsageError(f"{name!r} means {len(found)} models", hint="name one of them")
+    return load_model(unchanged(found[0].plugin), found[0].name)
+
+
+def find_recipe(rules: Protocol, name: str | None) -> Recipe:
+    """The recipe of that name; without one the first that augments, or else the first."""
     if name is None:
-        fitting = (
-            recipe
-            for recipe in protocol.recipes
-            if (protocol.augmentation(recipe) != Augmentation()) == augmented
-        )
-        return next(fitting, protocol.recipes[0])
+        augmenting = (one for one in rules.recipes if rules.augmentation(one) != Augmentation())
+        return next(augmenting, rules.recipes[0])
     try:
-        return protocol.recipe(name)
+        return rules.recipe(name)
     except KeyError:
-        names = ", ".join(recipe.name for recipe in protocol.recipes)
-        raise UsageError(f"{protocol.id} has no recipe {name!r}", hint=f"it has {names}") from None
+        known = ", ".join(one.name for one in rules.recipes)
+        raise UsageError(f"{rules.id} has no recipe {name!r}", hint=f"it has {known}") from None

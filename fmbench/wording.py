@@ -1,7 +1,8 @@
-"""Numbers as people read them, and text that cannot do anything but be read."""
+"""Numbers and tables as people read them, and text that cannot do anything but be read."""
 
 import os
 import unicodedata
+from collections.abc import Sequence
 
 UNSAFE = ("Cc", "Cf", "Cs")
 UNITS = ("", "k", "M", "G", "T")
@@ -98,3 +99,26 @@ def rank_set(best: int | None, worst: int | None) -> str:
 def points(share: float) -> str:
     """A difference of two shares, in percentage points."""
     return f"{100 * share:.2f} percentage points"
+
+
+def markdown_table(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[bool]
+) -> str:
+    """A Markdown table, padded so that it reads as text; `right` says which columns end flush."""
+    cells = [[cell.strip() for cell in row] for row in rows]
+    widths = [
+        max(len(heading) + 2, *(len(row[place]) for row in cells))
+        for place, heading in enumerate(headings)
+    ]
+    rule = "|".join(
+        f"{'-' * (width + 1)}:" if flush else f":{'-' * (width + 1)}"
+        for width, flush in zip(widths, right, strict=True)
+    )
+    head, *body = (
+        " | ".join(
+            cell.rjust(width) if flush else cell.ljust(width)
+            for cell, width, flush in zip(row, widths, right, strict=True)
+        )
+        for row in (headings, *cells)
+    )
+    return "\n".join([f"| {head} |", f"|{rule}|", *(f"| {line} |" for line in body)])

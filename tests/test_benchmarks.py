@@ -1,13 +1,11 @@
-"""The scripts in benchmarks: that they run, compare like with like, and tell what they measured."""
+"""The scripts in benchmarks: that they run, compare like with like, and print what they found."""
 
 import contextlib
 import itertools
 import re
-import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -16,54 +14,37 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+import contenders
+import interval_coverage
+import many_records
+import overhead
 import samples
-from conftest import TinyData, tiny_images
-from fmbench import data, discovery, hardware, protocol
+import script
+import seed_spread
+import speed
+import time_to_accuracy
+import vgg11_ladder
+import vgg11_rows
+import workload
+from conftest import Fmbench, TinyData, tiny_images
+from contenders import CONTENDERS, Timing
+from fmbench import hardware, protocol
 from fmbench.contract import InputSpec, Model
-from fmbench.execution import worker
-from fmbench.execution.plan import make_setting
-from fmbench.execution.selection import select
-from fmbench.execution.timings import Part
 from fmbench.leaderboard.evidence import choose_entries
 from fmbench.protocol import Protocol
 from fmbench.records import Cost, Record
-
-sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
-import boards
-import contenders
-import costs
-import growth
-import jobs
-import ladder
-import measurements
-import memory
-import networks
-import overhead
-import report
-import short_protocol
-import speed
-import tables
-import time_to_accuracy
-import torchvision_peer
-from timing import Timing, take_turns
+from fmbench.store import Store
+from fmbench.training.devices import identified
 from workload import Workload
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 SCRIPTS = {
-    "speed": speed.main,
-    "growth": growth.main,
-    "ladder": ladder.main,
-    "memory": memory.main,
-    "time_to_accuracy": time_to_accuracy.main,
-    "report": report.main,
-    "boards": boards.main,
-    "overhead": overhead.main,
-}
-WITHOUT_PROCESSES = ("fmbench", "torchvision, 0 workers", "Lightning, 0 workers", "floor")
-OCCASION = measurements.Occasion(made="2026-11-24", environment=samples.ENVIRONMENT, busy=0.0)
-
-
-M = TypeVar("M")
+    one.__name__: one.main
+    for one in (
+        interval_coverage, many_records, overhead, seed_spread, speed, time_to_accuracy,
+        vgg11_ladder, vgg11_rows,
+    )
+}  # fmt: skip
+WITHOUT_PROCESSES = ("fmbench", "floor", "torchvision, 0 workers")
 
 
 class Probe(nn.Module):
@@ -104,7 +85,24 @@ def augmented(tiny: TinyData, tmp_path: Path) -> Protocol:
     return protocol.load(str(path))
 
 
-def workload(rules: Protocol, model: Model, images: int, epochs: int = 1) -> Workload:
+@pytest.fixture
+def pretended(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The contenders take seconds that are made up, and tell their names as they train."""
+    told: list[str] = []
+
+    def pretend(name: str) -> Callable[[Workload], Timing]:
+        def train(work: Workload) -> Timing:
+            told.append(name)
+            rounds = told.count(name)
+            return Timing(1.0 if name == "fmbench" else float(rounds), work.images, 1.0)
+
+        return train
+
+    monkeypatch.setattr(contenders, "CONTENDERS", {name: pretend(name) for name in CONTENDERS})
+    return told
+
+
+def work_of(rules: Protocol, model: Model, images: int, epochs: int = 1) -> Workload:
     """A workload of that many of the tiny images on one thread."""
     pixels, labels = tiny_images(320, 1)
     return Workload(
@@ -119,32 +117,28 @@ def workload(rules: Protocol, model: Model, images: int, epochs: int = 1) -> Wor
     )
 
 
-def read(path: Path, kind: type[M]) -> M:
-    """The measurement of that kind a script has left."""
-    measured = measurements.read(path)
-    assert isinstance(measured, kind)
-    return measured
+def options(tiny: TinyData) -> list[str]:
+    """What every script that trains is told: the tiny data set, one thread."""
+    return ["--protocol", str(tiny.protocol), "--data-dir", str(tiny.folder), "--threads", "1"]
 
 
-def options(tiny: TinyData, path: Path) -> list[str]:
-    """What every script is told: the tiny data set, one thread, a JSON file."""
-    return [
-        "--protocol", str(tiny.protocol), "--data-dir", str(tiny.folder),
-        "--threads", "1", "--json", str(path),
-    ]  # fmt: skip
+def cells(table: str) -> list[list[str]]:
+    """The cells of a Markdown table's rows."""
+    rows = [line for line in table.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows[1:]]
 
 
 @pytest.mark.parametrize(
-    ("size", "names"), [(28, ()), (32, WITHOUT_PROCESSES), (64, WITHOUT_PROCESSES)]
+    ("size", "names"),
+    [(28, tuple(CONTENDERS)), (32, WITHOUT_PROCESSES), (64, WITHOUT_PROCESSES)],
 )
 def test_every_contender_has_the_same_first_loss(
     plain: Protocol, size: int, names: tuple[str, ...]
 ) -> None:
     """From the same weights, all contenders find the same loss on the same batch, within 1e-5."""
-    work = workload(plain, probe(size, []), plain.training.batch_size)
-    losses = {name: train(work).loss for name, train in contenders.choose(names).items()}
-    assert len(losses) == len(names or contenders.choose())
-    assert max(losses.values()) - min(losses.values()) < 1e-5, losses
+    work = work_of(plain, probe(size, []), plain.training.batch_size)
+    losses = [CONTENDERS[name](work).loss for name in names]
+    assert max(losses) - min(losses) < 1e-5, losses
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -157,10 +151,9 @@ def test_every_contender_clips_alike(tiny: TinyData, tmp_path: Path, precision: 
         ('"adamw"\nlearning_rate = 0.01', '"sgd"\nlearning_rate = 0.1'),
     )
     rules = protocol.load(str(path))
-    work = workload(rules, probe(28, []), rules.training.batch_size, epochs=4)
-    chosen = contenders.choose(WITHOUT_PROCESSES).items()
-    losses = {name: train(work).loss for name, train in chosen if name != "floor"}
-    assert max(losses.values()) - min(losses.values()) < 1e-3, losses
+    work = work_of(rules, probe(28, []), rules.training.batch_size, epochs=4)
+    losses = [CONTENDERS[name](work).loss for name in WITHOUT_PROCESSES if name != "floor"]
+    assert max(losses) - min(losses) < 1e-3, losses
 
 
 def test_every_contender_takes_the_same_steps_on_the_same_images(plain: Protocol) -> None:
@@ -168,20 +161,19 @@ def test_every_contender_takes_the_same_steps_on_the_same_images(plain: Protocol
     size, seen = plain.training.batch_size, {}
     for name in WITHOUT_PROCESSES:
         batches: list[Tensor] = []
-        work = workload(plain, probe(32, batches), 3 * size, epochs=2)
-        timing = contenders.choose([name])[name](work)
-        assert timing.images == work.images == 6 * size
+        work = work_of(plain, probe(32, batches), 3 * size, epochs=2)
+        assert CONTENDERS[name](work).images == work.images == 6 * size
         assert [batch.shape for batch in batches] == [(size, 1, 32, 32)] * work.steps, name
         images = torch.cat(batches).flatten(1).numpy()
         seen[name] = images[np.lexsort(images.round(3).T)]
-    for name in ("torchvision, 0 workers", "Lightning, 0 workers"):
-        np.testing.assert_allclose(seen[name], seen["fmbench"], rtol=0, atol=1e-5)
+    peers = seen["torchvision, 0 workers"]
+    np.testing.assert_allclose(peers, seen["fmbench"], rtol=0, atol=1e-5)
 
 
 def test_the_peer_augments_as_the_recipe_says(augmented: Protocol, tmp_path: Path) -> None:
     """Each of the peer's images is its original, flipped or not, moved within what is allowed."""
-    work, rules = workload(augmented, probe(28, []), 320), augmented.data
-    dataset = torchvision_peer.make_dataset(work, tmp_path)
+    work, rules = work_of(augmented, probe(28, []), 320), augmented.data
+    dataset = contenders.make_dataset(work, tmp_path)
     torch.manual_seed(0)
     found = set()
     for number in range(60):
@@ -200,211 +192,95 @@ def test_the_peer_augments_as_the_recipe_says(augmented: Protocol, tmp_path: Pat
 
 def test_the_peers_vgg11_is_the_plugins() -> None:
     """Torchvision's adapted vgg11 has the parameters of the plugin's, name by name."""
-    model = networks.find("vgg11")
+    model = workload.find_model("vgg11")
     with torch.device("meta"):
         ours = model.build(InputSpec(size=model.size)).state_dict()
-        theirs = networks.build_plain(model).state_dict()
+        theirs = contenders.build_plain(model).state_dict()
     assert {name: value.shape for name, value in ours.items()} == {
         name: value.shape for name, value in theirs.items()
     }
 
 
-def test_fmbench_trains_in_the_benchmark_as_in_a_worker(
-    augmented: Protocol, tiny: TinyData, tmp_path: Path
+def test_fmbench_trains_in_the_benchmark_as_in_a_run(
+    augmented: Protocol, tiny: TinyData, tmp_path: Path, fmbench: Fmbench
 ) -> None:
-    """The contender's loss is, to the bit, that of the same run by fmbench's worker."""
-    setting = make_setting(augmented, hardware.cpu_device(), threads=1)
-    (listed,) = select(discovery.catalogue(), ["softmax"])
-    placed = jobs.place(tmp_path, listed, setting, data.load(tiny.folder, augmented.data.sha256))
-    under_training = worker.ModelUnderTraining(placed.read_job(), torch.device("cpu"))
-    outcome = worker.train_and_answer(placed, under_training, 0, [])
-    work = workload(augmented, networks.find("softmax"), 320, epochs=2)
-    curve = [loss for loss in outcome.curve if loss is not None]
+    """The contender's loss is, to the bit, that of the same run by the command."""
+    where = ("--protocol", tmp_path / "augmented.toml", "--data-dir", tiny.folder, "--threads", 1)
+    assert fmbench("run", "softmax", *where).returncode == 0
+    (record,) = (
+        one for one in Store(tmp_path / "results", augmented.id).read().records if one.run.seed == 1
+    )
+    curve = [loss for loss in record.result.curve if loss is not None]
+    work = work_of(augmented, workload.find_model("softmax"), 320, epochs=2)
     assert len(curve) == 2 and contenders.train_with_fmbench(work).loss == sum(curve) / 2
 
 
-@pytest.mark.parametrize("name", protocol.names())
-def test_a_short_protocol_can_be_read_back(name: str, tmp_path: Path) -> None:
-    """What is written as a protocol's file is read as the same protocol."""
-    whole = protocol.load(name)
-    short = short_protocol.shorten(
-        whole, recipe=whole.recipes[-1].name, images=640, epochs=2, seeds=2
-    )
-    assert protocol.load(str(short_protocol.write(short, tmp_path / "p.toml"))) == short
-    assert (short.seeds, short.final.epochs, short.tuning) == ((1, 2), 2, None)
-
-
-def test_speed_prints_what_its_json_says(
-    tiny: TinyData, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_speed_takes_ratios_within_a_round(
+    tiny: TinyData, capsys: pytest.CaptureFixture[str], pretended: list[str]
 ) -> None:
-    """Every contender, Lightning too, has a time each round; the tables come from the JSON file."""
-    path = tmp_path / "speed.json"
-    little = ["--rounds", "1", "--images", "100"]
-    assert speed.main(["softmax", *little, *options(tiny, path)]) == 0
-    measured = read(path, measurements.Speed)
-    (row,) = measured.rows
-    assert [one.contender for one in row.contended] == list(contenders.choose())
-    assert all(len(one.seconds) == 1 for one in row.contended)
-    assert (row.images, row.steps) == (96, 6)
-    assert capsys.readouterr().out == tables.to_markdown(measured) + "\n"
-
-
-def test_speed_goes_on_after_a_model_that_fails(
-    tiny: TinyData, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A model that cannot be measured costs only its own rows, and the exit status."""
-    path = tmp_path / "speed.json"
-    only = ["--rounds", "1", "--images", "64", "--contender", "fmbench", "--contender", "floor"]
-    assert speed.main(["no-such-model", "softmax", *only, *options(tiny, path)]) == 1
-    assert [row.model for row in read(path, measurements.Speed).rows] == ["softmax"]
-    assert "no-such-model" in capsys.readouterr().err
-
-
-def test_contenders_take_turns() -> None:
-    """Every contender trains once a round, in the same order."""
-    told: list[str] = []
-
-    def contender(name: str) -> Callable[[], Timing]:
-        def train() -> Timing:
-            told.append(name)
-            return Timing(1.0, 1, 0.0)
-
-        return train
-
-    taken = take_turns({name: contender(name) for name in "ab"}, 2)
-    assert "".join(told) == "abab"
-    assert {name: len(found) for name, found in taken.items()} == {"a": 2, "b": 2}
-
-
-def row(**seconds: tuple[float, ...]) -> measurements.SpeedRow:
-    """A row of the speed table in which contenders took these seconds."""
-    names = {"two": "torchvision, 2 workers", "none": "torchvision, 0 workers"}
-    return measurements.SpeedRow(
-        model="m",
-        protocol="p-v1",
-        recipe="r",
-        images=1200,
-        steps=10,
-        contended=tuple(
-            measurements.Contended(contender=names.get(name, name), seconds=taken, loss=1.0)
-            for name, taken in seconds.items()
-        ),
-    )
-
-
-def test_ratios_are_those_of_one_round() -> None:
-    """A ratio is taken within a round, of the quicker worker count there; then come the medians."""
-    found = row(fmbench=(1.0, 2.0, 4.0), none=(9.0, 8.0, 8.0), two=(8.0, 9.0, 9.0))
-    assert tables.ratios(found, measurements.PEERS, ["fmbench"]) == [8.0, 4.0, 2.0]
-    assert tables.ratios(found, ["fmbench"], ["floor"]) == []
-    text = tables.to_markdown(measurements.Speed(occasion=OCCASION, rows=(found,)))
-    assert "4.00 (2.00–8.00)" in text
-    assert "600 (300–1,200)" in text
-
-
-def test_growth_is_net_of_the_fixed_costs() -> None:
-    """Twice the time beyond the fixed cost is 2.00, whatever the fixed cost of the round was."""
-
-    def of(axis: str, factor: int, *seconds: float) -> measurements.GrowthRow:
-        return measurements.GrowthRow(
-            axis=axis, factor=factor, images=1, epochs=1, models=1, seeds=1,
-            seconds=seconds, train_seconds=seconds,
-        )  # fmt: skip
-
-    found = measurements.Growth(
-        occasion=OCCASION,
-        shortest=(3.0, 13.0),
-        idle=(1.0, 1.0),
-        rows=(of("seeds", 1, 5.0, 15.0), of("seeds", 2, 7.0, 17.0),
-              of("models", 1, 5.0, 5.0), of("models", 2, 13.0, 13.0)),
-    )  # fmt: skip
-    nets = re.findall(r"([\d.]+ \([\d.–]+\)) \|$", tables.to_markdown(found), re.MULTILINE)
-    assert nets == [
-        "1.00 (1.00–1.00)", "2.00 (2.00–2.00)", "1.00 (1.00–1.00)", "3.00 (3.00–3.00)",
-    ]  # fmt: skip
-
-
-def test_growth_runs_the_command(
-    tiny: TinyData, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Each size is a real run of the command, with a time for the command and for training."""
-    path = tmp_path / "growth.json"
-    small = ["--images", "160", "--epochs", "1", "--rounds", "1", "--warm-ups", "0"]
-    chosen = ["--axis", "seeds", "--factors", "2"]
-    assert growth.main([*small, *chosen, *options(tiny, path)]) == 0
-    measured = read(path, measurements.Growth)
-    assert [(one.axis, one.factor, one.seeds) for one in measured.rows] == [
-        ("seeds", 1, 1),
-        ("seeds", 2, 2),
+    """Contenders take turns; the table has the medians over rounds and names the instructions."""
+    assert speed.main(["softmax", "--rounds", "3", "--images", "100", *options(tiny)]) == 0
+    told = capsys.readouterr().out
+    assert pretended == list(CONTENDERS) * 4  # a warm-up before the rounds
+    assert cells(told) == [
+        ["softmax", "fmbench", "96 (96–96)", "1.00 (1.00–1.00)"],
+        *(["softmax", name, "32 (24–48)", "3.00 (2.00–4.00)"] for name in list(CONTENDERS)[1:]),
     ]
-    assert all(0 < one.train_seconds[0] < one.seconds[0] for one in measured.rows)
-    assert capsys.readouterr().out == tables.to_markdown(measured) + "\n"
+    assert identified(hardware.cpu_device()).name in told
 
 
 @pytest.mark.parametrize(("most", "status"), [(1.0, 0), (0.0, 1)])
 def test_overhead_is_what_the_command_says_and_held_to_a_budget(
-    tiny: TinyData, tmp_path: Path, capsys: pytest.CaptureFixture[str], most: float, status: int
+    tiny: TinyData, capsys: pytest.CaptureFixture[str], most: float, status: int
 ) -> None:
     """The parts of a real run are read from its account, and too large a share ends with 1."""
-    path = tmp_path / "overhead.json"
-    asked = ["softmax", "--most", f"{most}", *options(tiny, path)]
-    assert overhead.main(asked) == status
-    measured = read(path, measurements.Overhead)
-    assert measured.models == ("softmax",)
-    assert 0 < measured.seconds[Part.TRAINING] < sum(measured.seconds.values())
-    assert measured.seconds[Part.WORKER] > 0
-    assert 0 < measured.share < 1
+    assert overhead.main(["softmax", "--most", f"{most}", *options(tiny)]) == status
     told = capsys.readouterr()
-    assert told.out == tables.to_markdown(measured) + "\n"
+    shares = {part: float(share) for part, _, share in cells(told.out)}
+    assert 0 < shares["starting workers"] < 100
+    assert abs(sum(shares.values()) - 100) < 1
+    assert "tiny-v1, 2 runs of softmax: " in told.out
     assert ("is overhead" in told.err) == bool(status)
-
-
-def test_memory_compares_a_worker_with_a_bare_process(
-    tiny: TinyData, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Both processes leave their peak, in bytes of the same order."""
-    path = tmp_path / "memory.json"
-    few = ["--steps", "4", "--rounds", "1"]
-    assert memory.main(["softmax", *few, *options(tiny, path)]) == 0
-    measured = read(path, measurements.Memory)
-    (found,) = measured.rows
-    assert 0.8 < found.worker[0] / found.bare[0] < 1.25
-    assert capsys.readouterr().out == tables.to_markdown(measured) + "\n"
 
 
 @pytest.mark.parametrize(("target", "status", "epochs"), [(0.0, 0, 1), (1.01, 1, 2)])
 def test_time_to_accuracy_stops_at_the_target(
-    tiny: TinyData,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    target: float,
-    status: int,
-    epochs: int,
+    tiny: TinyData, capsys: pytest.CaptureFixture[str], target: float, status: int, epochs: int
 ) -> None:
     """Training ends after the first epoch at the target, or says that it was not reached."""
-    path = tmp_path / "time.json"
     how = ["--target", str(target), "--max-epochs", "2"]
-    assert time_to_accuracy.main(["softmax", *how, *options(tiny, path)]) == status
-    measured = read(path, measurements.TimeToAccuracy)
-    assert len(measured.epochs) == epochs
-    assert all(epoch.seconds > 0 and 0 <= epoch.accuracy <= 1 for epoch in measured.epochs)
+    assert time_to_accuracy.main(["softmax", *how, *options(tiny)]) == status
     told = capsys.readouterr()
-    assert told.out == tables.to_markdown(measured) + "\n"
+    rows = cells(told.out)
+    assert len(rows) == epochs
+    assert all(float(row[1]) >= 0 and 0 <= float(row[3]) <= 100 for row in rows)
+    assert ("was not reached" in told.out) == bool(status)
     assert "never feeds a leaderboard" in told.err
+
+
+def test_testing_between_epochs_changes_no_training(tiny: TinyData) -> None:
+    """With evaluations between its epochs, a network with dropout learns the same to the bit."""
+
+    def build(spec: InputSpec) -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(spec.size**2, 10))
+
+    work = work_of(protocol.load(str(tiny.protocol)), Model("dropout", build), 64, epochs=2)
+    tested = time_to_accuracy.train(work, *tiny_images(20, 2), target=2.0)
+    assert sum(epoch.loss for epoch in tested) / 2 == contenders.train_with_fmbench(work).loss
 
 
 def test_rungs_differ_in_what_they_say(plain: Protocol) -> None:
     """Size and batch, then the loop, then the network, then the precision; nothing else changes."""
-    steps = ladder.climb(workload(plain, networks.find("vgg11"), 96))
+    rungs = vgg11_ladder.climb(work_of(plain, workload.find_model("vgg11"), 96))
     seen = [
         (
-            step.train is contenders.train_with_fmbench,
-            step.workload.model.size,
-            step.workload.model.name,
-            step.workload.rules.precision,
-            step.workload.batch_size,
+            train is contenders.train_with_fmbench,
+            work.model.size,
+            work.model.name,
+            work.rules.precision,
+            work.batch_size,
         )
-        for step in steps
+        for train, work in rungs.values()
     ]
     assert seen == [
         (False, 224, "vgg11", "float32", 32),
@@ -413,88 +289,36 @@ def test_rungs_differ_in_what_they_say(plain: Protocol) -> None:
         (True, 32, "vgg11", "float32", 16),
         (True, 32, "vgg11", "bfloat16", 16),
     ]
-    assert len({step.workload.recipe for step in steps}) == 1
+    assert len({work.recipe for _, work in rungs.values()}) == 1
 
 
-def test_the_ladder_prints_what_its_json_says(
-    tiny: TinyData, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+@pytest.mark.usefixtures("pretended")
+def test_the_ladder_says_what_each_rung_gains(
+    tiny: TinyData, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each rung has a time each round, and the table says what it gained on the one above it."""
-    quick = {"torchvision": 1.0, "fmbench": 0.5}
-
-    def pretend(name: str, work: Workload, **_: object) -> Timing:
-        return Timing(quick[name], work.images, 1.0)
-
-    monkeypatch.setattr(contenders, "train_with_torchvision", partial(pretend, "torchvision"))
-    monkeypatch.setattr(contenders, "train_with_fmbench", partial(pretend, "fmbench"))
-    path = tmp_path / "ladder.json"
-    assert ladder.main(["--rounds", "2", *options(tiny, path)]) == 0
-    measured = read(path, measurements.Ladder)
-    assert [rung.seconds for rung in measured.rungs] == [(1.0,) * 2] * 2 + [(0.5,) * 2] * 3
-    told = capsys.readouterr().out
-    assert told == tables.to_markdown(measured) + "\n"
-    assert "2.00 (2.00–2.00)" in told
+    """Each rung's images a second stand over those of the rung above it, round by round."""
+    assert vgg11_ladder.main(["--rounds", "1", *options(tiny)]) == 0
+    gains = [row[3].partition(" ")[0] for row in cells(capsys.readouterr().out)]
+    assert gains == ["", "0.75", "4.00", "1.00", "1.00"]
 
 
 @pytest.mark.parametrize(("most", "status"), [("inf", 0), ("0", 1)])
-def test_boards_are_read_with_ranks_computed_and_cached(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], most: str, status: int
+def test_many_records_are_read_with_ranks_computed_and_cached(
+    capsys: pytest.CaptureFixture[str], most: str, status: int
 ) -> None:
-    """Made-up records give their models' rows, either way; taking more than allowed ends with 1."""
-    path = tmp_path / "boards.json"
-    assert boards.main(["32", "--most", most, "--json", str(path)]) == status
-    found = read(path, measurements.Boards)
+    """Copied records give their models' rows; taking more than allowed ends with 1."""
+    assert many_records.main(["30", "--most", most]) == status
     told = capsys.readouterr()
-    assert told.out == tables.to_markdown(found) + "\n"
-    assert ("32 records took more" in told.err) == bool(status)
-    (row,) = found.rows
-    assert (row.records, row.computed.models, row.cached.models) == (32, 4, 4)
-    assert row.computed.peak_memory > 10**7
-    assert min(row.computed.read_seconds, row.cached.tabulate_seconds) > 0
+    (row,) = cells(told.out)
+    assert row[:2] == ["30", "5"]
+    assert ("30 records took more" in told.err) == bool(status)
 
 
-def test_testing_between_epochs_changes_no_training(tiny: TinyData) -> None:
-    """With evaluations between its epochs, a network with dropout learns the same to the bit."""
-    rules = protocol.load(str(tiny.protocol))
-    work = workload(rules, networks.CNN, 64, epochs=2)
-    tested = time_to_accuracy.train(work, *tiny_images(20, 2), target=2.0)
-    assert sum(epoch.loss for epoch in tested) / 2 == contenders.train_with_fmbench(work).loss
-
-
-def test_the_tables_in_the_pages_come_from_the_results() -> None:
-    """Between their marks the pages hold what report.py makes of measurements and records."""
-    assert report.main([]) == 0
-
-
-def test_a_report_fills_only_what_lies_between_marks() -> None:
-    """What people wrote stays; a section holds its own measurements, or says it has none."""
-    measured = measurements.Speed(
-        occasion=OCCASION, rows=(row(fmbench=(1.0, 1.0), floor=(0.5, 0.5)),)
-    )
-    contents = report.pages([measured])[report.README]
-    before = report.README.read_text("utf-8")
-    filled = report.fill(before, contents)
-    assert tables.to_markdown(measured) in filled
-    assert "2.00 (2.00–2.00)" in filled
-    assert filled.count(report.NOTHING) == len(contents) - 1
-    emptied = dict.fromkeys(contents, "")
-    assert report.fill(filled, emptied) == report.fill(before, emptied)
-    with pytest.raises(ValueError, match="is missing"):
-        report.fill("no marks", contents)
-
-
-def test_a_time_to_accuracy_is_on_one_page() -> None:
-    """VGG-11's is on the page about it, every other model's in README.md."""
-    ours, other = (
-        measurements.TimeToAccuracy(
-            occasion=OCCASION, model=model, protocol="lite-v1", recipe="r", seed=1, target=0.5,
-            max_epochs=2, epochs=(measurements.Epoch(seconds=3.0, loss=1.0, accuracy=0.6),),
-        )
-        for model in ("vgg11", "softmax")
-    )  # fmt: skip
-    filled = report.pages([ours, other])
-    assert filled[report.VGG11]["time to accuracy"] == tables.to_markdown(ours)
-    assert filled[report.README]["time to accuracy"] == tables.to_markdown(other)
+def test_the_rows_in_the_page_come_from_the_records(capsys: pytest.CaptureFixture[str]) -> None:
+    """The page about VGG-11 holds what the published records say its rows took."""
+    assert vgg11_rows.main([]) == 0
+    page = script.VGG11.read_text("utf-8")
+    assert script.fill(page, "rows", capsys.readouterr().out.removesuffix("\n")) == page
 
 
 def test_what_a_row_took_is_summed_over_its_runs() -> None:
@@ -513,33 +337,46 @@ def test_what_a_row_took_is_summed_over_its_runs() -> None:
         return msgspec.structs.replace(samples.record(run, status=status, id=str(seed)), cost=cost)
 
     made = [record(1), record(2), record(3, status="failed"), record(0, stage="tune")]
-    told = costs.to_markdown(choose_entries(rules, made))
-    cells = [cell.strip() for cell in told.splitlines()[2].split("|")]
-    assert cells[1:-1] == [
+    shown, where = vgg11_rows.paragraphs(choose_entries(rules, made))
+    assert cells(shown) == [[
         "vgg11", "80.00 ± 7.77", "2 × 100", "2 min 00 s (2 min 00 s–2 min 00 s)", "100 (100–100)",
         "400 (400–400)", "3.00 GB", "3 min 00 s", "9 min 00 s",
-    ]  # fmt: skip
-    assert told.endswith("lite-v1, A CPU, 2 cores, threads used: 2, torch 2.0.\n")
-    assert costs.to_markdown(choose_entries(rules, made[2:])) == ""
+    ]]  # fmt: skip
+    assert where == "lite-v1, A CPU, 2 cores, threads used: 2, torch 2.0."
+
+
+def test_a_table_is_put_between_its_marks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What people wrote stays, what was between the marks goes; a page without marks is refused."""
+    page = tmp_path / "page.md"
+    page.write_text("Before.\n<!-- x: generated -->\nold\n<!-- end of x -->\nAfter.\n")
+    for _ in range(2):
+        script.finish("x", "One.", "Two.", page=page)
+        assert page.read_text() == (
+            "Before.\n<!-- x: generated -->\n\nOne.\n\nTwo.\n\n<!-- end of x -->\nAfter.\n"
+        )
+    assert capsys.readouterr().out == "One.\n\nTwo.\n\n" * 2
+    with pytest.raises(ValueError, match="is missing"):
+        script.fill("no marks", "x", "")
 
 
 def test_every_command_in_the_pages_exists(capsys: pytest.CaptureFixture[str]) -> None:
-    """Each script the pages start is there, and each option it is given is one of its own."""
-    text = report.README.read_text("utf-8") + report.VGG11.read_text("utf-8")
+    """The pages start every script, and each option that one is given is one of its own."""
+    pages = (script.README, script.VGG11, interval_coverage.PAGE)
+    text = "".join(page.read_text("utf-8") for page in pages)
     lines = re.findall(r"python benchmarks/(\w+)\.py([^`\n]*)", text)
-    assert set(SCRIPTS) <= {name for name, _ in lines}
+    assert {name for name, _ in lines} == set(SCRIPTS)
     for name, rest in lines:
-        assert (BENCHMARKS / f"{name}.py").exists()
-        if name in SCRIPTS:
-            with contextlib.suppress(SystemExit):
-                SCRIPTS[name](["--help"])
-            told = capsys.readouterr().out
-            assert all(option in told for option in re.findall(r"--[a-z-]+", rest)), rest
+        with contextlib.suppress(SystemExit):
+            SCRIPTS[name](["--help"])
+        told = capsys.readouterr().out
+        assert all(option in told for option in re.findall(r"--[a-z-]+", rest)), rest
 
 
 def test_a_workload_counts_whole_batches(plain: Protocol) -> None:
     """Steps and images leave out an epoch's last incomplete batch; a warm-up is a few steps."""
-    work = workload(plain, probe(28, []), 100, epochs=3)
+    work = work_of(plain, probe(28, []), 100, epochs=3)
     assert (work.steps, work.images) == (18, 288)
     short = work.warm_up()
     assert (short.steps, short.epochs) == (4, 1)

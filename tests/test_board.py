@@ -267,6 +267,17 @@ def test_markdown_cells_cannot_break_the_table(rules: Protocol) -> None:
     assert header.count("|") == row.replace("\\|", "").count("|")
 
 
+def test_a_markdown_table_reads_as_text() -> None:
+    """Columns are two wider than their heading or as wide as their widest cell, cells trimmed."""
+    rows = [["vgg11", "9"], [" a-long-name ", "10,000"]]
+    assert wording.markdown_table(["model", "images"], rows, right=[False, True]) == (
+        "| model       |   images |\n"
+        "|:------------|---------:|\n"
+        "| vgg11       |        9 |\n"
+        "| a-long-name |   10,000 |"
+    )
+
+
 @pytest.mark.parametrize(
     ("number", "said"),
     [

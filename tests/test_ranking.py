@@ -131,7 +131,7 @@ def test_the_digest_of_records_is_of_all_they_say_and_not_of_their_order(tmp_pat
 
 
 def test_fifty_models_of_ten_seeds_are_ranked(tmp_path: Path) -> None:
-    """A large board has a rank for each row; benchmarks/boards.py says in what time."""
+    """A large board has a rank for each row; benchmarks/many_records.py says in what time."""
     models = {f"m{place:02}": 0.95 - 0.002 * place for place in range(50)}
     board = read_board(Evidence(simulated.write_store(tmp_path, models, seeds=10)))
     sets = [(row.rank_best, row.rank_worst) for row in board.rows]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import polygamma
 
+import probit_models
 import simulated
 from fmbench import protocol
 from fmbench.leaderboard import spread
@@ -22,10 +23,8 @@ def calls(seeds: int, effect: float, shift: float, boards: int) -> float:
     called = []
     for _ in range(boards):
         accuracies = list(np.linspace(0.93, 0.85, 9))
-        hits = [
-            one.hits
-            for one in simulated.models(accuracies, seeds + 1, IMAGES, effect, draws, shift=shift)
-        ]
+        made = probit_models.models(accuracies, seeds + 1, IMAGES, effect, draws, shift=shift)
+        hits = [one.hits for one in made]
         rows = [Sample.of(one[:-1]) for one in hits]
         known = [Spread(tuple(one.accuracies), one.image_noise) for one in rows]
         for number, one in enumerate(hits):

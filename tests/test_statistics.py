@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import simulated
+import probit_models
 from fmbench.leaderboard.statistics import (
     NEW_IMAGES,
     THESE_IMAGES,
@@ -30,7 +30,7 @@ def samples_of(
     accuracies: Sequence[float], seeds: int, effect: float, random: np.random.RandomState
 ) -> list[Sample]:
     """Samples of models with these expected accuracies."""
-    every = simulated.hits(list(accuracies), seeds, IMAGES, effect, random)
+    every = probit_models.hits(list(accuracies), seeds, IMAGES, effect, random)
     return [Sample.of(hits) for hits in every]
 
 
@@ -121,7 +121,7 @@ def test_the_order_of_models_changes_no_rank(target: Target) -> None:
 def test_the_order_of_images_and_seeds_changes_nothing() -> None:
     """Images and seeds are exchangeable."""
     draws = np.random.RandomState(4)
-    hits = list(simulated.hits([0.93, 0.91], 5, 500, 0.001, draws))
+    hits = list(probit_models.hits([0.93, 0.91], 5, 500, 0.001, draws))
     images, seeds = draws.permutation(500), draws.permutation(5)
     before = compare([Sample.of(one) for one in hits])
     after = compare([Sample.of(one[seeds][:, images]) for one in hits])
@@ -150,7 +150,7 @@ def test_a_gap_nobody_should_choose_by_is_a_tie() -> None:
 
 def test_a_single_run_has_no_seed_part() -> None:
     """With one run each the gap's variance is that of the per-image differences alone."""
-    hits = list(simulated.hits([0.92, 0.90], 1, 2_000, 0.0, np.random.RandomState(6)))
+    hits = list(probit_models.hits([0.92, 0.90], 1, 2_000, 0.0, np.random.RandomState(6)))
     differences = hits[0][0].astype(float) - hits[1][0]
     found = compare([Sample.of(one) for one in hits])
     expected = 1.959963984540054 * (differences.var(ddof=1) / 2_000) ** 0.5

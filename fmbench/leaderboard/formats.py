@@ -10,7 +10,7 @@ import pandas as pd
 from fmbench.leaderboard.board import Board, Row
 from fmbench.leaderboard.columns import WORDS, Column, choose
 from fmbench.leaderboard.statistics import NEW_IMAGES
-from fmbench.wording import inert
+from fmbench.wording import inert, markdown_table
 
 JSON_SCHEMA = 1
 _HARMLESS = str.maketrans(
@@ -50,8 +50,8 @@ def to_markdown(board: Board, columns: Sequence[Column] = ()) -> str:
     if board.rows:
         table = table.loc[:, (table != "").any()].map(_unbroken)
         words = [column.heading for column in columns if column.key in WORDS]
-        align = ["left" if name in words else "right" for name in table.columns]
-        lines += [table.to_markdown(index=False, colalign=align, disable_numparse=True), ""]
+        right = [name not in words for name in table.columns]
+        lines += [markdown_table(list(table.columns), table.to_numpy().tolist(), right=right), ""]
     lines += [f"- {_unbroken(note)}" for note in board.notes]
     return "\n".join(lines) + "\n"
 

@@ -2,9 +2,8 @@
 
 import sys
 
-from tabulate import tabulate
-
 from fmbench.testing.laws import LAWS
+from fmbench.wording import markdown_table
 
 PAGE = """# What `fmbench check` checks
 
@@ -46,7 +45,7 @@ def page() -> str:
         (f"`{law.check.name}`", law.check.severity, law.check.law.replace("|", "\\|"))
         for law in LAWS
     ]
-    table = tabulate(rows, headers=("check", "severity", "law"), tablefmt="github")
+    table = markdown_table(("check", "severity", "law"), rows, right=(False, False, False))
     return PAGE.format(table=table)
 
 

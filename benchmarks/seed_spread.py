@@ -1,24 +1,43 @@
-"""How far apart runs of other seeds lie under a protocol that has one, kept beside the protocol.
+"""How far apart runs of other seeds lie under a protocol that has one seed.
 
-    python benchmarks/spread.py quick-v1 RESULTS
+    python benchmarks/seed_spread.py quick-v1 RESULTS
 
 writes fmbench/protocols/quick-v1.spread.json from the final runs in RESULTS, made under a copy of
 the protocol's file in which `seeds` alone is longer:
 
     fmbench run --all --protocol my-copy.toml --results RESULTS
+
+`fmbench reproduce` tells by that file whether another run is as near as another seed would be.
 """
 
-import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
+import script
 from fmbench import protocol
 from fmbench.leaderboard.evidence import Evidence
 from fmbench.leaderboard.spread import Kept, KeptSpreads
 from fmbench.store import Store
 
 PROTOCOLS = Path(protocol.__file__).with_name("protocols")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the file."""
+    parser = script.bare_parser(__doc__)
+    parser.add_argument("protocol", choices=protocol.names())
+    parser.add_argument("results", type=Path)
+    options = parser.parse_args(arguments)
+    of = protocol.load(options.protocol)
+    kept = spreads(of, options.results)
+    path = PROTOCOLS / f"{of.id}.spread.json"
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(kept), indent=1) + b"\n")
+    for name, one in kept.models.items():
+        accuracies = [100 * right / one.images for right in one.correct]
+        print(f"{name:<36} {min(accuracies):.2f} to {max(accuracies):.2f} %")
+    return 0
 
 
 def spreads(of: protocol.Protocol, results: Path) -> KeptSpreads:
@@ -43,22 +62,5 @@ def spreads(of: protocol.Protocol, results: Path) -> KeptSpreads:
     )
 
 
-def main() -> None:
-    """Write the file."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("protocol", choices=protocol.names())
-    parser.add_argument("results", type=Path)
-    options = parser.parse_args()
-    of = protocol.load(options.protocol)
-    kept = spreads(of, options.results)
-    path = PROTOCOLS / f"{of.id}.spread.json"
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(kept), indent=1) + b"\n")
-    for name, one in kept.models.items():
-        accuracies = [100 * right / one.images for right in one.correct]
-        print(f"{name:<36} {min(accuracies):.2f} to {max(accuracies):.2f} %")
-
-
 if __name__ == "__main__":
-    main()
+    script.run(main)

@@ -1,0 +1,104 @@
+"""How many records a results folder may hold before its leaderboard takes long.
+
+    python benchmarks/many_records.py [RECORDS ...] [--most SECONDS] [--write]
+
+copies the published records of one model under other names, those of at most 250 models and older
+sets of them, into a temporary folder, and reads and tabulates them as `fmbench leaderboard` does.
+Ends with 1 when that takes longer than `--most` for each 10,000 records.
+"""
+
+import os
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from unittest import mock
+
+import msgspec
+import numpy as np
+
+import script
+from fmbench import files, hardware, records
+from fmbench.leaderboard import formats
+from fmbench.leaderboard.board import read_board
+from fmbench.leaderboard.evidence import Evidence
+from fmbench.store import Store
+from script import say
+
+HEADINGS = ("records", "models", "read, s", "ranks computed, s", "ranks cached, s")
+BOARD, MODEL = "lite-v1", "softmax"
+MODELS = 250
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure each size, first with ranks computed, then with ranks from the cache."""
+    parser = script.parser(__doc__)
+    parser.add_argument("records", nargs="*", type=int, default=[1_000, 10_000, 100_000])
+    parser.add_argument("--most", type=float, default=2.0, help="seconds for 10,000 records; 2")
+    options = parser.parse_args(arguments)
+    where = script.begin(hardware.cpu_device(), threads=1)
+    rows, slow = [], []
+    for count in options.records:
+        say(f"{count:,} records")
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            mock.patch.dict(os.environ, XDG_CACHE_HOME=folder),
+        ):
+            write(Path(folder), count)
+            reading, computing, models = read(Path(folder), cached=False)
+            _, looking_up, _ = read(Path(folder), cached=True)
+        seconds = (f"{one:.2f}" for one in (reading, computing, looking_up))
+        rows.append([f"{count:,}", f"{models:,}", *seconds])
+        if reading + computing > options.most * max(1.0, count / 10_000):
+            slow.append(count)
+    shown = script.table(HEADINGS, rows, words=0)
+    script.finish("records", shown, where, page=script.README if options.write else None)
+    for count in slow:
+        say(f"{count:,} records took more than {options.most:g} s for each 10,000")
+    return int(bool(slow))
+
+
+def write(folder: Path, count: int) -> None:
+    """Write `count` records: the newest set of each model, with predictions, then older sets."""
+    random = np.random.RandomState(0)
+    published = Store(script.PUBLISHED, BOARD)
+    originals = [one for one in published.read().records if one.run.model == MODEL]
+    rules = published.protocol_of(originals)
+    labels = published.labels(rules)
+    store = Store(folder, BOARD)
+    store.make()
+    (text,) = published.folder.glob(f"protocol-{rules.digest[:8]}.toml")
+    store.keep_protocol(rules.digest, text.read_text("utf-8"))
+    store.keep_labels(labels)
+    models = min(MODELS, count // len(originals))
+    for number in range(count):
+        older, place = divmod(number, len(originals) * models)
+        model, part = divmod(place, len(originals))
+        original = originals[part]
+        run = msgspec.structs.replace(original.run, model=f"m{model:04}", torch=f"2.{older}")
+        hits = random.random_sample(original.result.images) < 0.95 - 0.0004 * model
+        result = original.result
+        if run.stage == "final":
+            result = msgspec.structs.replace(result, correct=int(hits.sum()))
+        record = msgspec.structs.replace(
+            original, id=f"{number:08x}", key=run.key, run=run, result=result,
+            created=f"{2026 - older // 12}-{12 - older % 12:02}-01T00:00:00Z",
+        )  # fmt: skip
+        store.path(record, ".json").write_bytes(records.encode(record))
+        if run.stage == "final" and not older:
+            predictions = np.where(hits, labels, (labels + 1) % 10).astype(np.uint8)
+            store.path(record, ".npy").write_bytes(files.npy_bytes(predictions))
+
+
+def read(folder: Path, *, cached: bool) -> tuple[float, float, int]:
+    """Seconds of reading the records and of tabulating them, and the rows that came."""
+    start = time.perf_counter()
+    evidence = Evidence(Store(folder, BOARD))
+    between = time.perf_counter()
+    board = read_board(evidence, cached=cached)
+    formats.to_markdown(board)
+    return between - start, time.perf_counter() - between, len(board.rows)
+
+
+if __name__ == "__main__":
+    script.run(main)
