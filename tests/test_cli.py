@@ -69,6 +69,9 @@ BAD_INPUT = {
     "nothing named": (("run",), 5, "--all"),
     "no match": (("run", "nothing/*"), 5, "nothing/*"),
     "unknown device": (("run", "good", "--device", "tpu"), 2, "tpu"),
+    "a device that is not supported": (
+        ("run", "good", "--device", "mps"), 2, "'mps' is not a device that fmbench trains on",
+    ),
     "absent device": (("run", "good", "--device", "cuda:99"), 2, "cuda:99"),
     "too many seeds": (("run", "good", "--seeds", "99"), 2, "seeds"),
     "no results": (("leaderboard",), 2, "results"),

@@ -57,7 +57,7 @@ DataOption = Annotated[
     Path | None,
     typer.Option(
         callback=nameable,
-        help="Read the data set's four files from this folder, and search no other.",
+        help="Read the data set's four files from this folder instead of searching for them.",
     ),
 ]
 

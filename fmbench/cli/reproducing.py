@@ -46,7 +46,7 @@ def reproduce(
 
     Nothing is added to the records. Equal versions on an equal CPU with as many threads must give
     the same bits. Elsewhere the run must lie as near to the other runs of its row as another seed's
-    would. The exit code is 1 when it does not, or when the run ended with another status.
+    would. If it does neither, or ends with another status, the exit code is 1.
 
     \b
     Examples:
