@@ -97,7 +97,10 @@ def find_device(request: str = "auto") -> Device:
         large = [gpu for gpu in gpus if gpu.memory >= CUDA_MEMORY_FOR_AUTO]
         return large[0] if large and torch_is_built_for_cuda() else cpu_device()
     if kind != "cuda" or (index and not index.isdecimal()):
-        raise UsageError(f"{request!r} is not a device", hint="use auto, cpu, cuda or cuda:INDEX")
+        raise UsageError(
+            f"{request!r} is not a device that fmbench trains on",
+            hint="use auto, cpu, cuda or cuda:INDEX",
+        )
     if int(index or 0) >= len(gpus):
         raise UsageError(
             f"there is no device {request}: this machine has {len(gpus)} CUDA devices",

@@ -45,7 +45,7 @@ class DataRules(_Table, frozen=True, kw_only=True):
     """Which bytes, how they are split and how pixels are normalised.
 
     mean, deviation:   what is taken from pixels between 0 and 1, and what they are then divided by.
-    validation_images: how many of the 60,000, drawn by class, recipes are judged on; tune runs
+    validation_images: how many of the 60,000, drawn by class, recipes are scored on; tune runs
                        train on others, final runs on all.
     split_seed:        what that draw, and those of `train_images` and `fit_images`, start from.
     """
@@ -69,7 +69,7 @@ class Stage(_Table, frozen=True, kw_only=True):
 
 
 class Tuning(Stage, frozen=True, kw_only=True, omit_defaults=True):
-    """The stage that tries recipes, judged on validation images.
+    """The stage that tries recipes, scored on validation images.
 
     seeds:      each recipe is tried with each of them; their mean decides.
     each_epoch: whether validation accuracy is measured after each epoch, outside the clock.
@@ -86,7 +86,7 @@ class TrainingRules(_Table, frozen=True, kw_only=True):
     """What every run of every recipe shares.
 
     batch_size:            images of a step.
-    evaluation_batch_size: images of a forward pass when a model is judged.
+    evaluation_batch_size: images of a forward pass when a model is tested.
     schedule:              how the learning rate moves from step to step.
     warmup:                the share of steps of rising rate; above 0 for one-cycle alone.
     label_smoothing:       the share of each target that is spread evenly over all classes.

@@ -13,6 +13,7 @@ from fmbench.data import idx
 from fmbench.errors import DataError, StoreError
 from fmbench.protocol import Protocol
 from fmbench.records import Record
+from fmbench.wording import same_records
 
 PREDICTIONS, LOGITS, LOG = BESIDE = (".npy", ".logits.npy", ".log")
 LOG_BYTES = 256 * 1024
@@ -121,7 +122,10 @@ class Store:
         """
         if not found:
             raise StoreError(
-                "holds no records", where=str(self.folder), hint="make some with: fmbench run --all"
+                "holds no records",
+                where=str(self.folder),
+                hint="make some: fmbench run --all"
+                + same_records(self.folder.parent, self.folder.name),
             )
         newest = max(found, key=lambda record: (record.created, record.id))
         path = self._protocol_path(newest.run.protocol_digest)

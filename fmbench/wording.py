@@ -1,8 +1,10 @@
 """Numbers and tables as people read them, and text that cannot do anything but be read."""
 
 import os
+import shlex
 import unicodedata
 from collections.abc import Sequence
+from pathlib import Path
 
 UNSAFE = ("Cc", "Cf", "Cs")
 UNITS = ("", "k", "M", "G", "T")
@@ -87,6 +89,12 @@ def counted(number: int, noun: str) -> str:
 def versions(of: dict[str, str]) -> str:
     """Distributions with their versions, by name: `numpy 2.4.6, torch 2.14.1`."""
     return ", ".join(f"{name} {version}" for name, version in sorted(of.items()))
+
+
+def same_records(results: Path, protocol: str | None = None) -> str:
+    """What a suggested command ends in to be about the same records, empty for the defaults."""
+    said = "" if results == Path("results") else f" --results {shlex.quote(str(results))}"
+    return said if protocol is None else f"{said} --protocol {shlex.quote(protocol)}"
 
 
 def rank_set(best: int | None, worst: int | None) -> str:

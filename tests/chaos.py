@@ -1,7 +1,7 @@
 """A long look for faults: random kills, crash points and fuzzing, with a dated summary.
 
 `tox -e chaos`, or `python tests/chaos.py --kills 200 --points 1000 --inputs 1000000`. Ends with an
-AssertionError at the first broken promise; writes docs/chaos.md when there is none.
+AssertionError at the first broken promise; when there is none, writes into docs/promises.md.
 """
 
 import argparse
@@ -17,13 +17,14 @@ from pathlib import Path
 
 import numpy as np
 
+import generated
 from conftest import child_environment, install_into, make_tiny
 from fmbench.environment import commit, version
 from fmbench.hardware import cpu_name
 from kills import KILLED, LONG, Killing
 from readers import READERS, mutate
 
-ROOT = Path(__file__).parents[1]
+PAGE = generated.ROOT / "docs" / "promises.md"
 
 
 def kills(wanted: int, seed: int, folder: Path) -> tuple[list[tuple[str, bool]], int]:
@@ -100,8 +101,6 @@ def main() -> None:
         crashed = points(asked.points, Path(name, "points"))
     killed = Counter(whom for whom, _ in made)
     lines = [
-        "# What was tried",
-        "",
         f"`tox -e chaos` on {datetime.now(UTC):%Y-%m-%d}, {cpu_name()}, {platform.system()}, "
         f"Python {platform.python_version()}, torch {version('torch')}, commit {commit()[:12]}, "
         f"{(time.time() - began) / 60:.0f} minutes. No promise was broken.",
@@ -126,7 +125,7 @@ def main() -> None:
         "A damaged file that is passed over counts as read (discovery's answer, events, outcomes, "
         "checkpoints): nothing was raised.",
     ]
-    (ROOT / "docs" / "chaos.md").write_text("\n".join(lines) + "\n", "utf-8")
+    PAGE.write_text(generated.filled(PAGE, "chaos", "\n".join(lines) + "\n"), "utf-8")
 
 
 if __name__ == "__main__":

@@ -16,17 +16,22 @@ from fmbench.testing.manual import page as page_of_checks
 ROOT = Path(__file__).parents[1]
 PUBLISHED = ROOT / "results" / "published"
 README = ROOT / "README.md"
-BEGIN, END = "<!-- board: generated -->\n", "<!-- end of board -->\n"
 IN_README = "lite-v1"
+
+
+def filled(page: Path, name: str, content: str) -> str:
+    """A page whose part between the markers of that name is this."""
+    begin, end = f"<!-- {name}: generated -->\n", f"<!-- end of {name} -->\n"
+    before, found, rest = page.read_text("utf-8").partition(begin)
+    _, closed, after = rest.partition(end)
+    assert found and closed, f"{page} has no markers of {name}"
+    return f"{before}{begin}\n{content}\n{end}{after}"
 
 
 def readme() -> str:
     """README.md with the published table it shows."""
-    before, _, rest = README.read_text("utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
     board = (PUBLISHED / IN_README / MARKDOWN).read_text("utf-8")
-    table = board.partition("\n\n")[2]
-    return f"{before}{BEGIN}\n{table}\n{END}{after}"
+    return filled(README, "board", board.partition("\n\n")[2])
 
 
 def pages() -> dict[Path, str]:

@@ -112,7 +112,7 @@ def protocol_keys() -> str:
     )
     head = (
         "# Keys of a protocol\n\nA protocol is a TOML file of these tables "
-        "([how to bring one's own](protocols.md)). A key without a default must be "
+        "([how to write your own](protocols.md)). A key without a default must be "
         "there; any other key is refused.\n\n"
     )
     return f"{HEAD}{head}" + "\n".join(sections)

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,12 +15,13 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from typer.main import get_command
 
 import manual
 import samples
 import simulated
 from conftest import Fmbench, Install, TinyData, child_environment, install_into
-from fmbench import data, files, protocol, records
+from fmbench import cli, data, files, protocol, records
 from fmbench.cli import boards
 from fmbench.errors import ExitCode
 from fmbench.execution import claims
@@ -40,6 +42,15 @@ def test_help_lists_every_command_with_examples_and_exit_codes(fmbench: Fmbench)
         assert f"{code.value} " in text
 
 
+def test_help_is_in_sentences() -> None:
+    """Every option and argument of every command has a help text that begins and ends as one."""
+    for command in COMMANDS:
+        for option in get_command(cli.app).commands[command].params:  # type: ignore[attr-defined]
+            said = option.help or ""
+            assert said[:1].isupper(), (command, option.name)
+            assert said.endswith("."), (command, option.name)
+
+
 def test_the_version_is_that_of_the_distribution(fmbench: Fmbench) -> None:
     """--version prints one line."""
     assert fmbench("--version").stdout == "fmbench 0.1.0\n"
@@ -58,6 +69,9 @@ BAD_INPUT = {
     "nothing named": (("run",), 5, "--all"),
     "no match": (("run", "nothing/*"), 5, "nothing/*"),
     "unknown device": (("run", "good", "--device", "tpu"), 2, "tpu"),
+    "a device that is not supported": (
+        ("run", "good", "--device", "mps"), 2, "'mps' is not a device that fmbench trains on",
+    ),
     "absent device": (("run", "good", "--device", "cuda:99"), 2, "cuda:99"),
     "too many seeds": (("run", "good", "--seeds", "99"), 2, "seeds"),
     "no results": (("leaderboard",), 2, "results"),
@@ -83,6 +97,9 @@ BAD_INPUT = {
     ),
     "written and checked": (
         ("leaderboard", "--results", "some", "--write", "--check"), 2, "one of them",
+    ),
+    "JSON written": (
+        ("leaderboard", "--results", "some", "--write", "--json"), 2, "published files",
     ),
     "a part of a published board": (
         ("leaderboard", "--results", "some", "--check", "--filter", "m"), 2, "published files",
@@ -244,8 +261,8 @@ def test_locale_time_zone_and_hash_seed_change_no_byte(fmbench: Fmbench, tmp_pat
         {"PYTHONHASHSEED": "2", "TZ": "Asia/Tokyo", "LC_ALL": "C.UTF-8",
          "PYTHONIOENCODING": "latin-1:strict", "XDG_CACHE_HOME": str(tmp_path / "there")},
     )  # fmt: skip
-    for form in ("md", "csv", "json", "html"):
-        here, there = (fmbench("leaderboard", "--format", form, **place) for place in places)
+    for form in (("--json",), *(("--format", one) for one in ("md", "csv", "html"))):
+        here, there = (fmbench("leaderboard", *form, **place) for place in places)
         assert here.stdout == there.stdout
         assert "CPU 4" in here.stdout
     written = []
@@ -340,6 +357,33 @@ def test_protocols_are_listed_and_explained(fmbench: Fmbench) -> None:
     assert json.loads(fmbench("protocols", "quick-v1", "--json").stdout)["name"] == "quick"
 
 
+def hinted(ran: subprocess.CompletedProcess[str]) -> list[str]:
+    """The words of the command that a hint suggests, after `fmbench`."""
+    return shlex.split(ran.stderr.rpartition("fmbench ")[2])
+
+
+def test_a_suggested_command_works_as_it_is_printed(
+    fmbench: Fmbench, bad_inputs: None, tiny: TinyData, tmp_path: Path
+) -> None:
+    """What a hint says to type is about the same folder and protocol, and does what it is for."""
+    there = ("--results", "a folder", "--protocol", "tiny-v1")
+    (tmp_path / "kept").rename(tmp_path / "a folder")
+    records_of = Store(tmp_path / "a folder", "tiny-v1")
+    failed = samples.run(model="o", protocol_digest=protocol.load(str(tiny.protocol)).digest)
+    records_of.add(samples.record(failed, status="failed"))
+    for asked in (("show", "ffff"), ("compare", "m", "o")):
+        shown = hinted(fmbench(*asked, *there))
+        assert shown == ["show", *there]
+        assert fmbench(*shown).returncode == 0
+    stale = ("leaderboard", *there[:2], "--check")
+    assert fmbench(*hinted(fmbench(*stale))).returncode == 0
+    assert fmbench(*stale).returncode == 0
+    absent = ("--results", "nowhere", "--protocol", str(tiny.protocol))
+    assert hinted(fmbench("show", *absent)) == ["run", "--all", *absent]
+    assert hinted(fmbench("run", *absent))[:6] == ["run", "--all", *absent[:3], f"{absent[3]},"]
+    assert hinted(fmbench("show")) == ["run", "--all"]
+
+
 def test_an_unwritable_results_folder_costs_no_training(
     environment: dict[str, str], install: Install, tiny: TinyData, tmp_path: Path
 ) -> None:
@@ -398,7 +442,8 @@ def test_a_board_can_be_sorted_filtered_and_cut(fmbench: Fmbench, tmp_path: Path
     narrow = fmbench("leaderboard", COLUMNS="60").stdout
     assert all(word in narrow for word in ("rank", "model", "accuracy, %", " n ", "status"))
     assert max(len(line) for line in narrow.splitlines()) <= 60
-    assert fmbench("leaderboard", "--json").stdout == fmbench(*asked[:1], "--format", "json").stdout
+    shown = json.loads(fmbench(*asked, "--json").stdout)["rows"]
+    assert shown == [{"model": "t/b", "train_seconds": 6}, {"model": "t/c", "train_seconds": 18}]
     two = fmbench("leaderboard", "--json", "--format", "csv")
     assert two.returncode == ExitCode.USAGE
     assert "two formats" in two.stderr

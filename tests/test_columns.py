@@ -72,6 +72,18 @@ def test_an_unknown_column_is_told(board: Board) -> None:
         assert "accuracy" in raised.value.hint
 
 
+@pytest.mark.parametrize(
+    ("wrong", "meant"),
+    [("acuracy", "accuracy"), ("Models", "model"), ("log-loss", "loss"), ("images/s", "speed")],
+)
+def test_a_column_nearly_named_is_suggested(board: Board, wrong: str, meant: str) -> None:
+    """A key that is nearly a column's, or a heading, is answered with the key to type."""
+    for typed in (lambda: choose(f"rank,{wrong}"), lambda: arrange(board, sort=wrong)):
+        with pytest.raises(UsageError) as raised:
+            typed()
+        assert raised.value.hint == f"did you mean {meant}?"
+
+
 def test_chosen_columns_hold_in_every_format(board: Board) -> None:
     """Markdown, CSV and JSON have the chosen columns, in that order, and no other."""
     chosen = choose("train,model")

@@ -25,6 +25,7 @@ PAGES = sorted(
     for pattern in (
         "*.md",
         "docs/*.md",
+        "docs/decisions/*.md",
         "results/*.md",
         "plugins/*.md",
         "plugins/*/*.md",
@@ -148,11 +149,23 @@ def test_the_tests_that_hold_promises_exist() -> None:
         assert wanted in (ROOT / file).read_text("utf-8"), f"{file}::{name}"
 
 
-def test_the_layout_in_the_readme_is_the_layout() -> None:
-    """Each folder README names is there."""
-    layout = README[README.index("## Layout") :]
-    for folder in re.findall(r"^([a-z]+)/ ", layout, re.MULTILINE):
-        assert (ROOT / folder).is_dir()
+def test_the_layout_in_the_page_is_the_layout() -> None:
+    """Each folder CONTRIBUTING.md names is there."""
+    named = re.findall(r"^([a-z]+)/ ", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)
+    assert named
+    assert [folder for folder in named if not (ROOT / folder).is_dir()] == []
+
+
+def test_what_chaos_tried_has_its_place() -> None:
+    """The promises' page has the part that `tox -e chaos` writes, and filling it keeps the rest."""
+    page = ROOT / "docs" / "promises.md"
+    before, _, rest = page.read_text("utf-8").partition("<!-- chaos: generated -->\n")
+    written, _, after = rest.partition("<!-- end of chaos -->\n")
+    assert generated.filled(page, "chaos", written[1:-1]) == page.read_text("utf-8")
+    replaced = generated.filled(page, "chaos", "other")
+    assert replaced.startswith(before)
+    assert replaced.endswith(after)
+    assert written not in replaced
 
 
 def test_the_protocol_in_the_page_makes_a_ranked_board(

@@ -27,7 +27,7 @@ def test_a_released_protocol_never_changes() -> None:
 
 
 def test_built_in_protocols_are_listed_quickest_first() -> None:
-    """The three protocols of the design are there, in the order of their cost."""
+    """The built-in protocols are there, in the order of their cost."""
     assert protocol.names() == [
         "quick-v1",
         "quick-v2",

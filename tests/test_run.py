@@ -792,7 +792,7 @@ def test_a_stranger_plugin_reaches_the_leaderboard(
     assert "stranger 1.0" in fmbench("models").stdout
     ran = fmbench("run", "good", "--protocol", tiny.protocol, "--data-dir", tiny.folder)
     assert ran.returncode == 0
-    board = json.loads(fmbench("leaderboard", "--format", "json").stdout)
+    board = json.loads(fmbench("leaderboard", "--json").stdout)
     assert [(row["distribution"], row["model"], row["status"]) for row in board["rows"]] == [
         ("stranger", "good", "ok")
     ]

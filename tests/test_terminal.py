@@ -121,13 +121,13 @@ def test_a_reader_that_has_gone_costs_no_run_and_no_board(
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
-@pytest.mark.parametrize("form", ["terminal", "json"])
+@pytest.mark.parametrize("form", ["--format=terminal", "--json"])
 def test_data_that_cannot_be_written_are_told(
     environment: dict[str, str], tmp_path: Path, form: str
 ) -> None:
     """Into a full disk a board ends with exit code 2 and a hint; talk there is just lost."""
     simulated.write_store(tmp_path / "results", {"a": 0.9, "b": 0.8}, seeds=5)
-    asked = [COMMAND, "leaderboard", "--format", form]
+    asked = [COMMAND, "leaderboard", form]
     with Path("/dev/full").open("w") as full:
         lost = subprocess.run(
             asked, stdout=full, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=environment
@@ -142,13 +142,13 @@ def test_data_that_cannot_be_written_are_told(
         assert (shown.returncode, "calibration" in shown.stdout) == (0, True)
 
 
-@pytest.mark.parametrize("form", ["terminal", "json"])
+@pytest.mark.parametrize("form", ["--format=terminal", "--json"])
 def test_a_closed_output_is_no_fault(
     environment: dict[str, str], tmp_path: Path, form: str
 ) -> None:
     """A command that was started without standard output ends well."""
     simulated.write_store(tmp_path / "results", {"a": 0.9, "b": 0.8}, seeds=5)
-    asked = [COMMAND, "leaderboard", "--format", form]
+    asked = [COMMAND, "leaderboard", form]
     ran = subprocess.run(
         asked, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=environment,
         preexec_fn=lambda: os.close(1),

@@ -42,19 +42,23 @@ def nameable(option: typer.CallbackParam, path: Path | None) -> Path | None:
 
 
 ResultsOption = Annotated[
-    Path, typer.Option(callback=nameable, help="Folder that records are kept in.")
+    Path,
+    typer.Option(callback=nameable, help="Folder of the records; each protocol has its own in it."),
 ]
 ProtocolOption = Annotated[
     str,
     typer.Option(
         metavar="NAME|FILE",
-        help="A protocol's name, or one's own .toml file.",
+        help="Use the rules of this protocol: a built-in name, or the path of your own .toml file.",
         autocompletion=completion.protocols,
     ),
 ]
 DataOption = Annotated[
     Path | None,
-    typer.Option(callback=nameable, help="Folder of the four files; otherwise they are found."),
+    typer.Option(
+        callback=nameable,
+        help="Read the data set's four files from this folder instead of searching for them.",
+    ),
 ]
 
 
@@ -63,7 +67,7 @@ StoredOption = Annotated[
     typer.Option(
         "--protocol",
         metavar="NAME|FILE",
-        help="Which, when there are several.",
+        help="Read the records of this protocol; needed where the folder has those of several.",
         autocompletion=completion.stored,
     ),
 ]
@@ -82,24 +86,26 @@ def finite(option: typer.CallbackParam, seconds: float) -> float:
 
 TimeoutOption = Annotated[
     float,
-    typer.Option(metavar="SECONDS", min=1, callback=finite, help="The longest a run may take."),
+    typer.Option(metavar="SECONDS", min=1, callback=finite, help="End a run that takes longer."),
 ]
 PluginsOption = Annotated[
     list[str] | None,
     typer.Option(
         "-p",
         metavar="NAME|no:NAME",
-        help="Load an observer, or a plugin that is left out; with no: leave one out. Repeatable.",
+        help="Load this observer, or this plugin if it is off; no:NAME leaves one out. Repeatable.",
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print JSON, for programs, instead of text for people.")
+]
 
 
 @app.callback(invoke_without_command=True)
 def fmbench(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
-    """Train and judge every installed model on Fashion-MNIST under one protocol.
+    """Train and test every installed model on Fashion-MNIST under one protocol.
 
     \b
     Examples:
@@ -109,7 +115,7 @@ def fmbench(
       fmbench compare vgg11 vgg11-bn    what may be concluded about two models
       fmbench models                    what is installed, and what is broken
       fmbench show                      every run with its status
-      fmbench reproduce 3f9a1c02        one of them again: does it come out the same?
+      fmbench reproduce 3f9a1c02        one run again, and whether it comes out the same
 
     \b
     Exit codes: 0 all ok, 1 a final run, all recipes of a model, a check of a

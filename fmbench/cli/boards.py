@@ -1,6 +1,5 @@
 """The commands that read records: boards, comparisons, single runs."""
 
-import shlex
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
@@ -21,6 +20,7 @@ from fmbench.cli.app import (
 from fmbench.cli.stored import evidence_in, evidence_of, record_of, store_of, stores_of
 from fmbench.errors import StaleError, UsageError
 from fmbench.leaderboard.columns import KEYS
+from fmbench.wording import same_records
 
 if TYPE_CHECKING:
     from fmbench.leaderboard.evidence import Evidence
@@ -32,7 +32,6 @@ class BoardFormat(StrEnum):
     TERMINAL = "terminal"
     MARKDOWN = "md"
     CSV = "csv"
-    JSON = "json"
     HTML = "html"
 
 
@@ -47,32 +46,44 @@ def leaderboard(
     protocol: StoredOption = None,
     results: ResultsOption = Path("results"),
     format_: Annotated[
-        BoardFormat, typer.Option("--format", help="How to print it.")
+        BoardFormat, typer.Option("--format", help="Print a table, Markdown, CSV or a page.")
     ] = BoardFormat.TERMINAL,
-    output: Annotated[Path | None, typer.Option(help="Write to this file instead.")] = None,
+    json: JsonOption = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Write to this file instead of printing; not for a terminal table."),
+    ] = None,
     columns: Annotated[
         str,
         typer.Option(
-            metavar="KEY,KEY...", help=f"Only these columns, in this order: {', '.join(KEYS)}."
+            metavar="KEY,KEY...", help=f"Show only these columns, in this order: {', '.join(KEYS)}."
         ),
     ] = "",
     sort: Annotated[
-        str, typer.Option(metavar="KEY", help="Sort by this column, the best first.")
+        str, typer.Option(metavar="KEY", help="Sort the rows by this column, the best first.")
     ] = "",
-    reverse: Annotated[bool, typer.Option("--reverse", help="The worst first.")] = False,
+    reverse: Annotated[bool, typer.Option("--reverse", help="Show the worst first.")] = False,
     filter_: Annotated[
         list[str] | None,
-        typer.Option("--filter", metavar="PATTERN", help="Only models that fit; repeatable."),
+        typer.Option(
+            "--filter",
+            metavar="PATTERN",
+            help="Show only models that match, such as 'timm/*'. Repeatable.",
+        ),
     ] = None,
     target: Annotated[
-        RankTarget, typer.Option("--for", help="What ranks are about: expected accuracy on these.")
+        RankTarget,
+        typer.Option("--for", help="Rank by expected accuracy on new images, or on this test set."),
     ] = RankTarget.NEW_IMAGES,
     write: Annotated[
         bool, typer.Option("--write", help="Write leaderboard.md, .csv, .svg and index.html anew.")
     ] = False,
-    json: JsonOption = False,
     check: Annotated[
-        bool, typer.Option("--check", help="Fail when one of them is stale; exit code 4.")
+        bool,
+        typer.Option(
+            "--check",
+            help="Check that those four files are what the records say; if not, exit with 4.",
+        ),
     ] = False,
 ) -> None:
     """Print the leaderboard of a protocol, computed from its records.
@@ -92,15 +103,13 @@ def leaderboard(
     from fmbench.leaderboard.board import read_board
     from fmbench.leaderboard.published import images_at_hand, write_board
 
-    if json and format_ not in (BoardFormat.TERMINAL, BoardFormat.JSON):
+    if json and format_ is not BoardFormat.TERMINAL:
         raise UsageError(
             f"--json and --format {format_.value} ask for two formats", hint="give one of them"
         )
-    if json:
-        format_ = BoardFormat.JSON
     arranged = bool(columns or sort or reverse or filter_)
     if check or write:
-        elsewhere = output or format_ is not BoardFormat.TERMINAL
+        elsewhere = json or output or format_ is not BoardFormat.TERMINAL
         if (check and write) or arranged or elsewhere or target is not RankTarget.NEW_IMAGES:
             raise UsageError(
                 "--write and --check are about the published files, which are always alike",
@@ -108,7 +117,7 @@ def leaderboard(
             )
         stores = stores_of(results, protocol)
         if check:
-            check_boards([evidence_in(store, protocol) for store in stores])
+            check_boards([evidence_in(store, protocol) for store in stores], protocol)
             return
         for store in stores:
             with the_only_writer(store.claims):
@@ -130,10 +139,10 @@ def leaderboard(
         reverse=reverse,
         patterns=filter_ or (),
     )
-    if format_ is BoardFormat.TERMINAL:
+    if format_ is BoardFormat.TERMINAL and not json:
         if output is not None:
             raise UsageError(
-                "a terminal table is for a terminal", hint="add --format md, csv, json or html"
+                "a terminal table is for a terminal", hint="add --json, or --format md, csv or html"
             )
         tables.print_board(board, chosen, fixed=bool(columns))
         return
@@ -142,8 +151,8 @@ def leaderboard(
 
         text = page.render(board, evidence, images_at_hand(evidence.protocol))
     else:
-        render = {"md": formats.to_markdown, "csv": formats.to_csv, "json": formats.to_json}
-        text = render[format_.value](board, chosen if columns else ())
+        render = {"md": formats.to_markdown, "csv": formats.to_csv}.get(format_, formats.to_json)
+        text = render(board, chosen if columns else ())
     if output is None:
         sys.stdout.buffer.write(text.encode())
     else:
@@ -155,17 +164,22 @@ def compare(
     first: Annotated[
         str,
         typer.Argument(
-            metavar="A", help="A model, or DISTRIBUTION:MODEL.", autocompletion=completion.rows
+            metavar="A",
+            help="A model of the leaderboard; DISTRIBUTION:MODEL where two offer it.",
+            autocompletion=completion.rows,
         ),
     ],
     second: Annotated[
-        str, typer.Argument(metavar="B", help="Another one.", autocompletion=completion.rows)
+        str,
+        typer.Argument(
+            metavar="B", help="The model to compare it with.", autocompletion=completion.rows
+        ),
     ],
     protocol: StoredOption = None,
     results: ResultsOption = Path("results"),
     picture: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.png", help="Draw the images on which they disagree most."),
+        typer.Option(metavar="FILE.png", help="Draw the images that the two disagree on most."),
     ] = None,
     data_dir: DataOption = None,
     json: JsonOption = False,
@@ -199,7 +213,7 @@ def compare(
 
 def show(
     run: Annotated[
-        str | None, typer.Argument(metavar="[RUN]", help="The id of a record, or its beginning.")
+        str | None, typer.Argument(metavar="[RUN]", help="Id of a record, or the beginning of one.")
     ] = None,
     protocol: StoredOption = None,
     results: ResultsOption = Path("results"),
@@ -216,22 +230,25 @@ def show(
     from fmbench.console import tables
 
     store = store_of(results, protocol)
-    contents = store.read()
     if run is None:
+        contents = store.read()
         if json:
             print_json(contents.records)
         else:
             tables.print_records(contents)
         return
-    found = record_of(contents, run)
+    found = record_of(store, run)
     if json:
         print_json(found)
     else:
         tables.print_record(found, store.log(found))
 
 
-def check_boards(every: "Sequence[Evidence]") -> None:
-    """Say which boards are what their records say; raises `StaleError` when one is not."""
+def check_boards(every: "Sequence[Evidence]", protocol: str | None) -> None:
+    """Say which boards are what their records say; raises `StaleError` when one is not.
+
+    protocol: as it was typed, for the hints.
+    """
     from fmbench.console import stream
     from fmbench.leaderboard.published import stale
 
@@ -243,8 +260,8 @@ def check_boards(every: "Sequence[Evidence]") -> None:
                 StaleError(
                     f"is not what the records say: {', '.join(path.name for path in found)}",
                     where=str(folder),
-                    hint=f"fmbench leaderboard --results {shlex.quote(str(folder.parent))} "
-                    f"--protocol {folder.name} --write",
+                    hint="write them anew: fmbench leaderboard --write"
+                    + same_records(folder.parent, protocol or folder.name),
                 )
             )
         else:

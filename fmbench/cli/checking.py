@@ -21,7 +21,7 @@ def check(
         list[str] | None,
         typer.Argument(
             metavar="[NAME...]",
-            help="Models, patterns or distributions; else all.",
+            help="Models, patterns, or distributions to check; without any, all listed models.",
             autocompletion=completion.models,
         ),
     ] = None,
@@ -29,7 +29,7 @@ def check(
     timeout: Annotated[
         float,
         typer.Option(
-            metavar="SECONDS", min=1, callback=finite, help="The longest one model may take."
+            metavar="SECONDS", min=1, callback=finite, help="Give a model up that takes longer."
         ),
     ] = 600.0,
     plugins: PluginsOption = None,

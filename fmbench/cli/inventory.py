@@ -21,7 +21,9 @@ def models(
     patterns: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[PATTERN...]", help="Also of families.", autocompletion=completion.models
+            metavar="[PATTERN...]",
+            help="Show only models that match; one such as 'timm/*' shows a whole family.",
+            autocompletion=completion.models,
         ),
     ] = None,
     plugins: PluginsOption = None,
@@ -53,7 +55,12 @@ def models(
 
 def protocols(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME|FILE]", autocompletion=completion.protocols)
+        str | None,
+        typer.Argument(
+            metavar="[NAME|FILE]",
+            help="A built-in protocol, or the path of your own .toml file, to print.",
+            autocompletion=completion.protocols,
+        ),
     ] = None,
     json: JsonOption = False,
 ) -> None:
@@ -80,7 +87,7 @@ def protocols(
 def data(
     data_dir: DataOption = None,
     picture: Annotated[
-        Path | None, typer.Option(metavar="FILE.png", help="Draw samples of every class.")
+        Path | None, typer.Option(metavar="FILE.png", help="Draw some images of every class.")
     ] = None,
     json: JsonOption = False,
 ) -> None:

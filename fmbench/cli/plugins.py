@@ -8,9 +8,9 @@ import typer
 
 
 def new(
-    name: Annotated[str, typer.Argument(help="The distribution's name, such as my-cnn.")],
+    name: Annotated[str, typer.Argument(help="Name of the new distribution, such as my-cnn.")],
     folder: Annotated[
-        Path | None, typer.Option(help="Where to write it; ./NAME by default.")
+        Path | None, typer.Option(help="Write it to this folder instead of ./NAME.")
     ] = None,
 ) -> None:
     """Write a new plugin: a distribution with a model, its test, a README and a CI example.

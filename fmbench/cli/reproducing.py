@@ -21,16 +21,22 @@ from fmbench.errors import ExitCode
 
 def reproduce(
     run: Annotated[
-        str, typer.Argument(metavar="RUN", help="The id of a record, or its beginning.")
+        str, typer.Argument(metavar="RUN", help="Id of a record, or the beginning of one.")
     ],
     protocol: StoredOption = None,
     results: ResultsOption = Path("results"),
     data_dir: DataOption = None,
     device: Annotated[
-        str, typer.Option(help="cpu, cuda or cuda:INDEX; without it one of the kind recorded.")
+        str,
+        typer.Option(help="Train on cpu, cuda or cuda:INDEX instead of one of the recorded kind."),
     ] = "",
     threads: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="CPU threads; by default as recorded.")
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Train with N CPU threads instead of the recorded number.",
+        ),
     ] = None,
     timeout: TimeoutOption = 86_400.0,
     plugins: PluginsOption = None,
@@ -38,9 +44,9 @@ def reproduce(
 ) -> None:
     """Make a recorded run again, and say whether it came out the same.
 
-    Nothing is added to the records. The same bits are promised of equal versions on an equal CPU
-    with as many threads: other bits are exit code 1 then. Elsewhere the run must lie as near to
-    those of its row as another seed's would. Exit code 1 when it does not, or ended otherwise.
+    Nothing is added to the records. Equal versions on an equal CPU with as many threads must give
+    the same bits. Elsewhere the run must lie as near to the other runs of its row as another seed's
+    would. If it does neither, or ends with another status, the exit code is 1.
 
     \b
     Examples:
@@ -57,7 +63,7 @@ def reproduce(
     choose_plugins(plugins or [])
     guests = named_observers()
     store = store_of(results, protocol)
-    record = record_of(store.read(), run)
+    record = record_of(store, run)
     rules = store.protocol_of([record])
     again = plan_again(record, store, rules, device=device, threads=threads)
     estimate = Estimate([again.owed], again.setting, own=[record], published=())

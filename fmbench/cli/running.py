@@ -16,6 +16,7 @@ from fmbench.cli.app import (
     finite,
 )
 from fmbench.errors import ExitCode, NothingSelectedError
+from fmbench.wording import same_records
 
 if TYPE_CHECKING:
     from fmbench.protocol import Protocol
@@ -27,47 +28,69 @@ def run(
         list[str] | None,
         typer.Argument(
             metavar="[MODEL...]",
-            help="Names, or patterns of listed ones; the name of any member of a family, in full.",
+            help="Models to train: names, patterns of listed models, or full names in a family.",
             autocompletion=completion.models,
         ),
     ] = None,
-    every: Annotated[bool, typer.Option("--all", help="Every listed model.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Train every listed model.")] = False,
     protocol: ProtocolOption = "auto",
     seeds: Annotated[
-        int | None, typer.Option(metavar="K", help="Only the first K of the protocol's seeds.")
+        int | None, typer.Option(metavar="K", help="Use only the first K of the protocol's seeds.")
     ] = None,
     tune_only: Annotated[
         bool,
-        typer.Option("--tune-only", help="Try the recipes; make no final run, see no test image."),
+        typer.Option(
+            "--tune-only", help="Try the recipes, and make no final run: no test image is used."
+        ),
     ] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:INDEX.")] = "auto",
+    device: Annotated[
+        str,
+        typer.Option(
+            help="Train on cpu, cuda or cuda:INDEX; auto takes the first CUDA device of at least "
+            "16 GB, else the CPU."
+        ),
+    ] = "auto",
     results: ResultsOption = Path("results"),
     data_dir: DataOption = None,
     timeout: TimeoutOption = 86_400.0,
     threads: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="CPU threads; all cores by default.")
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Train with N CPU threads instead of all cores; refused where the protocol names "
+            "another number.",
+        ),
     ] = None,
     checkpoint_every: Annotated[
         float,
         typer.Option(
-            metavar="SECONDS", min=0, callback=finite, help="The least time between checkpoints."
+            metavar="SECONDS",
+            min=0,
+            callback=finite,
+            help="Wait at least so long between checkpoints, which are written at an epoch's end.",
         ),
     ] = 60.0,
     plugins: PluginsOption = None,
     retry_failed: Annotated[
         bool,
-        typer.Option(help="Make failed runs again, but for diverged and invalid ones."),
+        typer.Option(help="Make failed runs again, except diverged and invalid ones."),
     ] = False,
     keep_logits: Annotated[
         bool,
-        typer.Option("--keep-logits", help="Keep the logits of each final run made now, 200 kB."),
+        typer.Option(
+            "--keep-logits", help="Keep the logits of each final run made now, 200 kB each."
+        ),
     ] = False,
-    dry_run: Annotated[bool, typer.Option(help="Say what would be run and how long.")] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(help="Print which runs are missing and how long they would take; make none."),
+    ] = False,
     show_timings: Annotated[
-        bool, typer.Option("--timings", help="Say at the end where the time went.")
+        bool, typer.Option("--timings", help="Print at the end where the time went.")
     ] = False,
 ) -> None:
-    """Train and judge models; what is already recorded is not repeated.
+    """Train and test models; a run that is already recorded is not repeated.
 
     \b
     Examples:
@@ -86,7 +109,11 @@ def run(
     from fmbench.leaderboard.evidence import Evidence
 
     if not models and not every:
-        raise NothingSelectedError("no model is named", hint="fmbench run --all, or name some")
+        named = None if protocol == "auto" else protocol
+        raise NothingSelectedError(
+            "no model is named",
+            hint=f"fmbench run --all{same_records(results, named)}, or name some",
+        )
     timings = Timings()
     with timings.during(Part.DISCOVERY):
         choose_plugins(plugins or [])

@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fmbench.errors import UsageError
+from fmbench.wording import same_records
 
 if TYPE_CHECKING:
     from fmbench.leaderboard.evidence import Evidence
     from fmbench.records import Record
-    from fmbench.store import Contents, Store
+    from fmbench.store import Store
 
 
 def stores_of(results: Path, protocol: str | None) -> "list[Store]":
@@ -19,23 +20,22 @@ def stores_of(results: Path, protocol: str | None) -> "list[Store]":
     from fmbench import protocol as protocols
     from fmbench.store import Store, protocols_in
 
-    if protocol is not None and protocols.is_path(protocol):
-        protocol = protocols.load(protocol).id
+    is_path = protocol is not None and protocols.is_path(protocol)
+    named = protocols.load(protocol).id if protocol and is_path else protocol
     held = protocols_in(results)
     if not held:
-        named = f" --protocol {protocol}" if protocol else ""
         raise UsageError(
-            f"holds no records{f' of {protocol}' if protocol else ''}",
+            f"holds no records{f' of {named}' if named else ''}",
             where=str(results),
-            hint=f"fmbench run --all{named}",
+            hint=f"make some: fmbench run --all{same_records(results, protocol)}",
         )
-    if protocol is not None and protocol not in held:
+    if named is not None and named not in held:
         raise UsageError(
-            f"holds no records of {protocol}",
+            f"holds no records of {named}",
             where=str(results),
-            hint=f"it has {', '.join(held)}",
+            hint=f"it has records of {', '.join(held)}",
         )
-    return [Store(results, name) for name in ([protocol] if protocol else held)]
+    return [Store(results, name) for name in ([named] if named else held)]
 
 
 def store_of(results: Path, protocol: str | None) -> "Store":
@@ -64,12 +64,14 @@ def evidence_in(store: "Store", protocol: str | None) -> "Evidence":
     return Evidence(store, named)
 
 
-def record_of(contents: "Contents", beginning: str) -> "Record":
+def record_of(store: "Store", beginning: str) -> "Record":
     """The record whose id begins so; raises `UsageError` when that is none or several."""
+    contents = store.read()
     found = [record for record in contents.records if record.id.startswith(beginning)]
     if len(found) != 1:
         raise UsageError(
             f"{len(found)} records have an id that begins with {beginning!r}",
-            hint="`fmbench show` lists them all",
+            hint="list them all: fmbench show"
+            + same_records(store.folder.parent, store.folder.name),
         )
     return found[0]

@@ -21,6 +21,7 @@ from fmbench.leaderboard.spread import Prediction, predict_another_seed
 from fmbench.protocol import Protocol
 from fmbench.records import Record, Run
 from fmbench.store import Store
+from fmbench.wording import same_records
 
 Conclusion = Literal["same bits", "alike", "not alike", "not judged"]
 
@@ -148,7 +149,8 @@ def plan_again(
         raise UsageError(
             "it was interrupted, and has no end to compare with",
             where=record.id,
-            hint="finish it with the command that began it; `fmbench show` lists those that ended",
+            hint="finish it with the command that began it, or choose another: fmbench show"
+            + same_records(store.folder.parent, store.folder.name),
         )
     scored = run.stage == "final" and record.ok
     predictions = store.predictions(record) if scored else None

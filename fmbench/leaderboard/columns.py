@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -131,7 +132,8 @@ def arrange(
         rows = [row for row in rows if any(fnmatchcase(row.model, one) for one in patterns)]
         if not rows:
             raise NothingSelectedError(
-                f"no row's model fits {' or '.join(patterns)}", hint="fmbench leaderboard"
+                f"no row's model fits {' or '.join(patterns)}",
+                hint=f"there are {', '.join(row.model for row in board.rows)}",
             )
     if sort:
         column = _column(sort)
@@ -152,4 +154,9 @@ def _column(key: str) -> Column:
     for column in COLUMNS:
         if column.key == key:
             return column
-    raise UsageError(f"no column is called {key!r}", hint=f"columns: {', '.join(KEYS)}")
+    names = {
+        name.lower(): column.key for column in COLUMNS for name in (column.heading, column.key)
+    }
+    near = get_close_matches(key.lower(), names, n=1)
+    hint = f"did you mean {names[near[0]]}?" if near else f"the columns are {', '.join(KEYS)}"
+    raise UsageError(f"no column is called {key!r}", hint=hint)

@@ -20,7 +20,7 @@ from fmbench.leaderboard.statistics import (
     Sample,
     no_tie,
 )
-from fmbench.wording import points
+from fmbench.wording import points, same_records
 
 PICTURE_ROWS, PICTURE_COLUMNS = 5, 12
 
@@ -133,7 +133,12 @@ def find_entry(evidence: Evidence, name: str) -> Entry:
         names = " or ".join(f"{entry.plugin.distribution}:{model}" for entry in found)
         raise UsageError("two distributions offer that model", where=name, hint=f"say {names}")
     if not found[0].ok:
-        raise UsageError("it has no good run to compare", where=name, hint="`fmbench show`")
+        raise UsageError(
+            "it has no good run to compare",
+            where=name,
+            hint="list its runs: fmbench show"
+            + same_records(evidence.folder.parent, evidence.folder.name),
+        )
     return found[0]
 
 

@@ -26,7 +26,7 @@ def test_contract(check):
 ```
 
 Each check of each model is an item of its own. An error fails it, a warning is shown as one, and
-what has no verdict because another check has failed is skipped. The plugin has to be installed;
+a check that another's failure leaves without a result is skipped. The plugin has to be installed;
 `pip install --editable .` will do. `contract(my_plugin, models=["timm/resnet18"])` chooses models,
 members of families among them.
 
