@@ -28,8 +28,8 @@ from fmbench.testing.checked_model import CheckedModel
 from fmbench.testing.conformance import CHECKS, perform
 from fmbench.testing.expected_cost import expected_cost
 from fmbench.testing.importing import Imported
-from fmbench.testing.isolation import check_models
-from fmbench.testing.process_state import Conduct, ProcessState
+from fmbench.testing.isolation import check_model, check_models
+from fmbench.testing.process_state import ProcessState, SideEffects
 from fmbench.testing.reports import failed
 from fmbench.training import devices
 from plugins_of_all_kinds import GOOD, HEADER, offering
@@ -56,11 +56,11 @@ def checked(
 ) -> dict[str, Report]:
     """The reports of a model with that build function, by check, up to one of them."""
     imported = Imported(Model("model", build))
-    blame: dict[str, str] = {}
+    unmet: dict[str, str] = {}
     with devices.streams_kept(), tempfile.TemporaryDirectory() as folder:
-        model = CheckedModel("model", imported, rules, Path(folder), Conduct(), memory=memory)
+        model = CheckedModel("model", imported, rules, Path(folder), SideEffects(), memory=memory)
         return {
-            check.name: perform(check, model, blame) for check in CHECKS[: NAMES.index(until) + 1]
+            check.name: perform(check, model, unmet) for check in CHECKS[: NAMES.index(until) + 1]
         }
 
 
@@ -99,9 +99,9 @@ def test_every_check_has_a_model_that_fails_it() -> None:
 def test_a_model_that_is_not_offered_is_caught_by_discovery(tmp_path: Path) -> None:
     """What an import raises is told with its hint, and leaves other checks without a result."""
     imported = Imported(PluginError("the model is no longer offered", hint="install it again"))
-    model = CheckedModel("model", imported, PLAIN, tmp_path, Conduct())
-    blame: dict[str, str] = {}
-    first, *others = [perform(check, model, blame) for check in CHECKS]
+    model = CheckedModel("model", imported, PLAIN, tmp_path, SideEffects())
+    unmet: dict[str, str] = {}
+    first, *others = [perform(check, model, unmet) for check in CHECKS]
     assert (first.check, first.outcome, first.hint) == ("discovery", "error", "install it again")
     assert {report.outcome for report in others} == {"skipped"}
     assert {report.message for report in others} == {"needs what discovery checks"}
@@ -481,6 +481,35 @@ def test_a_whole_test_file_of_a_plugin_is_ten_lines(installed: Path, tmp_path: P
     assert "misspelt[" in ran.stdout
     assert "unknown hook 'fmbench_model'" in ran.stdout
     assert ran.stdout.count("FAILED test_") == 4
+
+
+STARTS = """
+def starts(spec):
+    import os, pathlib, subprocess
+    process = subprocess.Popen(["sleep", "1000"], start_new_session=True)
+    pathlib.Path(os.environ["FMBENCH_TEST_STARTED"]).write_text(str(process.pid))
+    return linear(spec)
+"""
+
+
+def test_a_check_ends_what_the_model_started_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process of the test's own, a server say, goes on; one that the plugin started does not."""
+    install_into(tmp_path, "starting", offering("starts=starts", extra=STARTS))
+    monkeypatch.syspath_prepend(tmp_path)
+    for name, value in child_environment(tmp_path, tmp_path / "cache").items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("FMBENCH_TEST_STARTED", str(tmp_path / "started"))
+    (model,) = [one for one in discovery.catalogue().models if one.name == "starts"]
+    mine = subprocess.Popen(["sleep", "1000"])
+    try:
+        assert {report.outcome for report in check_model(model, PLAIN)} == {"ok"}
+        assert mine.poll() is None
+    finally:
+        mine.kill()
+        mine.wait()
+    assert not psutil.pid_exists(int((tmp_path / "started").read_text()))
 
 
 def test_without_pytest_the_suite_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

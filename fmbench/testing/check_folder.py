@@ -58,7 +58,7 @@ class CheckFolder:
         """The whole reports so far."""
         return files.json_lines(self._reports, Report)[0]
 
-    def witness_a_crash(self) -> None:
+    def record_crashes(self) -> None:
         """Have a crash, and SIGUSR1, write down where this process is."""
         file = os.open(self._stuck, os.O_WRONLY | os.O_CREAT)
         faulthandler.enable(file, all_threads=False)

@@ -18,7 +18,7 @@ from fmbench.protocol import DeviceRules, Protocol, Recipe
 from fmbench.testing.comparing import differing, distance, pass_on, valid
 from fmbench.testing.expected_cost import ExpectedCost, expected_cost
 from fmbench.testing.importing import Imported
-from fmbench.testing.process_state import Conduct, random_streams
+from fmbench.testing.process_state import SideEffects, random_streams
 from fmbench.testing.reports import Fault
 from fmbench.training import departures, devices, loop
 from fmbench.training.batches import Images
@@ -75,7 +75,7 @@ class CheckedModel:
         imported: Imported,
         protocol: Protocol,
         folder: Path,
-        conduct: Conduct,
+        effects: SideEffects,
         *,
         memory: int | None = None,
     ) -> None:
@@ -83,7 +83,7 @@ class CheckedModel:
         self.imported = imported
         self.protocol = protocol
         self.folder = folder
-        self.conduct = conduct
+        self.effects = effects
         self.memory = memory or psutil.virtual_memory().total
         self._given = protocol.devices.get("cpu", DeviceRules(precision="float32"))
         self._rules = self._given
@@ -221,7 +221,7 @@ class CheckedModel:
     def _during(self, moment: str, seed: int, network: nn.Module | None = None) -> Iterator[None]:
         """Run a plugin's code from a seed."""
         devices.seed_everything(self.protocol.id, seed, moment)
-        with self.conduct.during(moment, network):
+        with self.effects.during(moment, network):
             yield
         self._streams.setdefault((moment, seed), random_streams())
 

@@ -63,16 +63,16 @@ def check(
     return make
 
 
-def perform(check: Check, model: "CheckedModel", blame: dict[str, str], plugin: str = "") -> Report:
+def perform(check: Check, model: "CheckedModel", unmet: dict[str, str], plugin: str = "") -> Report:
     """Run one check of a model. Whatever its plugin raises becomes the report.
 
-    blame: for each earlier check without results, the one that says why; this one joins them.
+    unmet: for each earlier check without results, the one that says why; this one joins them.
     """
     start = perf_counter()
-    culprit = blame.get(check.needs, "")
+    cause = unmet.get(check.needs, "")
     outcome, message, hint, raised = "ok", "", "", ""
     try:
-        if not culprit or check.always:
+        if not cause or check.always:
             message = check.run(model) or ""
     except KeyboardInterrupt:
         raise
@@ -81,16 +81,16 @@ def perform(check: Check, model: "CheckedModel", blame: dict[str, str], plugin: 
     except StoreError as error:  # the folder's fault, not the model's
         outcome, message = "skipped", f"{error.where} {error.what}: export TMPDIR=FOLDER"
     except BaseException as error:  # SystemExit too
-        culprit, outcome, message, raised = check.name, "error", told(error), trace(error)
+        cause, outcome, message, raised = check.name, "error", told(error), trace(error)
         if isinstance(error, Fault | FmbenchError):
             hint = error.hint
             outcome = check.severity if isinstance(error, Fault) else "error"
-        elif model.conduct.network:  # it may have raised for want of it
-            culprit = no_network.name
-    if culprit:
-        blame[check.name] = culprit
-        if culprit != check.name:
-            outcome, message = "skipped", f"needs what {culprit} checks"
+        elif model.effects.network:  # it may have raised for want of it
+            cause = no_network.name
+    if cause:
+        unmet[check.name] = cause
+        if cause != check.name:
+            outcome, message = "skipped", f"needs what {cause} checks"
     seconds = round(perf_counter() - start, 3)
     return check.report(
         model.name, plugin, outcome, message, hint=hint, trace=raised, seconds=seconds
@@ -202,14 +202,14 @@ def evaluation(model: "CheckedModel") -> None:
 @check("error", needs="evaluation", always=True)
 def state_kept(model: "CheckedModel") -> None:
     """Seeds, torch's flags, modules' modes, environment, working and home folder are kept."""
-    if changed := [*model.conduct.changes, *model.seeded()]:
+    if changed := [*model.effects.changes, *model.seeded()]:
         raise Fault("; ".join(changed), hint="leave the process as you find it")
 
 
 @check("error", needs="evaluation", always=True)
 def no_network(model: "CheckedModel") -> None:
     """Importing, building, evaluating and training ask nothing of the network."""
-    if sought := model.conduct.network:
+    if sought := model.effects.network:
         raise Fault(some(sought), hint="models are trained from scratch: pass pretrained=False")
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fmbench.contract import Model
-from fmbench.testing.process_state import Conduct, random_streams
+from fmbench.testing.process_state import SideEffects, random_streams
 from fmbench.testing.reports import may_be_the_plugins
 
 HEAVY = "torch"
@@ -31,25 +31,25 @@ class Imported:
         return self.outcome
 
 
-def import_model(load: Callable[[], Model], conduct: Conduct) -> Imported:
+def import_model(load: Callable[[], Model], effects: SideEffects) -> Imported:
     """Import a plugin in this process, which has not loaded torch yet."""
-    witness, streams = _Witness(), random_streams()
+    finder, streams = _TorchFinder(), random_streams()
     outcome: Model | BaseException
-    sys.meta_path.insert(0, witness)
-    with conduct.during("import"):
+    sys.meta_path.insert(0, finder)
+    with effects.during("import"):
         try:
             outcome = load()
         except BaseException as error:  # whatever a plugin raises, SystemExit too
             outcome = error
-    sys.meta_path.remove(witness)
+    sys.meta_path.remove(finder)
     now = random_streams()
-    conduct.changes += [
+    effects.changes += [
         f"import changes the random stream of {name}" for name in now if now[name] != streams[name]
     ]
-    return Imported(outcome, witness.importer if HEAVY in sys.modules else "")
+    return Imported(outcome, finder.importer if HEAVY in sys.modules else "")
 
 
-class _Witness:
+class _TorchFinder:
     """Finds nothing, but sees who imports torch first."""
 
     importer = ""

@@ -56,8 +56,12 @@ def _reports(
     for problem in problems:
         plugin = f"{problem.entry} {problem.version}".rstrip()
         yield CHECKS[0].report("", plugin, "error", problem.what, hint=problem.hint)
+    processes.adopt_orphans()
     for model in models:
-        yield from check_model(model, protocol, timeout=timeout, clock=clock)
+        try:
+            yield from check_model(model, protocol, timeout=timeout, clock=clock)
+        finally:
+            processes.kill_descendants()  # all of them: only a command may do so, not a test
 
 
 def check_model(
@@ -68,7 +72,6 @@ def check_model(
     clock: Clock = time.monotonic,
 ) -> Iterator[Report]:
     """Report each check of one model; one that ends the child is an error, later ones skipped."""
-    processes.adopt_orphans()
     with files.temporary_folder() as path:
         folder = CheckFolder(path.resolve())
         request = Request(model=model.name, plugin=model.plugin, protocol=protocol)
@@ -103,7 +106,6 @@ def check_model(
                 _ask_where(child, folder)
         finally:
             processes.end(child)
-            processes.kill_descendants()
         yield from folder.reports()[told:]
         how = f"the process was still busy after {timeout:g} s"
         if not busy:
@@ -122,10 +124,10 @@ def _missing(request: Request, folder: CheckFolder, how: str, hint: str) -> Iter
     """What becomes of the checks that a child has not reported."""
     about = request.model, request.provenance
     missing = CHECKS[len(folder.reports()) :]
-    for culprit in missing[:1]:
-        place = folder.where()
+    place = folder.where()
+    for check in missing[:1]:
         message = f"{how}, at {place}" if place else how
-        yield culprit.report(*about, "error", message, hint=hint)
+        yield check.report(*about, "error", message, hint=hint)
     for check in missing[1:]:
         yield check.report(*about, "skipped", f"needs what {missing[0].name} checks")
 

@@ -22,7 +22,7 @@ CUDNN = ("benchmark", "deterministic", "allow_tf32")
 NAMED = 3
 
 
-class Conduct:
+class SideEffects:
     """What a plugin's code has done beside its task, in words, each once.
 
     changes: of the process's state; `during` undoes them.
