@@ -11,7 +11,6 @@ from fmbench.leaderboard.board import read_board
 from fmbench.leaderboard.evidence import Evidence
 from fmbench.leaderboard.published import MARKDOWN, write_board
 from fmbench.store import Store, protocols_in
-from fmbench.testing.manual import page as page_of_checks
 
 ROOT = Path(__file__).parents[1]
 PUBLISHED = ROOT / "results" / "published"
@@ -42,7 +41,7 @@ def pages() -> dict[Path, str]:
         ROOT / "docs" / "hooks.md": manual.hooks(),
         ROOT / "docs" / "statuses.md": manual.statuses(),
         ROOT / "docs" / "protocol-keys.md": manual.protocol_keys(),
-        ROOT / "docs" / "checks.md": page_of_checks(),
+        ROOT / "docs" / "checks.md": manual.checks(),
     }
 
 

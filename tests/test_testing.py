@@ -1,15 +1,12 @@
 """The checks of the contract: each catches and names the fault it is for, and no other."""
 
-import contextlib
 import os
-import random
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import psutil
 import pytest
 import torch
@@ -24,20 +21,22 @@ from fmbench.console.checks import print_reports
 from fmbench.contract import InputSpec, Model
 from fmbench.discovery import Catalogue, ListedFamily, Problem
 from fmbench.errors import NothingSelectedError, PluginError, UsageError
-from fmbench.testing import Report, contract, manual
-from fmbench.testing.checks import perform
-from fmbench.testing.child import ChildFolder
-from fmbench.testing.facts import Fact
-from fmbench.testing.laws import LAWS
-from fmbench.testing.report import failed
-from fmbench.testing.running import check_models
-from fmbench.testing.subject import Subject
-from fmbench.testing.surroundings import Surroundings, random_streams_kept
+from fmbench.protocol import Protocol
+from fmbench.testing import Report, contract
+from fmbench.testing.check_folder import CheckFolder
+from fmbench.testing.checked_model import CheckedModel
+from fmbench.testing.conformance import CHECKS, perform
+from fmbench.testing.expected_cost import expected_cost
+from fmbench.testing.importing import Imported
+from fmbench.testing.isolation import check_model, check_models
+from fmbench.testing.process_state import ProcessState, SideEffects
+from fmbench.testing.reports import failed
+from fmbench.training import devices
 from plugins_of_all_kinds import GOOD, HEADER, offering
 from wrong_models import WRONG, Build
 
 ROOT = Path(__file__).parents[1]
-NAMES = [law.check.name for law in LAWS]
+NAMES = [check.name for check in CHECKS]
 PLAIN = protocol.load("quick-v1")
 
 
@@ -48,128 +47,135 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     (folder / "precious").write_text("")
     monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.chdir(tmp_path)
     return folder
 
 
-def examine(subject: Subject) -> Iterator[Report]:
-    """Put every law to a subject, in order."""
-    for law in LAWS:
-        yield perform(law, subject)
-
-
-@contextlib.contextmanager
-def examined(build: Build, value: str = "") -> Iterator[Subject]:
-    """A subject of a model with that build function."""
-    with random_streams_kept():
-        subject = Subject("model", lambda: Model("model", build), PLAIN, value=value)
-        yield subject
-        subject.release()
-
-
-def faults(build: Build, value: str = "") -> dict[str, str]:
-    """What each check that a model fails says, errors and warnings."""
-    with examined(build, value) as subject:
+def checked(
+    build: Build, rules: Protocol = PLAIN, memory: int | None = None, until: str = NAMES[-1]
+) -> dict[str, Report]:
+    """The reports of a model with that build function, by check, up to one of them."""
+    imported = Imported(Model("model", build))
+    unmet: dict[str, str] = {}
+    with devices.streams_kept(), tempfile.TemporaryDirectory() as folder:
+        model = CheckedModel("model", imported, rules, Path(folder), SideEffects(), memory=memory)
         return {
-            report.check: report.message
-            for report in examine(subject)
-            if report.outcome in ("error", "warning")
+            check.name: perform(check, model, unmet) for check in CHECKS[: NAMES.index(until) + 1]
         }
 
 
+def faults(build: Build) -> dict[str, str]:
+    """What each check that a model fails says, errors and warnings."""
+    return {
+        name: report.message
+        for name, report in checked(build).items()
+        if report.outcome in ("error", "warning")
+    }
+
+
 @pytest.mark.parametrize("name", WRONG)
-def test_a_wrong_model_is_caught_by_the_law_it_breaks(name: str) -> None:
-    """One check fails, that of the broken law, and says what is wrong."""
+def test_a_wrong_model_is_caught_by_the_check_it_fails(name: str) -> None:
+    """One check fails, that of what is wrong, and says so."""
     wrong = WRONG[name]
     found = faults(wrong.build)
     assert list(found) == [wrong.breaks]
     assert wrong.says in found[wrong.breaks]
 
 
-def test_the_clean_up_of_what_others_left_is_not_a_models_doing() -> None:
-    """Garbage that is collected while a model is built, and removes its files, blames nobody."""
-
-    def build(_: InputSpec) -> nn.Module:
-        left.clear()
-        return wrong_models.Linear()
-
-    left = [tempfile.TemporaryDirectory()]
-    assert faults(build) == {}
-
-
 @pytest.mark.parametrize("name", wrong_models.GOOD)
 def test_a_good_model_passes_every_check(name: str) -> None:
-    """Every check of a good model is ok; the import is not checked where there is no plugin."""
-    with examined(wrong_models.GOOD[name]) as subject:
-        outcomes = {report.check: report.outcome for report in examine(subject)}
-    assert outcomes.pop("light-import") == "skipped"
-    assert set(outcomes.values()) == {"ok"}, outcomes
+    """Every check of a good model is ok."""
+    reports = checked(wrong_models.GOOD[name])
+    assert list(reports) == NAMES
+    assert {report.outcome for report in reports.values()} == {"ok"}, reports
 
 
-def test_every_law_has_a_model_that_breaks_it() -> None:
+def test_every_check_has_a_model_that_fails_it() -> None:
     """No check is without a fault it is shown to catch, here or in a test of its own."""
-    own = {"discovery", "name-form", "light-import", "cost"}
+    own = {"discovery", "light-import", "cost"}
     assert {wrong.breaks for wrong in WRONG.values()} | own == set(NAMES)
 
 
-def test_a_model_that_is_not_offered_is_caught_by_discovery() -> None:
-    """What an import raises is told with its hint, and leaves other checks without a verdict."""
-
-    def load() -> Model:
-        raise PluginError("the model is no longer offered", hint="install it again")
-
-    subject = Subject("model", load, PLAIN)
-    first, *others = examine(subject)
+def test_a_model_that_is_not_offered_is_caught_by_discovery(tmp_path: Path) -> None:
+    """What an import raises is told with its hint, and leaves other checks without a result."""
+    imported = Imported(PluginError("the model is no longer offered", hint="install it again"))
+    model = CheckedModel("model", imported, PLAIN, tmp_path, SideEffects())
+    unmet: dict[str, str] = {}
+    first, *others = [perform(check, model, unmet) for check in CHECKS]
     assert (first.check, first.outcome, first.hint) == ("discovery", "error", "install it again")
     assert {report.outcome for report in others} == {"skipped"}
+    assert {report.message for report in others} == {"needs what discovery checks"}
     assert failed([first, *others])
 
 
-@pytest.mark.parametrize("name", ["Model", "a/b/c", "model\n", "modèle"])
-def test_a_name_that_got_past_the_contract_is_caught(name: str) -> None:
-    """A name of another form is an error of its own check alone."""
-    model = Model("model", wrong_models.GOOD["linear"])
-    object.__setattr__(model, "name", name)
-    subject = Subject(name, lambda: model, PLAIN)
-    bad = [report for report in examine(subject) if report.outcome == "error"]
-    subject.release()
-    assert [(report.check, repr(name) in report.message) for report in bad] == [("name-form", True)]
-
-
 IMPORTS = {
-    "import imports_torch": ("light-import", "imported_alone.py, line 1"),
-    "import torch": ("light-import", "imported_alone.py, line 1"),
-    "import os; os._exit(3)": ("light-import", "exit status 3"),
-    "raise ValueError('no')": ("light-import", "ValueError: no (imported_alone.py, line 1"),
-    "import os; os.environ['FMBENCH_TRACE'] = '1'": ("globals-untouched", "FMBENCH_TRACE"),
-    "import os; os.chdir('/')": ("globals-untouched", "import changes the working directory"),
-    "import random; random.seed(0)": ("globals-untouched", "random stream of random"),
-    "import wrong_models_network": ("no-network", "import connects to 192.0.2.1"),
-    "from pathlib import Path; Path.home().joinpath('t').touch()": ("no-writes", "import writes"),
+    "import imports_torch": ("light-import", "importing_0.py, line 1"),
+    "import torch": ("light-import", "importing_1.py, line 1"),
+    "try: import torch\nexcept ImportError: pass": ("light-import", "importing_2.py, line 1"),
+    "import os; os.environ['FMBENCH_TRACE'] = '1'": ("state-kept", "FMBENCH_TRACE"),
+    "import os; os.chdir('/')": ("state-kept", "import changes the working directory"),
+    "import random; random.seed(0)": ("state-kept", "random stream of random"),
+    "import numpy; numpy.random.seed(0)": ("state-kept", "random stream of numpy"),
+    "import imports_network": ("no-network", "import connects to 192.0.2.1"),
+    "from pathlib import Path; Path.home().joinpath('t').touch()": ("state-kept", "home folder"),
+    "": ("", ""),
 }
 
 
-@pytest.mark.parametrize("line", IMPORTS)
-def test_what_an_import_does_is_caught(
-    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Importing the plugin alone loads no torch, changes nothing, and reaches for nothing."""
-    (tmp_path / "imported_alone.py").write_text(f"{line}\n{GOOD}")
+def test_what_an_import_does_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Importing the plugin loads no torch, changes nothing, and reaches for nothing."""
     (tmp_path / "imports_torch.py").write_text("\n\nimport torch")
-    (tmp_path / "wrong_models_network.py").write_text(
+    (tmp_path / "imports_network.py").write_text(
         "import contextlib, socket\n"
         "with contextlib.suppress(OSError):\n"
         f"    socket.socket().connect({wrong_models.ADDRESS})\n"
     )
+    for number, line in enumerate(IMPORTS):
+        install_into(tmp_path, f"importing-{number}", f"{line}\n{GOOD}")
     monkeypatch.syspath_prepend(tmp_path)
-    check, says = IMPORTS[line]
-    found = faults(wrong_models.GOOD["linear"], "imported_alone")
-    assert list(found) == [check]
-    assert says in found[check]
+    for name, value in child_environment(tmp_path, tmp_path / "cache").items():
+        monkeypatch.setenv(name, value)
+    names = [f"importing-{number}" for number in range(len(IMPORTS))]
+    reports = list(check_models(discovery.catalogue(), names, PLAIN))
+    for number, (check, says) in enumerate(IMPORTS.values()):
+        mine = [one for one in reports if one.plugin == f"importing-{number} 1.0"]
+        found = {one.check: one.message for one in mine if one.outcome != "ok"}
+        assert len(mine) == len(CHECKS)
+        assert list(found) == [check] * bool(check), found
+        assert says in found.get(check, "")
+
+
+PRETRAINED = """
+def pretrained(spec):
+    import os, pathlib, urllib.request
+    cache = os.environ.get("TORCH_HOME") or pathlib.Path.home() / ".cache" / "torch"
+    if not pathlib.Path(cache, "weights").exists():
+        urllib.request.urlopen("http://weights.invalid/model")
+    return linear(spec)
+"""
+
+
+@pytest.mark.parametrize("place", ["home/.cache/torch", "elsewhere"])
+def test_weights_that_were_downloaded_earlier_are_missed(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a cache holds on this machine alone does not hide that the network is needed."""
+    (tmp_path / place).mkdir(parents=True)
+    (tmp_path / place / "weights").touch()
+    install_into(tmp_path, "pretrained", offering("p=pretrained", extra=PRETRAINED))
+    monkeypatch.syspath_prepend(tmp_path)
+    for name, value in child_environment(tmp_path, tmp_path / "cache").items():
+        monkeypatch.setenv(name, value)
+    if place == "elsewhere":
+        monkeypatch.setenv("TORCH_HOME", str(tmp_path / place))
+    reports = list(check_models(discovery.catalogue(), ["pretrained"], PLAIN))
+    found = {one.check: one.message for one in reports if one.outcome == "error"}
+    assert found == {"no-network": "build looks up weights.invalid"}
 
 
 def test_a_crash_below_a_folder_of_any_name_is_the_plugins(tmp_path: Path) -> None:
     """Faulthandler escapes what is not ASCII; paths are compared as they are."""
-    folder = ChildFolder(tmp_path)
+    folder = CheckFolder(tmp_path)
     core = Path(fmbench.__file__).parent
     escaped = str(core / "jörg.py").encode("ascii", "backslashreplace").decode()
     mine = str(tmp_path / "Ünï.py").encode("ascii", "backslashreplace").decode()
@@ -178,29 +184,20 @@ def test_a_crash_below_a_folder_of_any_name_is_the_plugins(tmp_path: Path) -> No
     assert folder.where() == "Ünï.py, line 7, in forward"
 
 
-def test_a_plugin_that_lists_lightly_passes_the_import_check(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("uphill", "outcome"), [((1,), "ok"), ((1, 2), "error")])
+def test_a_model_that_learns_from_one_of_two_seeds_learns(
+    uphill: tuple[int, ...], outcome: str
 ) -> None:
-    """A plugin that imports torch in its build function has nothing to be told."""
-    (tmp_path / "imported_lightly.py").write_text(GOOD)
-    monkeypatch.syspath_prepend(tmp_path)
-    assert faults(wrong_models.GOOD["linear"], "imported_lightly") == {}
-
-
-@pytest.mark.parametrize(("uphill", "outcome"), [((2,), "ok"), ((2, 3), "error")])
-def test_the_third_seed_decides_when_two_disagree(uphill: tuple[int, ...], outcome: str) -> None:
-    """A model that learns from two seeds of three learns; from one of three it does not."""
+    """One seed may be unlucky; a model that learns from neither does not learn."""
     built: list[nn.Module] = []
 
-    def build(spec: InputSpec) -> nn.Module:  # twice from the first seed, then from the others
+    def build(spec: InputSpec) -> nn.Module:  # twice from the first seed, then from the other
         wrong = len(built) in uphill
         built.append(WRONG["uphill"].build(spec) if wrong else wrong_models.Linear())
         return built[-1]
 
-    with examined(build) as subject:
-        report = perform(LAWS[NAMES.index("learns")], subject)
-    assert report.outcome == outcome
-    assert len(built) == 4
+    assert checked(build, until="learns")["learns"].outcome == outcome
+    assert len(built) == 3
 
 
 def test_a_run_that_does_not_fit_is_a_warning(tiny: TinyData, tmp_path: Path) -> None:
@@ -210,88 +207,56 @@ def test_a_run_that_does_not_fit_is_a_warning(tiny: TinyData, tmp_path: Path) ->
         (PLAIN, 1_000_000, "and there are 1.00 MB"),
         (protocol.load(str(long)), None, "a run of tiny-v1 here takes about"),
     ):
-        subject = Subject(
-            "model", lambda: Model("model", wrong_models.GOOD["linear"]), rules, memory=memory
-        )
-        report = perform(LAWS[-1], subject)
-        assert (report.check, report.outcome) == ("cost", "warning")
+        report = checked(wrong_models.GOOD["linear"], rules, memory)["cost"]
+        assert report.outcome == "warning"
         assert "7,850 parameters, 15.7 k FLOPs" in report.message
         assert says in report.message
 
 
 def test_the_memory_of_a_run_is_what_its_tensors_hold() -> None:
     """Parameters, gradients, two moments, what the backward pass needs, and the images."""
-
-    def build(_: InputSpec) -> nn.Module:
-        return nn.Sequential(
-            nn.Flatten(), nn.Linear(784, 1000, bias=False), nn.ReLU(), nn.Linear(1000, 10)
-        )
-
-    with examined(build) as subject:
-        found = subject.estimate
+    network = nn.Sequential(
+        nn.Flatten(), nn.Linear(784, 1000, bias=False), nn.ReLU(), nn.Linear(1000, 10)
+    )
+    found = expected_cost(network, lambda count: torch.zeros(count, 1, 28, 28), PLAIN)
     weights = 784 * 1000 + 1000 * 10 + 10
     kept = 64 * (784 + 1000 + 10)  # the images, the hidden layer, the logits
     assert found.parameters == weights
     assert found.memory == pytest.approx(4 * 4 * weights + 4 * kept + 60_000 * 784, rel=0.01)
 
 
-def test_each_fact_has_a_check_that_answers_for_it() -> None:
-    """When a fact cannot be found out, there is a check whose error that is."""
-    owners = {value._owner for value in vars(Subject).values() if isinstance(value, Fact)}
-    assert owners <= set(NAMES)
+def test_each_check_needs_one_that_comes_before_it() -> None:
+    """What a check uses has been found out by then."""
+    for number, check in enumerate(CHECKS):
+        assert check.needs in ("", *NAMES[:number])
 
 
-@pytest.mark.parametrize("build", [WRONG["squeezed"].build, wrong_models.convolutional])
-def test_the_order_of_checks_does_not_matter(build: Build) -> None:
-    """Each check gives the same outcome when it is the first, as pytest may choose."""
-    with examined(build) as subject:
-        forwards = {report.check: report.outcome for report in examine(subject)}
-    with examined(build) as subject:
-        backwards = {law.check.name: perform(law, subject).outcome for law in reversed(LAWS)}
-    assert backwards == forwards
-
-
-def test_checking_leaves_this_process_as_it_was() -> None:
-    """Whatever a model changes is put back: flags, folder, environment and random streams."""
+def test_what_a_model_changes_is_put_back() -> None:
+    """After each moment: flags, folder and environment."""
 
     def build(_: InputSpec) -> nn.Module:
-        torch.manual_seed(5)
-        np.random.seed(5)
-        random.seed(5)
         torch.set_default_dtype(torch.float64)
+        torch.use_deterministic_algorithms(True)
+        torch.set_default_device("meta")
         os.environ["FMBENCH_TRACE"] = "1"
         os.chdir("/")
         return wrong_models.Linear()
 
-    def draw() -> tuple[float, float, float]:
-        return torch.rand(1).item(), np.random.rand(), random.random()
-
-    def seed() -> None:
-        torch.manual_seed(1)
-        np.random.seed(1)
-        random.seed(1)
-
-    before = Surroundings()
-    seed()
-    expected = draw()
-    seed()
-    assert "globals-untouched" in faults(build)
-    assert draw() == expected
-    seed()
+    before = ProcessState()
+    assert "state-kept" in faults(build)
     assert before.changes_since() in ([], ["the seed of torch"])
 
 
-def test_a_remark_has_the_traceback_of_what_was_raised() -> None:
+def test_a_report_has_the_traceback_of_what_was_raised() -> None:
     """An author sees where in the plugin an error comes from."""
-    with examined(WRONG["build raises"].build) as subject:
-        report = perform(LAWS[NAMES.index("builds")], subject)
+    report = checked(WRONG["build raises"].build)["builds"]
     assert "in fail" in report.trace
     assert "ValueError: there is no such layer" in report.trace
 
 
 def a_report(outcome: str, model: str = "m", **fields: str) -> Report:
     """A report of one check."""
-    told = {"message": "", "hint": "", "check": "output", "law": "It is so."} | fields
+    told = {"message": "", "hint": "", "check": "output", "requires": "It is so."} | fields
     return Report(model=model, plugin="p 1", outcome=outcome, **told)  # type: ignore[arg-type]
 
 
@@ -311,18 +276,12 @@ def test_errors_and_nothing_checked_fail(outcomes: list[str], fails: bool) -> No
     assert failed([*reports, a_report("skipped", "another")])
 
 
-def test_laws_are_sentences() -> None:
-    """A law is one line that ends in a full stop, its check's name its function's."""
-    for law in LAWS:
-        assert law.check.law.endswith(".")
-        assert "\n" not in law.check.law
-        assert law.check.name == law.judge.__name__.replace("_", "-")
+def test_what_checks_require_are_sentences() -> None:
+    """What a check requires is one line that ends in a full stop; names are unique."""
+    for check in CHECKS:
+        assert check.requires.endswith(".")
+        assert "\n" not in check.requires
     assert len(set(NAMES)) == len(NAMES)
-
-
-def test_the_page_of_checks_is_fresh() -> None:
-    """docs/checks.md is what `python -m fmbench.testing.manual` prints."""
-    assert (ROOT / "docs" / "checks.md").read_text("utf-8") == manual.page()
 
 
 def test_what_a_plugin_says_is_printed_as_text(capsys: pytest.CaptureFixture[str]) -> None:
@@ -338,7 +297,7 @@ def test_what_a_plugin_says_is_printed_as_text(capsys: pytest.CaptureFixture[str
 def test_the_command_never_loads_torch() -> None:
     """Neither the checks' runner nor their printer imports torch: the children do."""
     code = (
-        "import sys, fmbench.testing.running, fmbench.console.checks; "
+        "import sys, fmbench.testing.isolation, fmbench.console.checks; "
         "sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -491,7 +450,7 @@ def test_contract(check):
 
 
 def test_a_whole_test_file_of_a_plugin_is_ten_lines(installed: Path, tmp_path: Path) -> None:
-    """Each check of each model is an item; errors fail with law and hint, warnings are shown."""
+    """Each check of each model is an item; errors fail and say why, warnings are shown."""
     stray = tmp_path / "stray.py"
     stray.write_text(GOOD)
     for module in ("mixed", "misspelt", "empty", "stray"):
@@ -512,16 +471,45 @@ def test_a_whole_test_file_of_a_plugin_is_ten_lines(installed: Path, tmp_path: P
     for name in NAMES:
         assert ended[f"test_contract[good-{name}]"] == "PASSED"
         assert ended[f"test_contract[spare-{name}]"] == "PASSED"
-    assert ended["test_contract[squeezed-batch-of-one]"] == "FAILED"
-    assert "ContractWarning: spare breaks unused-parameters" in ran.stdout
-    assert "squeezed breaks batch-of-one: the model returned torch.float32" in ran.stdout
-    assert "law: A batch of one image is answered" in ran.stdout
-    assert "squeezed cost: needs what batch-of-one checks" in ran.stdout
+    assert ended["test_contract[squeezed-output]"] == "FAILED"
+    assert "ContractWarning: spare fails unused-parameters" in ran.stdout
+    assert "squeezed fails output: the model returned torch.float32" in ran.stdout
+    assert "requires: The output is (batch, classes)" in ran.stdout
+    assert "squeezed cost: needs what output checks" in ran.stdout
     assert "empty offers no model: nothing is checked" in ran.stdout
     assert "no installed distribution has an entry point that names stray" in ran.stdout
     assert "misspelt[" in ran.stdout
     assert "unknown hook 'fmbench_model'" in ran.stdout
     assert ran.stdout.count("FAILED test_") == 4
+
+
+STARTS = """
+def starts(spec):
+    import os, pathlib, subprocess
+    process = subprocess.Popen(["sleep", "1000"], start_new_session=True)
+    pathlib.Path(os.environ["FMBENCH_TEST_STARTED"]).write_text(str(process.pid))
+    return linear(spec)
+"""
+
+
+def test_a_check_ends_what_the_model_started_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process of the test's own, a server say, goes on; one that the plugin started does not."""
+    install_into(tmp_path, "starting", offering("starts=starts", extra=STARTS))
+    monkeypatch.syspath_prepend(tmp_path)
+    for name, value in child_environment(tmp_path, tmp_path / "cache").items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("FMBENCH_TEST_STARTED", str(tmp_path / "started"))
+    (model,) = [one for one in discovery.catalogue().models if one.name == "starts"]
+    mine = subprocess.Popen(["sleep", "1000"])
+    try:
+        assert {report.outcome for report in check_model(model, PLAIN)} == {"ok"}
+        assert mine.poll() is None
+    finally:
+        mine.kill()
+        mine.wait()
+    assert not psutil.pid_exists(int((tmp_path / "started").read_text()))
 
 
 def test_without_pytest_the_suite_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

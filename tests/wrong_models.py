@@ -393,8 +393,8 @@ WRONG = {
     "build exits": Wrong("builds", "SystemExit: 3", leave),
     "drawn by numpy": Wrong("same-seed", "layer.weight differs", after(from_numpy)),
     "entropy": Wrong("same-seed", "layer.weight differs", after(from_own_generator(None))),
-    "projects by chance": Wrong("repeats", "answer differently", lambda _: Projecting()),
-    "drops by chance": Wrong("repeats", "answer differently", forward(drop_by_chance)),
+    "projects by chance": Wrong("same-seed", "answer differently", lambda _: Projecting()),
+    "drops by chance": Wrong("same-seed", "answer differently", forward(drop_by_chance)),
     "always the same": Wrong("other-seeds", "two seeds gave", after(from_own_generator(0))),
     "zeros": Wrong("other-seeds", "two seeds gave", after(zeros)),
     "nine classes": Wrong("output", "(8, 9)", forward(lambda m, x: plain(m, x)[:, :9])),
@@ -408,80 +408,82 @@ WRONG = {
         "right-gradients", "the weight gradient of scale is off", lambda _: WrongInChannelsLast()
     ),
     "float32 alone": Wrong("autocast", "RuntimeError", forward(add_to_float32)),
-    "squeezed": Wrong("batch-of-one", "(10,)", forward(lambda m, x: plain(m, x).squeeze())),
-    "detached": Wrong("gradients", "do not depend", forward(lambda m, x: plain(m, x).detach())),
-    "no parameters": Wrong("gradients", "no trainable", lambda _: NoParameters()),
-    "no slope": Wrong("gradients", "layer.bias is not finite", forward(without_gradient_at_zero)),
+    "squeezed": Wrong("output", "(10,)", forward(lambda m, x: plain(m, x).squeeze())),
+    "detached": Wrong("learns", "do not depend", forward(lambda m, x: plain(m, x).detach())),
+    "no parameters": Wrong("learns", "no trainable", lambda _: NoParameters()),
+    "no slope": Wrong("learns", "layer.bias is not finite", forward(without_gradient_at_zero)),
     "uphill": Wrong("learns", "the loss goes", forward(lambda m, x: Reversed.apply(plain(m, x)))),
     "explosive": Wrong("learns", "the loss is nan", lambda _: Explosive()),
     "unused": Wrong("unused-parameters", "spare.weight, spare.bias", lambda _: Unused()),
-    "always training": Wrong("mode-kept", "layer in evaluation", forward(
+    "always training": Wrong("state-kept", "evaluation changes the mode of the model", forward(
         lambda m, x: plain(m.train(), x)
     )),
-    "always evaluating": Wrong("mode-kept", "the model in training", forward(
+    "always evaluating": Wrong("state-kept", "training changes the mode of the model", forward(
         lambda m, x: plain(m.eval(), x)
     )),
-    "dropout": Wrong("eval-deterministic", "other logits", forward(
+    "dropout": Wrong("evaluation", "other logits", forward(
         lambda m, x: functional.dropout(plain(m, x))
     )),
-    "noise": Wrong("eval-deterministic", "other logits", forward(
+    "noise": Wrong("evaluation", "other logits", forward(
         lambda m, x: plain(m, x + torch.randn_like(x) / 100)
     )),
-    "batch statistics": Wrong("batch-mates", "move by", forward(
+    "batch statistics": Wrong("evaluation", "move by", forward(
         lambda m, x: plain(m, x - x.mean(0))
     )),
-    "seeds torch": Wrong("globals-untouched", "build changes the seed of torch", after(
+    "seeds torch": Wrong("state-kept", "build changes the seed of torch", after(
         lambda _: torch.manual_seed(0)
     )),
-    "seeds torch in forward": Wrong("globals-untouched", "training changes the seed of torch",
+    "seeds torch in forward": Wrong("state-kept", "training changes the seed of torch",
         before_answering(lambda: torch.manual_seed(0))),
-    "seeds numpy": Wrong("globals-untouched", "build seeds numpy", after(
+    "seeds numpy": Wrong("state-kept", "build seeds numpy", after(
         lambda _: np.random.seed(0)
     )),
-    "seeds numpy in forward": Wrong("globals-untouched", "evaluation seeds numpy",
+    "seeds numpy in forward": Wrong("state-kept", "evaluation seeds numpy",
         before_answering(lambda: np.random.seed(0))),
-    "seeds random": Wrong("globals-untouched", "build seeds random", after(
+    "seeds random": Wrong("state-kept", "build seeds random", after(
         lambda _: random.seed(0)
     )),
-    "double precision": Wrong("globals-untouched", "default dtype", after(
+    "double precision": Wrong("state-kept", "default dtype", after(
         lambda _: torch.set_default_dtype(torch.float64)
     )),
-    "threads": Wrong("globals-untouched", "number of threads", after(
+    "threads": Wrong("state-kept", "number of threads", after(
         lambda _: torch.set_num_threads(torch.get_num_threads() + 1)
     )),
-    "no gradients": Wrong("globals-untouched", "gradient mode", after(
+    "no gradients": Wrong("state-kept", "gradient mode", after(
         lambda _: torch.set_grad_enabled(False)
     )),
-    "deterministic": Wrong("globals-untouched", "deterministic mode", after(
+    "deterministic": Wrong("state-kept", "deterministic mode", after(
         lambda _: torch.use_deterministic_algorithms(True)
     )),
-    "default device": Wrong("globals-untouched", "default device", after(
+    "default device": Wrong("state-kept", "default device", after(
         lambda _: torch.set_default_device("meta")
     )),
-    "rough products": Wrong("globals-untouched", "precision of matrix products", after(
+    "rough products": Wrong("state-kept", "precision of matrix products", after(
         lambda _: torch.set_float32_matmul_precision("medium")
     )),
-    "tf32": Wrong("globals-untouched", "cudnn allow_tf32 flag", after(
+    "tf32": Wrong("state-kept", "cudnn allow_tf32 flag", after(
         lambda _: setattr(torch.backends.cudnn, "allow_tf32", not torch.backends.cudnn.allow_tf32)
     )),
-    "elsewhere": Wrong("globals-untouched", "working directory", after(lambda _: os.chdir("/"))),
-    "elsewhere in forward": Wrong("globals-untouched", "training changes the working directory",
+    "elsewhere": Wrong("state-kept", "working directory", after(lambda _: os.chdir("/"))),
+    "elsewhere in forward": Wrong("state-kept", "training changes the working directory",
         before_answering(lambda: os.chdir("/"))),
-    "environment": Wrong("globals-untouched", "variable OMP_DYNAMIC", after(set_variable)),
+    "environment": Wrong("state-kept", "variable OMP_DYNAMIC", after(set_variable)),
     "connects": Wrong("no-network", "build connects to 192.0.2.1 port 80", after(connect)),
     "downloads": Wrong("no-network", "looks up weights.invalid", before_answering(download)),
     "needs the network": Wrong("no-network", "build looks up 192.0.2.1", after(
         lambda _: socket.create_connection(ADDRESS)
     )),
-    "writes": Wrong("no-writes", "build writes", after(lambda _: home().write_text("x"))),
-    "saves itself": Wrong("no-writes", "build writes", after(
+    "writes": Wrong("state-kept", "build changes the home folder", after(
+        lambda _: home().write_text("x")
+    )),
+    "saves itself": Wrong("state-kept", "build changes the home folder", after(
         lambda m: torch.save(m.state_dict(), home())
     )),
-    "makes a folder": Wrong("no-writes", "evaluation makes", before_answering(
+    "makes a folder": Wrong("state-kept", "evaluation changes the home folder", before_answering(
         lambda: home().mkdir(exist_ok=True)
     )),
-    "removes": Wrong("no-writes", "build removes", after(remove)),
-    "keeps a data base": Wrong("no-writes", "build opens", after(store)),
+    "removes": Wrong("state-kept", "build changes the home folder", after(remove)),
+    "keeps a data base": Wrong("state-kept", "build changes the home folder", after(store)),
     "counts": Wrong("resumable", "seen of the model", lambda _: Counting()),
     "draws on": Wrong("resumable", "generator of the model", lambda _: Drawing()),
     "forgets": Wrong("resumable", "average of the model", lambda _: Forgetful()),
@@ -493,7 +495,7 @@ WRONG = {
     "incomplete": Wrong("safetensors", "layer.bias", lambda _: Incomplete()),
     "deaf": Wrong("safetensors", "is not what it was", lambda _: Deaf()),
 }  # fmt: skip
-"""By what is wrong; each breaks its law and no other."""
+"""By what is wrong; each fails its check and no other."""
 
 
 class Tied(nn.Module):

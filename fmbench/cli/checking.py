@@ -46,8 +46,8 @@ def check(
     from fmbench import discovery
     from fmbench import protocol as protocols
     from fmbench.console.checks import print_reports
-    from fmbench.testing.report import failed
-    from fmbench.testing.running import check_models
+    from fmbench.testing.isolation import check_models
+    from fmbench.testing.reports import failed
 
     choose_plugins(plugins or [])
     rules = protocols.load(protocol)

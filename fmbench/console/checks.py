@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from fmbench.console.stream import out, plain, say
-from fmbench.testing.report import Report
+from fmbench.testing.reports import Report
 from fmbench.wording import counted
 
 STYLES = {"ok": "green", "warning": "yellow", "error": "bold red", "skipped": "dim"}
@@ -38,7 +38,7 @@ def _print(report: Report) -> None:
         line.append_text(plain(f": {_indented(report.message)}", "default"))
     out.print(line, soft_wrap=True)
     if report.outcome in ("error", "warning"):
-        out.print(plain(_below(f"law: {report.law}"), "dim"), soft_wrap=True)
+        out.print(plain(_below(f"requires: {report.requires}"), "dim"), soft_wrap=True)
         if report.hint:
             out.print(plain(_below(f"hint: {report.hint}")), soft_wrap=True)
 

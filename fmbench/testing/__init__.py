@@ -10,7 +10,7 @@ A whole test file of a plugin:
         check()
 """
 
-from fmbench.testing.report import Check, Report
-from fmbench.testing.suite import ContractWarning, contract
+from fmbench.testing.pytest_suite import ContractWarning, contract
+from fmbench.testing.reports import Report
 
-__all__ = ["Check", "ContractWarning", "Report", "contract"]
+__all__ = ["ContractWarning", "Report", "contract"]

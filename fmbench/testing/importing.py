@@ -1,114 +1,55 @@
-"""A plugin imported alone: an interpreter of its own that says what came with it.
+"""A plugin's import, watched: what it changes, and who loads torch."""
 
-`python -P -m fmbench.testing.importing VALUE ANSWER PARENT` loads what an entry point's value
-names, asks it for its models, and answers with `Imported` as JSON in a file.
-"""
-
-import os
-import signal
-import subprocess
 import sys
 import traceback
-from importlib import metadata
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-from msgspec import Struct
+from fmbench.contract import Model
+from fmbench.testing.process_state import SideEffects, random_streams
+from fmbench.testing.reports import may_be_the_plugins
 
-from fmbench import files, processes
-from fmbench.contract import Family
-from fmbench.testing.facts import Fault, may_be_the_plugins, told
-from fmbench.testing.surroundings import Surroundings, random_streams
-from fmbench.testing.watch import Watch
-
-SECONDS = 60
 HEAVY = "torch"
 
 
-class Imported(Struct, frozen=True, kw_only=True):
-    """What an import and the listing of models left behind.
+@dataclass(frozen=True)
+class Imported:
+    """A model as its plugin offers it, or what its import raised.
 
-    heavy:   the file and line that imported torch; empty when none did.
-    changes: what is different in the process, in words.
-    network: what was wanted from the network.
-    writes:  what was changed outside the plugin's folder.
-    fault:   what the import or the listing raised.
+    heavy: the file and line that imported torch; empty when none did.
     """
 
+    outcome: Model | BaseException
     heavy: str = ""
-    changes: tuple[str, ...] = ()
-    network: tuple[str, ...] = ()
-    writes: tuple[str, ...] = ()
-    fault: str = ""
+
+    @property
+    def model(self) -> Model:
+        """The model; raises what the import raised."""
+        if isinstance(self.outcome, BaseException):
+            raise self.outcome
+        return self.outcome
 
 
-def import_alone(value: str, folder: Path) -> Imported:
-    """Import what an entry point's value names in a fresh interpreter that works in `folder`.
-
-    Raises `Fault` when that interpreter gives no answer.
-    """
-    answer = folder / "imported.json"
-    path = os.pathsep.join(entry for entry in sys.path if entry)
-    child = subprocess.Popen(
-        [
-            *processes.PYTHON_MODULE,
-            "fmbench.testing.importing",
-            value,
-            str(answer),
-            str(os.getpid()),
-        ],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        cwd=folder,
-        env={**os.environ, "TMPDIR": str(folder), "PYTHONPATH": path},
-        start_new_session=True,
-    )
-    try:
-        how = processes.how_it_ended(child.wait(SECONDS))
-    except subprocess.TimeoutExpired:
-        how = f"no answer within {SECONDS} s"
-    finally:
-        processes.end(child)
-    imported = files.read_json(answer, Imported)
-    if imported is None:
-        raise Fault(f"importing {value} in an interpreter of its own ended with {how}")
-    return imported
-
-
-def main(value: str, answer: str, parent: str) -> None:
-    """Import and answer; the only thing this child does."""
-    processes.end_with_parent(signal.SIGKILL, int(parent))
-    processes.adopt_orphans()
-    finder, watch = _Witness(), Watch(Path(answer).parent)
+def import_model(load: Callable[[], Model], effects: SideEffects) -> Imported:
+    """Import a plugin in this process, which has not loaded torch yet."""
+    finder, streams = _TorchFinder(), random_streams()
+    outcome: Model | BaseException
     sys.meta_path.insert(0, finder)
-    before, streams, fault = Surroundings(), random_streams(), ""
-    with watch.on("import"):
+    with effects.during("import"):
         try:
-            loaded = metadata.EntryPoint(name="plugin", value=value, group="").load()
-            for offer in loaded.fmbench_models():
-                if isinstance(offer, Family):
-                    for name in offer.listed:
-                        offer.resolve(name)
+            outcome = load()
         except BaseException as error:  # whatever a plugin raises, SystemExit too
-            fault = told(error)
-    changes = before.changes_since()
+            outcome = error
+    sys.meta_path.remove(finder)
     now = random_streams()
-    changes += [f"the random stream of {name}" for name in streams if now[name] != streams[name]]
-    before.restore()
-    imported = Imported(
-        heavy=finder.importer if HEAVY in sys.modules else "",
-        changes=tuple(changes),
-        network=tuple(watch.network),
-        writes=tuple(watch.writes),
-        fault=fault,
-    )
-    files.write(Path(answer), msgspec.json.encode(imported))
-    processes.kill_descendants()
-    os._exit(0)  # threads or exit handlers a plugin left behind do not delay the answer
+    effects.changes += [
+        f"import changes the random stream of {name}" for name in now if now[name] != streams[name]
+    ]
+    return Imported(outcome, finder.importer if HEAVY in sys.modules else "")
 
 
-class _Witness:
+class _TorchFinder:
     """Finds nothing, but sees who imports torch first."""
 
     importer = ""
@@ -119,7 +60,3 @@ class _Witness:
                 if may_be_the_plugins(frame.filename):
                     self.importer = f"{Path(frame.filename).name}, line {frame.lineno}"
                     return
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], sys.argv[3])

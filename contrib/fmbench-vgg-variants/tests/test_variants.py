@@ -58,7 +58,7 @@ def test_a_name_that_is_none_is_refused(name: str, said: str) -> None:
 
 @contract(fmbench_vgg_variants, models=["vgg11@width=2,bn", "vgg11@width=2,act=tanh,std=0.1"])
 def test_contract(check: Callable[[], None]) -> None:
-    """The model keeps this law of the contract."""
+    """The model passes this check of the contract."""
     check()
 
 

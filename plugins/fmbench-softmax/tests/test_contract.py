@@ -9,5 +9,5 @@ from fmbench.testing import contract
 
 @contract(fmbench_softmax)
 def test_contract(check: Callable[[], None]) -> None:
-    """The model keeps this law of the contract."""
+    """The model passes this check of the contract."""
     check()

@@ -9,5 +9,5 @@ from fmbench.testing import contract
 
 @contract(fmbench_timm, models=["timm/mobilenetv3_small_100", "timm/vit_tiny_patch16_224"])
 def test_contract(check: Callable[[], None]) -> None:
-    """The model keeps this law of the contract."""
+    """The model passes this check of the contract."""
     check()

@@ -19,7 +19,7 @@ PIXELS = 28 * 28
 
 
 @dataclass(frozen=True)
-class Estimate:
+class ExpectedCost:
     """Of one run: parameters, floating-point operations an image, bytes at the peak, seconds."""
 
     parameters: int
@@ -28,7 +28,9 @@ class Estimate:
     seconds: float
 
 
-def estimate(network: nn.Module, batch: Callable[[int], Tensor], protocol: Protocol) -> Estimate:
+def expected_cost(
+    network: nn.Module, batch: Callable[[int], Tensor], protocol: Protocol
+) -> ExpectedCost:
     """Estimate one final run on this machine's CPU; trains the network a few steps.
 
     batch: makes that many images.
@@ -71,7 +73,7 @@ def estimate(network: nn.Module, batch: Callable[[int], Tensor], protocol: Proto
     ]
     for parameter in network.parameters():
         parameter.grad = None
-    return Estimate(
+    return ExpectedCost(
         parameters=cost.parameters(network),
         flops=flops,
         memory=round(
