@@ -9,8 +9,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from fmbench.errors import ProtocolError, UsageError
+from fmbench.hardware import DeviceKind
 
-DeviceKind = Literal["cpu", "cuda"]
 StageName = Literal["tune", "final"]
 
 Count = Annotated[int, Meta(ge=1)]

@@ -7,7 +7,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from fmbench.environment import Environment
-from fmbench.protocol import DeviceKind, StageName
+from fmbench.hardware import DeviceKind
+from fmbench.protocol import StageName
 
 Reproducibility = Literal["bitwise", "statistical", "none"]
 Status = Literal["ok", "diverged", "invalid", "oom", "timeout", "failed", "crashed", "interrupted"]
