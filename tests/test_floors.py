@@ -11,7 +11,7 @@ from fmbench.errors import FmbenchError
 PACKAGE = Path(fmbench.__file__).parent
 FLOORS = (
     ("errors", "wording"),
-    ("contract", "files", "processes", "limits"),
+    ("contract", "files", "processes", "limits", "derivation", "protocol_files"),
     ("cache", "hardware"),
     ("environment", "protocol"),
     ("records", "data"),

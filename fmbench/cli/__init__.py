@@ -3,7 +3,16 @@
 import sys
 import traceback
 
-from fmbench.cli import boards, checking, plugins, reproducing, running, sources, terminal
+from fmbench.cli import (
+    boards,
+    checking,
+    plugins,
+    protocols,
+    reproducing,
+    running,
+    sources,
+    terminal,
+)
 from fmbench.cli.app import app
 from fmbench.errors import ExitCode, FmbenchError
 
@@ -16,10 +25,10 @@ for command in (
     sources.models,
     plugins.new,
     checking.check,
-    sources.protocols,
     sources.data,
 ):
     app.command()(command)
+app.add_typer(protocols.app, name="protocols")
 
 
 def main() -> None:
