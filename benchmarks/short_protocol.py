@@ -1,11 +1,11 @@
 """A short protocol: one recipe of another protocol, with a budget of one's own, as a file."""
 
-import json
 from pathlib import Path
 
 import msgspec
 
 from fmbench.protocol import Protocol, Stage
+from fmbench.protocol_files import encode
 
 
 def shorten(
@@ -20,6 +20,8 @@ def shorten(
         name="benchmark",
         status="draft",
         summary=f"Part of {protocol.id}, for a benchmark.",
+        extends=None,
+        differs=None,
         seeds=tuple(range(1, seeds + 1)),
         tune=None,
         final=Stage(epochs=epochs, train_images=images),
@@ -29,20 +31,5 @@ def shorten(
 
 def write(protocol: Protocol, path: Path) -> Path:
     """Write a protocol as a TOML file that `fmbench run --protocol` takes."""
-    built = msgspec.to_builtins(protocol)
-    path.write_text("".join(f"{key} = {_toml(built[key])}\n" for key in built if built[key]))
+    path.write_text(encode(msgspec.to_builtins(protocol)))
     return path
-
-
-def _toml(value: object) -> str:
-    """A value in one line of TOML; a key whose value is None is left out."""
-    match value:
-        case dict():
-            inner = (
-                f"{_toml(key)} = {_toml(one)}" for key, one in value.items() if one is not None
-            )
-            return f"{{{', '.join(inner)}}}"
-        case list() | tuple():
-            return f"[{', '.join(_toml(one) for one in value)}]"
-        case _:
-            return json.dumps(value)  # strings, numbers and booleans are spelt the same
