@@ -9,15 +9,15 @@ import subprocess
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
 
 from fmbench import limits
 from fmbench.errors import UsageError
-from fmbench.protocol import DeviceKind
 
+DeviceKind = Literal["cpu", "cuda"]
 CUDA_MEMORY_FOR_AUTO = 16 * 10**9
 CPU_INFO = Path("/proc/cpuinfo")
 CPU_CACHES = Path("/sys/devices/system/cpu/cpu0/cache")

@@ -1,16 +1,20 @@
 """A protocol: the fixed rules of a comparison, read from a TOML file and named by a digest."""
 
 import hashlib
-from importlib import resources
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
-from fmbench.errors import ProtocolError, UsageError
+from fmbench import derivation
+from fmbench.errors import ProtocolError
+from fmbench.hardware import DeviceKind
+from fmbench.protocol_files import encode, parent_of
+from fmbench.protocol_files import heading as heading
+from fmbench.protocol_files import is_path as is_path
+from fmbench.protocol_files import names as names
+from fmbench.protocol_files import source as source
 
-DeviceKind = Literal["cpu", "cuda"]
 StageName = Literal["tune", "final"]
 
 Count = Annotated[int, Meta(ge=1)]
@@ -154,7 +158,13 @@ class Protocol(_Table, frozen=True, kw_only=True):
 
     name, version: together its id, `quick-v1`, and the folder its records lie in.
     status:        released says that the file will not change again.
-    summary:       one line for people.
+    summary:       one line for people; by default it names the protocol that is extended.
+    extends:       a built-in protocol's name, or a path relative to this file: the rules that hold
+                   where this file has none. Its tables merge with the parent's key by key; a list
+                   or any other value, `[[recipes]]` too, replaces the parent's. Name, version,
+                   status and summary are never taken over.
+    differs:       written by fmbench into the copy beside records, which has all rules: what they
+                   say otherwise than the protocol it extends.
     seeds:         of the final runs; `--seeds K` makes the first K.
     devices:       the kinds of device it may run on.
     tune:          needed, like `data.validation_images`, when there are several recipes.
@@ -167,6 +177,8 @@ class Protocol(_Table, frozen=True, kw_only=True):
     version: Count
     status: Literal["draft", "released"] = "draft"
     summary: str
+    extends: str | None = None
+    differs: tuple[str, ...] | None = None
     seeds: tuple[Count, ...]
     data: DataRules
     training: TrainingRules
@@ -203,9 +215,10 @@ class Protocol(_Table, frozen=True, kw_only=True):
 
     @property
     def digest(self) -> str:
-        """SHA-256 of everything that decides a result: not the status, summary or comments."""
+        """SHA-256 of everything that decides a result: not the status, summary or parent."""
         rules = msgspec.to_builtins(self)
-        del rules["status"], rules["summary"]
+        for key in ("status", "summary", "extends", "differs"):
+            del rules[key]
         # What came later does not count while it is absent: released digests stay as they were.
         if self.training.clip_norm is None:
             del rules["training"]["clip_norm"]
@@ -213,6 +226,15 @@ class Protocol(_Table, frozen=True, kw_only=True):
             if device.threads is None:
                 del rules["devices"][name]["threads"]
         return hashlib.sha256(msgspec.json.encode(rules, order="sorted")).hexdigest()
+
+    @property
+    def derived(self) -> str:
+        """What it says otherwise than the protocol it extends, a sentence; empty without one."""
+        if self.extends is None or self.differs is None:
+            return ""
+        if not self.differs:
+            return f"Its rules are those of {self.extends}."
+        return f"It differs from {self.extends}: {'; '.join(self.differs)}."
 
     @property
     def tuning(self) -> Tuning | None:
@@ -232,16 +254,34 @@ class Protocol(_Table, frozen=True, kw_only=True):
         return self.augmentations.get(recipe.augmentation, Augmentation())
 
 
-def parse(text: str, where: str) -> Protocol:
-    """Read a protocol from TOML text; raises `ProtocolError` naming the file and the key."""
+def parse(text: str, where: str, heirs: tuple[str, ...] = ()) -> Protocol:
+    """Read a protocol from TOML text, with the rules of the one it extends.
+
+    heirs: the files that extend this one.
+
+    Raises `ProtocolError` naming the file and the key.
+    """
     try:
-        return msgspec.toml.decode(text, type=Protocol)
+        tables = msgspec.toml.decode(text)
+        if "extends" in tables and "differs" not in tables:
+            file, above = parent_of(tables.pop("extends"), where, heirs)
+            return _derive(tables, parse(above, file, (*heirs, where)))
+        return msgspec.convert(tables, Protocol, str_keys=True)
     except (msgspec.DecodeError, RecursionError) as error:
         raise ProtocolError(
             str(error),
             where=where,
             hint="compare its keys with `fmbench protocols quick-v1 --json`",
         ) from error
+
+
+def _derive(tables: dict[str, Any], parent: Protocol) -> Protocol:
+    rules = msgspec.to_builtins(parent)
+    inherited = {key: rules[key] for key in rules if key not in derivation.OWN}
+    inherited["summary"] = f"{parent.id} with rules of one's own."
+    child = msgspec.convert(derivation.merge(inherited, tables), Protocol, str_keys=True)
+    differs = derivation.differences(parent, child)
+    return msgspec.structs.replace(child, extends=parent.id, differs=differs)
 
 
 def load(name: str) -> Protocol:
@@ -252,47 +292,9 @@ def load(name: str) -> Protocol:
     return parse(source(name), name)
 
 
-def source(name: str) -> str:
-    """The text of a protocol's file, by name or path; raises as `load` does."""
-    if is_path(name):
-        try:
-            return Path(name).read_text("utf-8-sig")  # some editors begin with a byte-order mark
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(
-                f"no protocol can be read there: {error}",
-                where=name,
-                hint="`fmbench protocols` lists the built-in ones",
-            ) from error
-    if name not in names():
-        raise UsageError(
-            f"there is no protocol {name!r}",
-            hint=f"choose one of {', '.join(names())}, or give the path of a .toml file",
-        )
-    return (resources.files("fmbench") / "protocols" / f"{name}.toml").read_text("utf-8")
-
-
-def is_path(name: str) -> bool:
-    """Whether a protocol is named by its file's path."""
-    return name.endswith(".toml") or "/" in name
-
-
-def names() -> list[str]:
-    """The built-in protocols, quickest first."""
-    folder = resources.files("fmbench") / "protocols"
-    files = (file.name for file in folder.iterdir())
-    found = [name.removesuffix(".toml") for name in files if name.endswith(".toml")]
-    order = ["quick", "lite", "standard"]
-    return sorted(
-        (name for name in found if "-v" in name),
-        key=lambda name: (order.index(name.rsplit("-v", 1)[0]), name),
-    )
-
-
-def heading(text: str) -> str:
-    """The comment block a protocol's file opens with, without its `#` signs."""
-    lines: list[str] = []
-    for line in text.splitlines():
-        if not line.startswith("#"):
-            break
-        lines.append(line.removeprefix("#").removeprefix(" "))
-    return "\n".join(lines)
+def whole_text(rules: Protocol, text: str) -> str:
+    """The text of a protocol's file, or one with all its rules where it extends another."""
+    if rules.differs is None:
+        return text
+    head = f"# All rules of {rules.id}, which extends {rules.extends}. Written by fmbench.\n\n"
+    return head + encode(msgspec.to_builtins(rules))

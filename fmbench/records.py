@@ -7,7 +7,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from fmbench.environment import Environment
-from fmbench.protocol import DeviceKind, StageName
+from fmbench.hardware import DeviceKind
+from fmbench.protocol import StageName
 from fmbench.statuses import STATUSES, Meaning, Repeat, Status
 
 Reproducibility = Literal["bitwise", "statistical", "none"]

@@ -18,6 +18,7 @@ from fmbench.leaderboard.comparison import (
     find_entry,
 )
 from fmbench.leaderboard.evidence import Evidence
+from fmbench.leaderboard.page.gallery import disagreements
 from fmbench.leaderboard.statistics import Sample, compare, half_width_alone
 
 
@@ -158,7 +159,7 @@ def test_pictures_show_either_models_commonest_mistakes(tmp_path: Path) -> None:
     """Rows name who is right and what the other sees, and hold only such images."""
     found = compared(tmp_path, {"a": 0.8, "b": 0.85}, seeds=3)
     by_image = {one.image: one for one in found.disagreements}
-    rows = found.picture_rows()
+    rows = disagreements(found)
     assert len(rows) == 10
     for row in rows:
         ahead = 1 if row.name.startswith("a right") else -1
@@ -203,7 +204,7 @@ def test_models_of_one_name_are_told_apart(tmp_path: Path) -> None:
     other = msgspec.structs.replace(b.plugin, distribution="plugin-b")
     found = compare_entries(evidence, a, replace(b, model="a", plugin=other))
     assert "plugin-b:a is more accurate than plugin-a:a" in found.conclusion
-    assert {row.name.partition(" ")[0] for row in found.picture_rows()} == {
+    assert {row.name.partition(" ")[0] for row in disagreements(found)} == {
         "plugin-a:a", "plugin-b:a",
     }  # fmt: skip
 

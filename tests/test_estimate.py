@@ -6,13 +6,15 @@ import pytest
 import samples
 from conftest import TinyData
 from fmbench import protocol
+from fmbench.console import runs
+from fmbench.console.live import time_of
 from fmbench.discovery import ListedModel
 from fmbench.execution.estimate import SECONDS_TO_START_A_JOB, Estimate
 from fmbench.execution.plan import Setting, make_setting, owed, train_steps
 from fmbench.hardware import Device
-from fmbench.protocol import TEST_IMAGES, TRAINING_IMAGES
 from fmbench.records import Progress, Record
 
+SIZES = 320, 100
 CPU = Device(kind="cpu", name="A CPU", memory=1)
 
 
@@ -36,17 +38,23 @@ def seconds(setting: Setting, model: str, own: list[Record], published: list[Rec
     return estimate(setting, model, own, published).remaining()
 
 
+def listed(model: str) -> ListedModel:
+    """A model that is on offer."""
+    return ListedModel(name=model, summary="", size=28, source="", plugin=samples.PLUGIN)
+
+
 def estimate(setting: Setting, model: str, own: list[Record], published: list[Record]) -> Estimate:
-    """An estimate of the two runs of a model."""
-    listed = ListedModel(name=model, summary="", size=28, source="", plugin=samples.PLUGIN)
-    return Estimate([owed(listed, setting, {})], setting, own=own, published=published)
+    """An estimate of the two runs of a model on the tiny data set."""
+    made = Estimate([owed(listed(model), setting, {})], setting, own=own, published=published)
+    made.sizes = SIZES
+    return made
 
 
 def expected(setting: Setting, speed: float) -> float:
     """Two runs at that speed."""
     rules = setting.protocol
-    images = train_steps(rules, "final", TRAINING_IMAGES) * rules.training.batch_size
-    return 2 * (images / speed + TEST_IMAGES / (10 * speed)) + SECONDS_TO_START_A_JOB
+    images = train_steps(rules, "final", SIZES[0]) * rules.training.batch_size
+    return 2 * (images / speed + SIZES[1] / (10 * speed)) + SECONDS_TO_START_A_JOB
 
 
 def test_what_was_measured_here_is_taken_as_it_is(setting: Setting) -> None:
@@ -61,6 +69,38 @@ def test_a_model_not_trained_here_is_scaled_by_those_that_were(setting: Setting)
     found = seconds(setting, "n", [measured("m", 50.0)], published)
     assert found == pytest.approx(expected(setting, 15.0))
     assert seconds(setting, "n", [], published) == pytest.approx(expected(setting, 30.0))
+
+
+def test_of_an_unknown_model_nothing_is_said_until_it_has_trained(setting: Setting) -> None:
+    """No number is made up: it is unknown, beside models that are known, until it reports."""
+    of = estimate(setting, "new", [measured("m", 50.0)], [measured("n", 30.0)])
+    assert of.unknown() == ["new"]
+    assert of.remaining() == 0
+    assert runs._how_long(of) == "how long is unknown until new has trained for a second"
+    assert time_of(of) == "an unknown time"
+    of.plan([owed(listed(model), setting, {}) for model in ("m", "other")])
+    assert of.remaining() == pytest.approx(expected(setting, 50.0))
+    said = time_of(of)
+    assert said.startswith("more than ")
+    assert runs._how_long(of) == f"{said}: how long is unknown until other has trained for a second"
+    of.fmbench_epoch_end(
+        Progress(
+            run=samples.run(model="other"), epoch=1, epochs=2, step=10, steps=20, loss=1.0,
+            images_per_second=25.0,
+        )
+    )  # fmt: skip
+    assert of.unknown() == []
+    assert of.remaining() > expected(setting, 50.0)
+    assert time_of(of).startswith("about ")
+
+
+def test_images_of_another_data_set_are_counted_before_anything_is_said(setting: Setting) -> None:
+    """Fashion-MNIST's sizes are known; those of other bytes are not, until they are loaded."""
+    of = estimate(setting, "m", [measured("m", 50.0)], [])
+    of.sizes = None
+    assert (of.unknown(), of.remaining()) == (["m"], 0)
+    official = make_setting(protocol.load("quick-v1"), CPU)
+    assert Estimate([], official, own=[], published=[]).sizes == (60_000, 10_000)
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -80,7 +120,7 @@ def test_progress_takes_its_share_off(setting: Setting) -> None:
             images_per_second=50.0,
         )
     )  # fmt: skip
-    training = train_steps(setting.protocol, "final", TRAINING_IMAGES)
+    training = train_steps(setting.protocol, "final", SIZES[0])
     images = training * setting.protocol.training.batch_size
     assert before - of.remaining() == pytest.approx(images / 50.0 / 2)
 

@@ -11,9 +11,9 @@ from fmbench.errors import FmbenchError
 PACKAGE = Path(fmbench.__file__).parent
 FLOORS = (
     ("errors", "statuses", "wording"),
-    ("contract", "protocol", "files", "processes", "limits"),
+    ("contract", "files", "processes", "limits", "derivation", "protocol_files"),
     ("cache", "hardware"),
-    ("environment",),
+    ("environment", "protocol"),
     ("records", "data"),
     ("hookspecs", "scoring", "store"),
     ("__init__",),
@@ -45,6 +45,8 @@ HEAVY = {
     "typer": ("cli",),
     "timm": (),
 }
+DRAWN = ("fmbench.data.PictureRow", "fmbench.leaderboard.page")
+DRAW = ("data", "leaderboard.page", "leaderboard.published", "cli")
 REASONS = ("data.idx", "data.debian", "data.download")
 """Modules whose faults are the reasons of other faults, which say what to do about them."""
 MODULES = sorted(
@@ -125,6 +127,12 @@ def test_heavy_libraries_stay_where_they_belong(module: str) -> None:
     for name in imports(module):
         owners = HEAVY.get(name.split(".")[0])
         assert owners is None or module.startswith(owners), f"{module} imports {name}"
+
+
+@pytest.mark.parametrize("module", [one for one in MODULES if not one.startswith(DRAW)])
+def test_what_concludes_does_not_draw(module: str) -> None:
+    """Only commands, the page and the data set's own pictures know of pictures."""
+    assert not [name for name in imports(module) if name.startswith(DRAWN)]
 
 
 @pytest.mark.parametrize("module", MODULES)

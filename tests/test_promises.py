@@ -230,11 +230,12 @@ def test_what_another_runner_has_made_is_counted(
 
 def test_a_bar_takes_off_what_another_runner_has_made(tiny: TinyData) -> None:
     """Its count and its time left are those of the runs still owed."""
-    setting = make_setting(protocol.load(str(tiny.protocol)), hardware.cpu_device())
+    setting = make_setting(protocol.load(str(tiny.protocol)), samples.ENVIRONMENT.device)
     model = ListedModel(name="m", summary="", size=28, source="", plugin=samples.PLUGIN)
     whole = owed(model, setting, {})
     rest = owed(model, setting, {whole.finals[0].key: samples.record(whole.finals[0])})
-    estimate = Estimate([whole], setting, own=[], published=[])
+    estimate = Estimate([whole], setting, own=[samples.record()], published=[])
+    estimate.sizes = 320, 100
     before = estimate.remaining()
     bar = LiveProgress(whole.count, estimate)
     bar.replan((rest,))

@@ -3,7 +3,16 @@
 import sys
 import traceback
 
-from fmbench.cli import boards, checking, inventory, plugins, reproducing, running, terminal
+from fmbench.cli import (
+    boards,
+    checking,
+    inventory,
+    plugins,
+    protocols,
+    reproducing,
+    running,
+    terminal,
+)
 from fmbench.cli.app import app
 from fmbench.errors import ExitCode, FmbenchError
 
@@ -16,10 +25,10 @@ for command in (
     inventory.models,
     plugins.new,
     checking.check,
-    inventory.protocols,
     inventory.data,
 ):
     app.command()(command)
+app.add_typer(protocols.app, name="protocols")
 
 
 def main() -> None:

@@ -9,16 +9,29 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from fmbench.cli import completion
 from fmbench.errors import UsageError
 
+HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+class GroupsLast(TyperGroup):
+    """Lists commands as they were added, and groups of commands after them."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - click passes it by name
+        """The names in that order."""
+        return sorted(self.commands, key=lambda name: isinstance(self.commands[name], TyperGroup))
+
+
 app = typer.Typer(
+    cls=GroupsLast,
     no_args_is_help=True,
     add_completion=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings=HELP,
 )
 
 

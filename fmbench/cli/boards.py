@@ -198,12 +198,14 @@ def compare(
 
     evidence = evidence_of(results, protocol)
     found = compare_entries(evidence, find_entry(evidence, first), find_entry(evidence, second))
-    if picture and not (rows := found.picture_rows()):
+    if picture and not found.disagreements:
         stream.say(f"there is no image to draw in {picture}: they disagree on none")
     elif picture:
+        from fmbench.leaderboard.page.gallery import disagreements
+
         dataset = sets.load(sets.find(data_dir, say=stream.say), evidence.protocol.data.sha256)
         with writing(picture):
-            sets.test_picture(dataset, rows, picture)
+            sets.test_picture(dataset, disagreements(found), picture)
         stream.say(f"wrote {picture}")
     if json:
         print_json(found)

@@ -1,4 +1,4 @@
-"""The commands that say what there is: models, protocols, data."""
+"""The commands that say what there is: models, data."""
 
 from pathlib import Path
 from typing import Annotated
@@ -51,37 +51,6 @@ def models(
     tables.print_catalogue(catalogue)
     if not catalogue.models and not patterns:
         stream.say("no plugin offers a model\n\nhint: pip install plugins/fmbench-softmax")
-
-
-def protocols(
-    name: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[NAME|FILE]",
-            help="A built-in protocol, or the path of your own .toml file, to print.",
-            autocompletion=completion.protocols,
-        ),
-    ] = None,
-    json: JsonOption = False,
-) -> None:
-    """List the built-in protocols, or print what one fixes and leaves free.
-
-    \b
-    Examples:
-      fmbench protocols
-      fmbench protocols quick-v1
-      fmbench protocols my-protocol.toml --json
-    """
-    from fmbench import protocol
-    from fmbench.console import tables
-
-    found = [protocol.load(one) for one in ([name] if name else protocol.names())]
-    if json:
-        print_json(found[0] if name else found)
-    elif name:
-        tables.print_protocol(found[0], protocol.heading(protocol.source(name)))
-    else:
-        tables.print_protocols(found)
 
 
 def data(

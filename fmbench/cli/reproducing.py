@@ -67,8 +67,9 @@ def reproduce(
     rules = store.protocol_of([record])
     again = plan_again(record, store, rules, device=device, threads=threads)
     estimate = Estimate([again.owed], again.setting, own=[record], published=())
-    runs.print_again(again, estimate)
     dataset = data.load(data.find(data_dir, say=stream.say), rules.data.sha256)
+    estimate.sizes = len(dataset.train_labels), len(dataset.test_labels)
+    runs.print_again(again, estimate)
     try:
         with live.LiveProgress(1, estimate) as progress:
             observers = Observers(own=[estimate, progress], guests=guests, say=stream.say)

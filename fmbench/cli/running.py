@@ -148,6 +148,7 @@ def run(
             dataset = data.load(
                 data.find(data_dir, say=stream.say), session.setting.protocol.data.sha256
             )
+            estimate.sizes = len(dataset.train_labels), len(dataset.test_labels)
             for sentence in session.prepare(dataset):
                 stream.say(sentence)
         try:

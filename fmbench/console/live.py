@@ -73,11 +73,10 @@ class LiveProgress:
         talk.print(finished_line(record))
 
     def _picture(self) -> Group:
-        left = duration(self._estimate.remaining())
         whole = Table.grid(padding=(0, 1))
         whole.add_row(
             ProgressBar(total=max(self._runs, 1), completed=self._share(), width=BAR_WIDTH),
-            f"{self._ended} of {self._runs} runs, about {left} left",
+            f"{self._ended} of {self._runs} runs, {time_of(self._estimate)} left",
         )
         return Group(whole, self._line())
 
@@ -99,6 +98,14 @@ class LiveProgress:
             f"{name}: epoch {now.epoch} of {now.epochs}, step {now.step} of {now.steps}, "
             f"loss {loss}, {short(now.images_per_second)} images/s"
         )
+
+
+def time_of(estimate: Estimate) -> str:
+    """How long what is left takes, as far as that is known."""
+    known = estimate.remaining()
+    if not estimate.unknown():
+        return f"about {duration(known)}"
+    return f"more than {duration(known)}" if known else "an unknown time"
 
 
 def run_kind(run: Run) -> str:

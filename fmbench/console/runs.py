@@ -1,6 +1,6 @@
 """What a command is about to run, and what came of it."""
 
-from fmbench.console.live import run_kind
+from fmbench.console.live import run_kind, time_of
 from fmbench.console.stream import print_table, say, tell
 from fmbench.execution.estimate import Estimate
 from fmbench.execution.plan import best_recipe
@@ -26,8 +26,8 @@ def print_session(session: Session, estimate: Estimate | None) -> None:
         where += f"; {_why_no_gpu(cuda_devices())}"
     say(f"protocol {protocol.id} ({protocol.status}, digest {protocol.digest[:12]}) on {where}")
     if estimate:
-        runs, time = counted(session.count, "run"), duration(estimate.remaining())
-        say(f"{runs} to make, about {time}; in {session.store.folder}")
+        runs = counted(session.count, "run")
+        say(f"{runs} to make, {_how_long(estimate)}; in {session.store.folder}")
     else:
         say(f"nothing is left to run; the records are in {session.store.folder}")
 
@@ -101,8 +101,20 @@ def print_again(again: Again, estimate: Estimate) -> None:
     say(
         f"{run.protocol}, {run.model}, {run_kind(run)}, recipe {run.recipe}, recorded "
         f"{record.created[:10]} on {record.environment.device.name}; again on "
-        f"{again.setting.device.name}, about {duration(estimate.remaining())}"
+        f"{again.setting.device.name}, {_how_long(estimate)}"
     )
+
+
+def _how_long(estimate: Estimate) -> str:
+    """The time left, and what has to happen before more is known of it."""
+    unknown = estimate.unknown()
+    if not unknown:
+        return time_of(estimate)
+    names, have = unknown[0], "has"
+    if others := unknown[1:]:
+        names, have = f"{names} and {counted(len(others), 'other model')}", "have"
+    until = f"how long is unknown until {names} {have} trained for a second"
+    return f"{time_of(estimate)}: {until}" if estimate.remaining() else until
 
 
 def print_reproduction(found: Reproduction) -> None:

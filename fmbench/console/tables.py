@@ -126,6 +126,8 @@ def print_protocol(protocol: Protocol, heading: str) -> None:
     """What a protocol fixes and leaves free: the comment its file opens with."""
     tell(heading)
     tell(f"\n{protocol.id}, {protocol.status}, digest {protocol.digest}")
+    if protocol.derived:
+        tell(protocol.derived)
 
 
 def print_data(folder: Path, summary: Summary) -> None:

@@ -1,24 +1,32 @@
-"""How long the runs still owed will take: from published speeds first, then from measured ones."""
+"""How long the runs still owed will take, as far as speeds on record or just measured tell."""
 
 from collections import Counter
 from collections.abc import Iterable
 from statistics import median
 
+from fmbench.data import FASHION_MNIST
 from fmbench.execution.plan import Owed, Setting, train_steps
 from fmbench.hookspecs import hookimpl
 from fmbench.protocol import TEST_IMAGES, TRAINING_IMAGES, StageName
 from fmbench.records import Progress, Record
 
 SECONDS_TO_START_A_JOB = 6.0
-UNKNOWN_TRAIN_SPEED, UNKNOWN_INFERENCE_SPEED = 500.0, 3000.0
+FORWARD_SPEEDUP = 3.0
+"""How much faster inference is than training, where only training has been measured: a backward
+pass costs about two forward passes."""
 
 
 class Estimate:
     """Seconds of work left. An ordinary observer: each report of a speed sharpens it.
 
+    Nothing is said of a model that neither this store nor the published records know on such a
+    device, until it has trained for a second; nor of a data set whose images nobody has counted.
+
     own:       records of the store; those of this device say how fast it is.
     published: records whose speeds stand in for models that have not been trained here, scaled by
                how this machine compares with theirs on the models that have.
+    sizes:     training and test images of the data set, set once it is loaded; Fashion-MNIST's
+               are known, those of another data set are None until then.
     """
 
     def __init__(
@@ -30,6 +38,8 @@ class Estimate:
         published: Iterable[Record],
     ) -> None:
         self._protocol = setting.protocol
+        official = setting.protocol.data.sha256 == FASHION_MNIST
+        self.sizes = (TRAINING_IMAGES, TEST_IMAGES) if official else None
         self.plan(owed)
         alike = [one for one in published if one.run.device_kind == setting.device.kind]
         here = [one for one in own if one.environment.device.is_a(setting.device)]
@@ -46,14 +56,20 @@ class Estimate:
             left[one.model.name, "final"] += one.count - len(one.tune)
         self._left = left  # at once: the thread that draws the bar reads it
 
+    def unknown(self) -> list[str]:
+        """The models with runs left of which nobody can tell how long they take, by name."""
+        left = {model for (model, _), runs in self._left.items() if runs}
+        return sorted(model for model in left if not (self.sizes and self._speeds_of(model)))
+
     def remaining(self) -> float:
-        """Seconds until nothing is owed."""
+        """Seconds until nothing is owed but the runs of unknown models."""
         total = 0.0
         for (model, stage), runs in self._left.items():
-            if runs:
-                total += runs * self._run_seconds(model, stage) + SECONDS_TO_START_A_JOB
+            train, inference = self._run_seconds(model, stage)
+            if runs and train:
+                total += runs * (train + inference) + SECONDS_TO_START_A_JOB
         if now := self._under_way:
-            total -= now.share * self._train_seconds(now.run.model, now.run.stage)
+            total -= now.share * self._run_seconds(now.run.model, now.run.stage)[0]
         return max(total, 0.0)
 
     @hookimpl
@@ -73,25 +89,27 @@ class Estimate:
         self._under_way = None
         self._left[record.run.model, record.run.stage] -= 1
 
-    def _run_seconds(self, model: str, stage: StageName) -> float:
-        return self._train_seconds(model, stage) + self._inference_seconds(model, stage)
+    def _run_seconds(self, model: str, stage: StageName) -> tuple[float, float]:
+        """Seconds of training and of inference; none where that is not known."""
+        speeds = self._speeds_of(model)
+        if not (speeds and self.sizes):
+            return 0.0, 0.0
+        images, tested = self.sizes
+        if stage == "tune":
+            validation = self._protocol.data.validation_images
+            images, tested = images - validation, validation
+            if tuning := self._protocol.tuning:
+                tested = (1 + tuning.epochs * tuning.each_epoch) * validation + tuning.fit_images
+        steps = train_steps(self._protocol, stage, images)
+        return steps * self._protocol.training.batch_size / speeds[0], tested / speeds[1]
 
-    def _train_seconds(self, model: str, stage: StageName) -> float:
-        validation = self._protocol.data.validation_images if stage == "tune" else 0
-        steps = train_steps(self._protocol, stage, TRAINING_IMAGES - validation)
-        speed = self._measured.get(model) or self._machine() * self._known(model)[0]
-        return steps * self._protocol.training.batch_size / speed
-
-    def _inference_seconds(self, model: str, stage: StageName) -> float:
-        images = TEST_IMAGES
-        if stage == "tune" and (tuning := self._protocol.tuning):
-            times = 1 + tuning.epochs * tuning.each_epoch
-            images = times * self._protocol.data.validation_images + tuning.fit_images
-        here = self._here.get(model)
-        return images / (here[1] if here else self._machine() * self._known(model)[1])
-
-    def _known(self, model: str) -> tuple[float, float]:
-        return self._published.get(model, (UNKNOWN_TRAIN_SPEED, UNKNOWN_INFERENCE_SPEED))
+    def _speeds_of(self, model: str) -> tuple[float, float] | None:
+        """Images per second in training and inference; None where nobody knows."""
+        machine = self._machine()
+        published = [machine * speed for speed in self._published.get(model, (0.0, 0.0))]
+        train = self._measured.get(model, published[0])
+        inference = self._here.get(model, published)[1] or FORWARD_SPEEDUP * train
+        return (train, inference) if train else None
 
     def _machine(self) -> float:
         """How much faster this machine is than the published one, on what both have trained."""

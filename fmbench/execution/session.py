@@ -108,8 +108,9 @@ def plan_session(
     chosen_device = hardware.find_device(device)
     name = default_protocol(chosen_device) if protocol_name == "auto" else protocol_name
     text = protocol.source(name)
+    rules = protocol.parse(text, name)
     setting = make_setting(
-        protocol.parse(text, name),
+        rules,
         chosen_device,
         seeds=seeds,
         tune_only=tune_only,
@@ -121,7 +122,7 @@ def plan_session(
     done = done_records(store.read().records, retry_failed=retry_failed)
     return Session(
         setting=setting,
-        protocol_text=text,
+        protocol_text=protocol.whole_text(rules, text),
         models=models,
         problems=catalogue.problems,
         store=store,

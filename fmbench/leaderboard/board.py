@@ -206,6 +206,8 @@ def _what_it_is(protocol: Protocol, entries: Sequence[Entry], places: Sequence[s
         f"{protocol.id} ({protocol.status}), protocol digest {protocol.digest[:12]}, "
         f"{counted(len(places), 'run')} on {', '.join(devices) or 'no device'}."
     ]
+    if protocol.derived:
+        notes.append(protocol.derived)
     if len(devices) > 1:
         notes.append("Times and speeds compare only between rows of one device.")
     chosen = Counter(entry.ok[0].run.recipe for entry in entries if entry.ok and entry.tunes)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmbench.contract import CLASSES
-from fmbench.data import LABELS, PictureRow
+from fmbench.data import LABELS
 from fmbench.environment import normal_name
 from fmbench.errors import UsageError
 from fmbench.leaderboard import statistics
@@ -21,8 +21,6 @@ from fmbench.leaderboard.statistics import (
     no_tie,
 )
 from fmbench.wording import points, same_records
-
-PICTURE_ROWS, PICTURE_COLUMNS = 5, 12
 
 
 @dataclass(frozen=True)
@@ -91,28 +89,6 @@ class Compared:
     classes: tuple[ClassGap, ...]
     disagreements: tuple[Disagreement, ...]
     conclusion: str
-
-    def picture_rows(self) -> list[PictureRow]:
-        """Rows of the images they disagree on most: who is right, and what the other takes it for.
-
-        For either model the mistakes that are made most often come first.
-        """
-        rows = []
-        for side, favour in ((self.first, 1), (self.second, -1)):
-            mistakes: dict[tuple[int, int], list[int]] = {}
-            for one in self.disagreements:
-                if one.lead * favour > 0:
-                    taken_for = one.second if favour > 0 else one.first
-                    mistakes.setdefault((one.label, taken_for), []).append(one.image)
-            often = sorted(mistakes.items(), key=lambda found: (-len(found[1]), found[0]))
-            rows += [
-                PictureRow(
-                    f"{side.name} right: {LABELS[label]}, not {LABELS[taken_for]}",
-                    tuple(images[:PICTURE_COLUMNS]),
-                )
-                for (label, taken_for), images in often[:PICTURE_ROWS]
-            ]
-        return rows
 
 
 def find_entry(evidence: Evidence, name: str) -> Entry:

@@ -1,19 +1,27 @@
-"""A new plugin: a complete distribution, written from templates, right before it is touched."""
+"""What one begins with: a new plugin, right before it is touched, or a protocol of one's own."""
 
 import keyword
 import os
 import re
+import shlex
 import sys
+import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata, resources, util
 from pathlib import Path
+from typing import Any
 
-from fmbench import files
+from fmbench import files, protocol
 from fmbench.contract import MODEL_NAME
+from fmbench.derivation import merge
 from fmbench.environment import DISTRIBUTION, version
-from fmbench.errors import StoreError, UsageError
+from fmbench.errors import ProtocolError, StoreError, UsageError
+from fmbench.protocol import Protocol
+from fmbench.protocol_files import encode
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+PROTOCOL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")
 PREFIX = "fmbench-"
 LONGEST = 40
 
@@ -87,6 +95,64 @@ def write_plugin(name: str, folder: Path | None = None) -> list[Path]:
             hint = "choose another with --folder FOLDER"
             raise UsageError(error.what, where=error.where, hint=hint) from error
     return list(targets.values())
+
+
+def write_protocol(name: str, parent: str, sets: Sequence[str]) -> tuple[Path, Protocol]:
+    """Write ./NAME.toml, a protocol that extends another; returns its path and its rules.
+
+    sets: its own rules, such as `final.epochs=30`: dotted keys with TOML values.
+
+    Raises `UsageError` when the name is taken or cannot be used, or a rule is none, and as
+    `protocol.load` does for the parent.
+    """
+    name = name.removesuffix(".toml")
+    path = Path(f"{name}.toml")
+    if not PROTOCOL_NAME.fullmatch(name):
+        raise UsageError(
+            f"{name!r} is not a name for a protocol",
+            hint="use lower-case letters and digits, such as my-protocol, at most 32 characters",
+        )
+    if f"{name}-v1" in protocol.names():
+        raise UsageError(f"{name}-v1 is a built-in protocol", hint="choose another name")
+    if os.path.lexists(path):
+        raise UsageError("exists already", where=str(path), hint="choose another name")
+    above = protocol.load(parent)
+    tables: dict[str, Any] = {"extends": parent, "name": name, "version": 1}
+    for rule in sets:
+        tables = merge(tables, _rule(rule))
+    text = f"# {name}: {above.id} with rules of one's own.\n\n{encode(tables)}"
+    try:
+        rules = protocol.parse(text, str(path))
+    except ProtocolError as error:
+        raise UsageError(
+            error.what,
+            where="--set",
+            hint=f"its keys are those of `fmbench protocols {shlex.quote(parent)} --json`",
+        ) from error
+    try:
+        files.write_new(path, text.encode())
+    except StoreError as error:
+        raise UsageError(error.what, where=error.where, hint="go to another folder") from error
+    return path, rules
+
+
+def _rule(words: str) -> dict[str, Any]:
+    """`final.epochs=30` as tables; raises `UsageError`."""
+    try:
+        found = tomllib.loads(words)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(
+            f"{words!r} is not KEY=VALUE with a TOML value: {error}",
+            where="--set",
+            hint="""text stands in quotes of its own: --set 'training.schedule="cosine"'""",
+        ) from error
+    if not found or found.keys() & {"name", "extends", "differs"}:
+        raise UsageError(
+            f"{words!r} sets no rule",
+            where="--set",
+            hint="the name is the argument, and --from says what is extended",
+        )
+    return found
 
 
 def source_of_fmbench() -> str:

@@ -1,4 +1,4 @@
-"""The gallery: the most confused pairs of classes with the test images most often so confused."""
+"""Test images in pairs of classes: those most often confused, those two models disagree on."""
 
 import base64
 import io
@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fmbench.data import LABELS
+from fmbench.data import LABELS, PictureRow
+from fmbench.leaderboard.comparison import Compared
 from fmbench.leaderboard.page.confusion import Pair
 from fmbench.wording import counted
 
+PICTURE_ROWS, PICTURE_COLUMNS = 5, 12
 ICON_SIDE = 16
 ICON_BARS = ((2, 9, 3), (7, 5, 3), (12, 2, 3))  # left, top, width
 ICON_INK = (0, 105, 148, 255)
@@ -63,6 +65,29 @@ def gallery(
         )
         for pair in pairs
     )
+
+
+def disagreements(found: Compared) -> list[PictureRow]:
+    """Rows of the images two models disagree on most: who is right, and what the other sees.
+
+    For either model the mistakes that are made most often come first.
+    """
+    rows = []
+    for side, favour in ((found.first, 1), (found.second, -1)):
+        mistakes: dict[tuple[int, int], list[int]] = {}
+        for one in found.disagreements:
+            if one.lead * favour > 0:
+                taken_for = one.second if favour > 0 else one.first
+                mistakes.setdefault((one.label, taken_for), []).append(one.image)
+        often = sorted(mistakes.items(), key=lambda mistake: (-len(mistake[1]), mistake[0]))
+        rows += [
+            PictureRow(
+                f"{side.name} right: {LABELS[label]}, not {LABELS[taken_for]}",
+                tuple(images[:PICTURE_COLUMNS]),
+            )
+            for (label, taken_for), images in often[:PICTURE_ROWS]
+        ]
+    return rows
 
 
 def png_uri(image: NDArray[np.uint8]) -> str:
