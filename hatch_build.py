@@ -1,14 +1,32 @@
 """What a wheel holds beside the package: the published results, and the commit it is built from.
 
-A source distribution holds the commit as well, for the wheels that are built from it.
+A source distribution holds the commit as well, for the wheels that are built from it. README's
+relative links become addresses, since a package index has no files for them to lead to.
 """
 
+import re
 import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+from hatchling.metadata.plugin.interface import MetadataHookInterface
+
+
+class LongDescription(MetadataHookInterface):
+    """Makes README the description, its links leading into the repository at the version's tag."""
+
+    PLUGIN_NAME = "custom"
+
+    def update(self, metadata: dict[str, Any]) -> None:
+        """Called by hatchling when it has read `[project]`."""
+        source, tag = metadata["urls"]["Source"], f"v{metadata['version']}"
+        text = Path(self.root, "README.md").read_text("utf-8")
+        relative = r"\((?!\w+:|#)"
+        text = re.sub(rf"(!\[[^]]*\]){relative}", rf"\1({source}/raw/{tag}/", text)
+        text = re.sub(rf"\]{relative}", f"]({source}/blob/{tag}/", text)
+        metadata["readme"] = {"content-type": "text/markdown", "text": text}
 
 
 class Extras(BuildHookInterface):  # type: ignore[type-arg]

@@ -1,0 +1,92 @@
+"""The workflows for GitHub: well formed, of few rights, and the lines that README names."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from fmbench.scaffold import write_plugin
+
+ROOT = Path(__file__).parents[1]
+WORKFLOWS = ROOT / ".github" / "workflows"
+FOLDERS = (ROOT, *sorted(ROOT.glob("plugins/*/")), *sorted(ROOT.glob("contrib/*/")))
+PINNED = re.compile(r"[\w-]+/[\w-]+@(v\d+|release/v\d+|[0-9a-f]{40})")
+READ = {"contents": "read"}
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A workflow; YAML takes its key `on` for true."""
+    workflow: dict[str, Any] = yaml.safe_load(path.read_text("utf-8"))
+    return {"on" if key is True else key: value for key, value in workflow.items()}
+
+
+@pytest.fixture(params=["test.yml", "publish.yml", "of a new plugin"])
+def workflow(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
+    """Each workflow in turn, the one that `fmbench new` writes among them."""
+    if request.param != "of a new plugin":
+        return read(WORKFLOWS / request.param)
+    write_plugin("my-cnn", tmp_path / "my-cnn")
+    return read(tmp_path / "my-cnn" / ".github" / "workflows" / "test.yml")
+
+
+def test_a_workflow_is_well_formed(workflow: dict[str, Any]) -> None:
+    """It may read alone, its actions are pinned, and its steps are lines that bash can read."""
+    assert {"name", "on", "jobs"} <= set(workflow) <= {"name", "on", "permissions", "env", "jobs"}
+    assert workflow["permissions"] == READ
+    for job in workflow["jobs"].values():
+        if "uses" in job:
+            assert (ROOT / job["uses"]).is_file()
+            continue
+        assert job["runs-on"] == "ubuntu-latest"
+        assert set(job.get("needs", ())) <= set(workflow["jobs"])
+        for step in job["steps"]:
+            assert ("uses" in step) != ("run" in step)
+            assert "uses" not in step or PINNED.fullmatch(step["uses"])
+            line = re.sub(r"\$\{\{.*?\}\}", "expression", step.get("run", ""))
+            subprocess.run(["bash", "-n", "-c", line], check=True)
+
+
+def test_the_tests_workflow_runs_the_lines_of_the_readme() -> None:
+    """It runs README's two lines and no other; the second is also the last of `.ci/run`."""
+    (job,) = read(WORKFLOWS / "test.yml")["jobs"].values()
+    runs = [step["run"] for step in job["steps"] if "run" in step]
+    assert runs == ["${{ matrix.line }}"]
+    lines = job["strategy"]["matrix"]["line"]
+    assert len(lines) == 2
+    readme = (ROOT / "README.md").read_text("utf-8")
+    for line in lines:
+        assert f"\n```\n{line}\n```\n" in readme
+    assert (ROOT / ".ci" / "run").read_text("utf-8").splitlines()[-1] == lines[-1]
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_a_distribution_names_the_pythons_that_are_tested(folder: Path) -> None:
+    """Classifiers and `requires-python` say what the workflow tests, and so does README."""
+    (job,) = read(WORKFLOWS / "test.yml")["jobs"].values()
+    pythons = job["strategy"]["matrix"]["python"]
+    project = tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))["project"]
+    named = re.findall(r"Python :: ([\d.]+)", "\n".join(project["classifiers"]))
+    assert named == pythons
+    assert project["requires-python"] == f">={pythons[0]}"
+    assert f"Python {pythons[0]} to {pythons[-1]}" in (ROOT / "README.md").read_text("utf-8")
+    assert "{}.{}".format(*sys.version_info) in pythons
+
+
+def test_only_what_passed_is_published_and_by_a_job_that_runs_nothing_else() -> None:
+    """Tags start it; after all tests, a job of its own uploads what another has built."""
+    workflow = read(WORKFLOWS / "publish.yml")
+    assert workflow["on"] == {"push": {"tags": ["v*"]}}
+    jobs = workflow["jobs"]
+    assert [name for name, job in jobs.items() if "permissions" in job] == ["publish"]
+    publish = jobs["publish"]
+    assert publish["permissions"] == {"id-token": "write"}
+    assert publish["environment"] == "pypi"
+    assert publish["needs"] == ["test", "build"]
+    assert jobs["test"] == {"uses": "./.github/workflows/test.yml"}
+    actions = [step["uses"].partition("@")[0] for step in publish["steps"]]
+    assert actions == ["actions/download-artifact", "pypa/gh-action-pypi-publish"]
