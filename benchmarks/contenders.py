@@ -204,7 +204,7 @@ def make_dataset(work: Workload, root: Path) -> FashionMNIST:
     steps.append(transforms.ToTensor())
     if size >= SMALLEST_RESIZED:
         steps.append(transforms.Resize(size, antialias=False))
-    steps.append(transforms.Normalize((rules.mean,), (rules.deviation,)))
+    steps.append(transforms.Normalize((rules.mean,), (rules.std,)))
     return FashionMNIST(root, train=True, transform=transforms.Compose(steps), download=False)
 
 

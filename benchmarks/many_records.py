@@ -21,7 +21,7 @@ import script
 from fmbench import files, hardware, records
 from fmbench.leaderboard import formats
 from fmbench.leaderboard.board import read_board
-from fmbench.leaderboard.evidence import Evidence
+from fmbench.leaderboard.stored_results import StoredResults
 from fmbench.store import Store
 from script import say
 
@@ -93,9 +93,9 @@ def write(folder: Path, count: int) -> None:
 def read(folder: Path, *, cached: bool) -> tuple[float, float, int]:
     """Seconds of reading the records and of tabulating them, and the rows that came."""
     start = time.perf_counter()
-    evidence = Evidence(Store(folder, BOARD))
+    stored = StoredResults(Store(folder, BOARD))
     between = time.perf_counter()
-    board = read_board(evidence, cached=cached)
+    board = read_board(stored, cached=cached)
     formats.to_markdown(board)
     return between - start, time.perf_counter() - between, len(board.rows)
 

@@ -17,8 +17,8 @@ import msgspec
 
 import script
 from fmbench import protocol
-from fmbench.leaderboard.evidence import Evidence
 from fmbench.leaderboard.spread import Kept, KeptSpreads
+from fmbench.leaderboard.stored_results import StoredResults
 from fmbench.store import Store
 
 PROTOCOLS = Path(protocol.__file__).with_name("protocols")
@@ -42,10 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def spreads(of: protocol.Protocol, results: Path) -> KeptSpreads:
     """What the runs of each model say; raises `SystemExit` when they were made by other rules."""
-    evidence = Evidence(Store(results, of.id))
-    if msgspec.structs.replace(evidence.protocol, seeds=of.seeds).digest != of.digest:
+    stored = StoredResults(Store(results, of.id))
+    if msgspec.structs.replace(stored.protocol, seeds=of.seeds).digest != of.digest:
         raise SystemExit(f"the runs in {results} differ from {of.id} in more than seeds")
-    whole = [entry for entry in evidence.entries if len(entry.ok) == len(evidence.protocol.seeds)]
+    whole = [entry for entry in stored.entries if len(entry.ok) == len(stored.protocol.seeds)]
     run, where = whole[0].ok[0].run, whole[0].ok[0].environment
     return KeptSpreads(
         digest=of.digest,
@@ -55,7 +55,7 @@ def spreads(of: protocol.Protocol, results: Path) -> KeptSpreads:
             f"{entry.plugin.distribution}:{entry.model}": Kept(
                 correct=tuple(one.result.correct or 0 for one in entry.ok),
                 images=entry.ok[0].result.images,
-                noise=evidence.sample(entry).image_noise,
+                noise=stored.sample(entry).image_noise,
             )
             for entry in whole
         },

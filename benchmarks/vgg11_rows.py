@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from statistics import mean
 
 import script
-from fmbench.leaderboard.evidence import Entry, Evidence
 from fmbench.leaderboard.statistics import image_interval
+from fmbench.leaderboard.stored_results import ModelResults, StoredResults
 from fmbench.records import Record
 from fmbench.store import Store
 from fmbench.wording import duration, memory, percent
@@ -26,13 +26,13 @@ HEADINGS = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table."""
     options = script.parser(__doc__).parse_args(arguments)
-    entries = Evidence(Store(script.PUBLISHED, "lite-v1")).entries
+    entries = StoredResults(Store(script.PUBLISHED, "lite-v1")).entries
     shown = paragraphs([entry for entry in entries if entry.model in MODELS])
     script.finish("rows", *shown, page=script.VGG11 if options.write else None)
     return 0
 
 
-def paragraphs(entries: Sequence[Entry]) -> list[str]:
+def paragraphs(entries: Sequence[ModelResults]) -> list[str]:
     """The table of what the rows took, and where their runs were made.
 
     ± is half the width of the 95 % interval for new test images, as on the board.
@@ -43,7 +43,7 @@ def paragraphs(entries: Sequence[Entry]) -> list[str]:
     return [script.table(HEADINGS, [row(entry) for entry in entries]), "; ".join(sorted(places))]
 
 
-def row(entry: Entry) -> list[str]:
+def row(entry: ModelResults) -> list[str]:
     """The cells of one row."""
     costs = [record.cost for record in entry.ok]
     accuracy, images = mean(entry.accuracies), entry.ok[0].result.images

@@ -48,7 +48,8 @@ class Digests(_Table, frozen=True):
 class DataRules(_Table, frozen=True, kw_only=True):
     """Which bytes, how they are split and how pixels are normalised.
 
-    mean, deviation:   what is taken from pixels between 0 and 1, and what they are then divided by.
+    mean, std:         what is taken from pixels between 0 and 1, and what they are then divided by.
+                       quick-v1 and lite-v1 call the second `deviation`; either name is read.
     validation_images: how many of the 60,000, drawn by class, recipes are scored on; tune runs
                        train on others, final runs on all.
     split_seed:        what that draw, and those of `train_images` and `fit_images`, start from.
@@ -56,7 +57,7 @@ class DataRules(_Table, frozen=True, kw_only=True):
 
     sha256: Digests
     mean: Mean
-    deviation: Positive
+    std: Positive
     validation_images: Natural = 0
     split_seed: Seed32 = 0
 
@@ -219,6 +220,7 @@ class Protocol(_Table, frozen=True, kw_only=True):
         rules = msgspec.to_builtins(self)
         for key in ("status", "summary", "extends", "differs"):
             del rules[key]
+        rules["data"]["deviation"] = rules["data"].pop("std")  # its name when digests began
         # What came later does not count while it is absent: released digests stay as they were.
         if self.training.clip_norm is None:
             del rules["training"]["clip_norm"]
@@ -262,7 +264,7 @@ def parse(text: str, where: str, heirs: tuple[str, ...] = ()) -> Protocol:
     Raises `ProtocolError` naming the file and the key.
     """
     try:
-        tables = msgspec.toml.decode(text)
+        tables = _with_std(msgspec.toml.decode(text))
         if "extends" in tables and "differs" not in tables:
             file, above = parent_of(tables.pop("extends"), where, heirs)
             return _derive(tables, parse(above, file, (*heirs, where)))
@@ -273,6 +275,14 @@ def parse(text: str, where: str, heirs: tuple[str, ...] = ()) -> Protocol:
             where=where,
             hint="compare its keys with `fmbench protocols quick-v1 --json`",
         ) from error
+
+
+def _with_std(tables: dict[str, Any]) -> dict[str, Any]:
+    """The tables of a file that may call `data.std` by the name it had, `deviation`."""
+    data = tables.get("data")
+    if isinstance(data, dict) and "deviation" in data and "std" not in data:
+        data["std"] = data.pop("deviation")
+    return tables
 
 
 def _derive(tables: dict[str, Any], parent: Protocol) -> Protocol:

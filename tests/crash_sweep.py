@@ -23,7 +23,7 @@ from fmbench import data, files, protocol
 from fmbench.data import Dataset
 from fmbench.discovery import ListedModel
 from fmbench.errors import FmbenchError
-from fmbench.execution.job import Event, Inputs, JobFolder, Outcome
+from fmbench.execution.job import Event, Inputs, JobFolder, RunOutcome
 from fmbench.execution.plan import Setting, done_records, make_setting
 from fmbench.execution.runner import Runner
 from fmbench.execution.scorer import Scorer
@@ -50,9 +50,9 @@ class LightWorker:
     def __init__(self) -> None:
         self.pid = os.getpid()
 
-    def ended(self) -> Outcome | None:
+    def ended(self) -> RunOutcome | None:
         """It ended well."""
-        return Outcome(status="crashed")
+        return RunOutcome(status="crashed")
 
     def log(self) -> bytes:
         """It says nothing."""
@@ -75,7 +75,7 @@ class LightEngine:
             logits = random.standard_normal((len(asked), 10)).astype(np.float32)
             files.make_folder(folder.answers(number).logits.parent)
             files.write(folder.answers(number).logits, files.npy_bytes(logits))
-            folder.write_outcome(number, Outcome(status="ok", curve=(1.0,)))
+            folder.write_outcome(number, RunOutcome(status="ok", curve=(1.0,)))
             folder.append(Event(kind="end", run=number))
         return LightWorker()
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import manual
 from fmbench.leaderboard.board import read_board
-from fmbench.leaderboard.evidence import Evidence
 from fmbench.leaderboard.published import MARKDOWN, write_board
+from fmbench.leaderboard.stored_results import StoredResults
 from fmbench.store import Store, protocols_in
 
 ROOT = Path(__file__).parents[1]
@@ -48,7 +48,7 @@ def pages() -> dict[Path, str]:
 if __name__ == "__main__":
     if "--write" in sys.argv:
         for name in protocols_in(PUBLISHED):
-            evidence = Evidence(Store(PUBLISHED, name))
-            write_board(evidence, read_board(evidence, cached=False))
+            stored = StoredResults(Store(PUBLISHED, name))
+            write_board(stored, read_board(stored, cached=False))
         for path, text in pages().items():
             path.write_text(text, "utf-8")

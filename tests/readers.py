@@ -17,7 +17,7 @@ from fmbench.data.idx import encode as encode_idx
 from fmbench.data.idx import parse as parse_idx
 from fmbench.discovery import Catalogue, ListedModel
 from fmbench.errors import FmbenchError
-from fmbench.execution.job import Event, JobFolder, Outcome
+from fmbench.execution.job import Event, JobFolder, RunOutcome
 from fmbench.training.checkpoints import Checkpoints
 
 FOLDER = Path(tempfile.mkdtemp(prefix="fmbench-readers-"))
@@ -106,7 +106,7 @@ READERS = {
     "events": Reader(
         _events, msgspec.json.encode(Event(kind="progress", run=0, epoch=1, loss=0.5)) + b"\n", ()
     ),
-    "outcomes": Reader(_outcome, msgspec.json.encode(Outcome(status="ok", curve=(1.0,))), ()),
+    "outcomes": Reader(_outcome, msgspec.json.encode(RunOutcome(status="ok", curve=(1.0,))), ()),
     "checkpoint facts": Reader(*_checkpoint("json"), ()),
     "checkpoint tensors": Reader(*_checkpoint("safetensors"), ()),
 }

@@ -30,7 +30,7 @@ from conftest import Fmbench, TinyData, tiny_images
 from contenders import CONTENDERS, Timing
 from fmbench import hardware, protocol
 from fmbench.contract import InputSpec, Model
-from fmbench.leaderboard.evidence import choose_entries
+from fmbench.leaderboard.stored_results import choose_model_results
 from fmbench.protocol import Protocol
 from fmbench.records import Cost, Record
 from fmbench.store import Store
@@ -183,7 +183,7 @@ def test_the_peer_augments_as_the_recipe_says(augmented: Protocol, tmp_path: Pat
             for turned in (original, original.flip(1))
             for row, column in itertools.product(range(3), repeat=2)
         ]
-        image = dataset[number][0] * rules.deviation + rules.mean
+        image = dataset[number][0] * rules.std + rules.mean
         distances = [float((one / 255 - image).abs().max()) for one in candidates]
         assert min(distances) < 1e-5
         found.add(int(np.argmin(distances)))
@@ -337,7 +337,7 @@ def test_what_a_row_took_is_summed_over_its_runs() -> None:
         return msgspec.structs.replace(samples.record(run, status=status, id=str(seed)), cost=cost)
 
     made = [record(1), record(2), record(3, status="failed"), record(0, stage="tune")]
-    shown, where = vgg11_rows.paragraphs(choose_entries(rules, made))
+    shown, where = vgg11_rows.paragraphs(choose_model_results(rules, made))
     assert cells(shown) == [[
         "vgg11", "80.00 ± 7.77", "2 × 100", "2 min 00 s (2 min 00 s–2 min 00 s)", "100 (100–100)",
         "400 (400–400)", "3.00 GB", "3 min 00 s", "9 min 00 s",

@@ -16,7 +16,7 @@ from fmbench import protocol, wording
 from fmbench.data import FASHION_MNIST
 from fmbench.leaderboard import formats
 from fmbench.leaderboard.board import Board, read_board
-from fmbench.leaderboard.evidence import Evidence
+from fmbench.leaderboard.stored_results import StoredResults
 from fmbench.protocol import Protocol
 from fmbench.records import Cost, Record
 from fmbench.store import Store
@@ -42,7 +42,7 @@ def board_of(rules: Protocol, found: list[Record]) -> Board:
         store.make()
         for record in found:
             store.add(record, np.zeros(record.result.images, np.uint8))
-        return read_board(Evidence(store, rules))
+        return read_board(StoredResults(store, rules))
 
 
 def test_rows_are_means_over_seeds_best_first(rules: Protocol) -> None:

@@ -12,7 +12,7 @@ from fmbench.errors import NothingSelectedError, UsageError
 from fmbench.leaderboard import formats
 from fmbench.leaderboard.board import Board, read_board
 from fmbench.leaderboard.columns import COLUMNS, KEYS, arrange, choose
-from fmbench.leaderboard.evidence import Evidence
+from fmbench.leaderboard.stored_results import StoredResults
 
 MODELS = {"a": 0.80, "timm/b": 0.90, "timm/c": 0.85}
 
@@ -20,7 +20,7 @@ MODELS = {"a": 0.80, "timm/b": 0.90, "timm/c": 0.85}
 @pytest.fixture
 def board(tmp_path: Path) -> Board:
     """A board of three models; each later one is larger and slower."""
-    return read_board(Evidence(simulated.write_store(tmp_path, MODELS, seeds=3)))
+    return read_board(StoredResults(simulated.write_store(tmp_path, MODELS, seeds=3)))
 
 
 def models(board: Board) -> list[str]:
@@ -50,7 +50,7 @@ def test_more_is_better_of_these_columns_alone() -> None:
 def test_absent_values_come_last_in_either_direction(tmp_path: Path) -> None:
     """A row without a rank stands below those that have one, also when the worst come first."""
     store = simulated.write_store(tmp_path, MODELS, seeds=3, broken="timm/b")
-    board = read_board(Evidence(store))
+    board = read_board(StoredResults(store))
     for reverse in (False, True):
         assert models(arrange(board, sort="rank", reverse=reverse))[-1] == "timm/b"
 

@@ -17,16 +17,16 @@ from fmbench.leaderboard.comparison import (
     compare_entries,
     find_entry,
 )
-from fmbench.leaderboard.evidence import Evidence
 from fmbench.leaderboard.page.gallery import disagreements
 from fmbench.leaderboard.statistics import Sample, compare, half_width_alone
+from fmbench.leaderboard.stored_results import StoredResults
 
 
 def compared(folder: Path, models: dict[str, float], seeds: int = 5, **more: object) -> Compared:
     """The first two of some simulated models compared."""
-    evidence = Evidence(simulated.write_store(folder, models, seeds=seeds, **more))  # type: ignore[arg-type]
+    stored = StoredResults(simulated.write_store(folder, models, seeds=seeds, **more))  # type: ignore[arg-type]
     first, second, *_ = models
-    return compare_entries(evidence, find_entry(evidence, first), find_entry(evidence, second))
+    return compare_entries(stored, find_entry(stored, first), find_entry(stored, second))
 
 
 def test_a_true_difference_is_found_and_said(tmp_path: Path) -> None:
@@ -47,9 +47,9 @@ def test_equal_models_are_not_told_apart(tmp_path: Path) -> None:
 
 def test_comparing_the_other_way_round_turns_every_sign(tmp_path: Path) -> None:
     """B against A is A against B with the signs turned, and the same conclusion."""
-    evidence = Evidence(simulated.write_store(tmp_path, {"a": 0.88, "b": 0.91}, seeds=3))
-    a, b = find_entry(evidence, "a"), find_entry(evidence, "b")
-    one, other = compare_entries(evidence, a, b), compare_entries(evidence, b, a)
+    stored = StoredResults(simulated.write_store(tmp_path, {"a": 0.88, "b": 0.91}, seeds=3))
+    a, b = find_entry(stored, "a"), find_entry(stored, "b")
+    one, other = compare_entries(stored, a, b), compare_entries(stored, b, a)
     assert (one.gap, one.low, one.high) == pytest.approx((-other.gap, -other.high, -other.low))
     assert [gap.gap for gap in one.classes] == pytest.approx([-gap.gap for gap in other.classes])
     assert one.conclusion == other.conclusion
@@ -107,12 +107,12 @@ def test_an_interval_by_class_is_students(tmp_path: Path) -> None:
     """Of single runs it is Bonferroni's; of several wider, by the freedom of all parts together."""
     for seeds in (1, 3):
         store = simulated.write_store(tmp_path / str(seeds), {"a": 0.88, "b": 0.91}, seeds=seeds)
-        evidence = Evidence(store)
-        a, b = (find_entry(evidence, name) for name in "ab")
-        shirts = evidence.labels == 6
-        hits = [evidence.predictions(one)[:, shirts] == 6 for one in (a, b)]
+        stored = StoredResults(store)
+        a, b = (find_entry(stored, name) for name in "ab")
+        shirts = stored.labels == 6
+        hits = [stored.predictions(one)[:, shirts] == 6 for one in (a, b)]
         alone = float(compare([Sample.of(one) for one in hits]).half_widths[0, 1])
-        shown = compare_entries(evidence, a, b).classes[6]
+        shown = compare_entries(stored, a, b).classes[6]
         ratio = (shown.high - shown.low) / 2 / (alone * 2.807034 / 1.959964)
         assert ratio == pytest.approx(1, rel=0.01) if seeds == 1 else 1 < ratio < 1.7
 
@@ -142,15 +142,17 @@ def test_half_of_the_runs_are_not_most(first: list[int]) -> None:
 
 def test_disagreements_are_images_that_one_model_alone_usually_has_right(tmp_path: Path) -> None:
     """Listed images are right for one usual class only, the clearest first, and none is missing."""
-    evidence = Evidence(simulated.write_store(tmp_path, {"a": 0.8, "b": 0.9}, seeds=3, images=200))
-    a, b = (find_entry(evidence, name) for name in "ab")
-    found = compare_entries(evidence, a, b)
+    stored = StoredResults(
+        simulated.write_store(tmp_path, {"a": 0.8, "b": 0.9}, seeds=3, images=200)
+    )
+    a, b = (find_entry(stored, name) for name in "ab")
+    found = compare_entries(stored, a, b)
     for one in found.disagreements:
         assert (one.first == one.label) != (one.second == one.label)
-        assert one.label == evidence.labels[one.image]
+        assert one.label == stored.labels[one.image]
     leads = [abs(one.lead) for one in found.disagreements]
     assert leads == sorted(leads, reverse=True)
-    right = [np.asarray(evidence.predictions(one) == evidence.labels).sum(axis=0) for one in (a, b)]
+    right = [np.asarray(stored.predictions(one) == stored.labels).sum(axis=0) for one in (a, b)]
     clear = np.flatnonzero(np.abs(right[0] - right[1]) == 3)
     assert set(clear) <= {one.image for one in found.disagreements}
 
@@ -168,29 +170,29 @@ def test_pictures_show_either_models_commonest_mistakes(tmp_path: Path) -> None:
 
 def test_a_name_that_is_not_one_entry_is_told(tmp_path: Path) -> None:
     """Unknown names get a suggestion; a model without a good run is refused."""
-    evidence = Evidence(
+    stored = StoredResults(
         simulated.write_store(tmp_path, {"alpha": 0.8, "b": 0.9}, seeds=1, broken="b")
     )
     with pytest.raises(UsageError, match="no such model") as raised:
-        find_entry(evidence, "alpa")
+        find_entry(stored, "alpa")
     assert "alpha" in raised.value.hint
     with pytest.raises(UsageError, match="no good run"):
-        find_entry(evidence, "b")
-    assert find_entry(evidence, "plugin-a:alpha") is find_entry(evidence, "alpha")
-    one = find_entry(evidence, "alpha")
+        find_entry(stored, "b")
+    assert find_entry(stored, "plugin-a:alpha") is find_entry(stored, "alpha")
+    one = find_entry(stored, "alpha")
     twin = replace(one, plugin=msgspec.structs.replace(one.plugin, distribution="plugin-b"))
-    evidence.entries = (*evidence.entries, twin)
+    stored.entries = (*stored.entries, twin)
     with pytest.raises(UsageError, match="two distributions") as raised:
-        find_entry(evidence, "alpha")
+        find_entry(stored, "alpha")
     assert "plugin-b:alpha" in raised.value.hint
 
 
 def test_seeds_that_did_not_end_well_are_not_spoken_for(tmp_path: Path) -> None:
     """A model that lost a seed is compared by the others, and the sentence begins with that."""
-    evidence = Evidence(
+    stored = StoredResults(
         simulated.write_store(tmp_path, {"a": 0.8, "b": 0.9}, seeds=3, broken="b", images=500)
     )
-    found = compare_entries(evidence, find_entry(evidence, "a"), find_entry(evidence, "b"))
+    found = compare_entries(stored, find_entry(stored, "a"), find_entry(stored, "b"))
     assert found.conclusion.startswith("b has good runs of 2 of 3 seeds")
     assert "a has good runs" not in found.conclusion
     assert (found.first.seeds_expected, found.second.seeds) == (3, 2)
@@ -199,10 +201,10 @@ def test_seeds_that_did_not_end_well_are_not_spoken_for(tmp_path: Path) -> None:
 def test_models_of_one_name_are_told_apart(tmp_path: Path) -> None:
     """Two distributions' models of one name are called by both in everything that is said."""
     store = simulated.write_store(tmp_path, {"a": 0.8, "b": 0.9}, seeds=3, images=500)
-    evidence = Evidence(store)
-    a, b = (find_entry(evidence, name) for name in "ab")
+    stored = StoredResults(store)
+    a, b = (find_entry(stored, name) for name in "ab")
     other = msgspec.structs.replace(b.plugin, distribution="plugin-b")
-    found = compare_entries(evidence, a, replace(b, model="a", plugin=other))
+    found = compare_entries(stored, a, replace(b, model="a", plugin=other))
     assert "plugin-b:a is more accurate than plugin-a:a" in found.conclusion
     assert {row.name.partition(" ")[0] for row in disagreements(found)} == {
         "plugin-a:a", "plugin-b:a",

@@ -13,7 +13,7 @@ from conftest import Fmbench, Install, TinyData
 from fmbench import protocol
 from fmbench.errors import ExitCode, ProtocolError
 from fmbench.leaderboard.board import read_board
-from fmbench.leaderboard.evidence import Evidence
+from fmbench.leaderboard.stored_results import StoredResults
 from fmbench.protocol_files import encode
 from fmbench.store import Store
 from plugins_of_all_kinds import offering
@@ -165,7 +165,7 @@ def test_what_is_kept_beside_records_needs_no_parent(
     kept = store.folder / f"protocol-{rules.digest[:8]}.toml"
     parent.unlink()
     assert protocol.load(str(kept)) == rules
-    assert said in read_board(Evidence(store)).notes
+    assert said in read_board(StoredResults(store)).notes
     assert said in fmbench("protocols", kept).stdout
     again = fmbench("run", "one", "--protocol", kept, "--data-dir", tiny.folder)
     assert "nothing is left to run" in again.stderr

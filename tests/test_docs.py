@@ -15,7 +15,7 @@ from fmbench import protocol
 from fmbench.data import FASHION_MNIST
 from fmbench.errors import ExitCode
 from fmbench.leaderboard.board import REPRODUCED, read_board
-from fmbench.leaderboard.evidence import Evidence
+from fmbench.leaderboard.stored_results import StoredResults
 from fmbench.store import Store
 from plugins_of_all_kinds import offering
 
@@ -72,7 +72,7 @@ def test_a_published_board_stands_on_good_records(name: str) -> None:
 
 def test_lite_v1_reaches_what_it_set_out_for() -> None:
     """Softmax 84.3 %, VGG-11 without batch norm 91 %, the best row 92.5 %; none is too good."""
-    board = read_board(Evidence(Store(generated.PUBLISHED, "lite-v1")))
+    board = read_board(StoredResults(Store(generated.PUBLISHED, "lite-v1")))
     accuracies = {row.model: row.accuracy or 0 for row in board.rows if row.complete}
     assert accuracies["softmax"] >= 0.843
     assert accuracies["vgg11"] >= 0.91

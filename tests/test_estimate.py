@@ -10,7 +10,7 @@ from fmbench.console import runs
 from fmbench.console.live import time_of
 from fmbench.discovery import ListedModel
 from fmbench.execution.estimate import SECONDS_TO_START_A_JOB, Estimate
-from fmbench.execution.plan import Setting, make_setting, owed, train_steps
+from fmbench.execution.plan import Setting, make_setting, pending, train_steps
 from fmbench.hardware import Device
 from fmbench.records import Progress, Record
 
@@ -45,7 +45,7 @@ def listed(model: str) -> ListedModel:
 
 def estimate(setting: Setting, model: str, own: list[Record], published: list[Record]) -> Estimate:
     """An estimate of the two runs of a model on the tiny data set."""
-    made = Estimate([owed(listed(model), setting, {})], setting, own=own, published=published)
+    made = Estimate([pending(listed(model), setting, {})], setting, own=own, published=published)
     made.sizes = SIZES
     return made
 
@@ -78,7 +78,7 @@ def test_of_an_unknown_model_nothing_is_said_until_it_has_trained(setting: Setti
     assert of.remaining() == 0
     assert runs._how_long(of) == "how long is unknown until new has trained for a second"
     assert time_of(of) == "an unknown time"
-    of.plan([owed(listed(model), setting, {}) for model in ("m", "other")])
+    of.plan([pending(listed(model), setting, {}) for model in ("m", "other")])
     assert of.remaining() == pytest.approx(expected(setting, 50.0))
     said = time_of(of)
     assert said.startswith("more than ")

@@ -11,10 +11,10 @@ import pytest
 import samples
 from fmbench.execution import following
 from fmbench.execution.following import Ended, follow
-from fmbench.execution.job import Event, JobFolder, Outcome, Spent
+from fmbench.execution.job import Event, JobFolder, RunOutcome, Spent
 from fmbench.records import Progress, Run
 
-CRASH = Outcome(status="crashed", message="the worker ended with signal SIGSEGV")
+CRASH = RunOutcome(status="crashed", message="the worker ended with signal SIGSEGV")
 PROGRESS = Event(
     kind="progress", run=0, epoch=1, step=5, steps=9, loss=0.5, images_per_second=100.0
 )
@@ -53,7 +53,7 @@ class Scripted:
 
     pid = 1
 
-    def ended(self) -> Outcome | None:
+    def ended(self) -> RunOutcome | None:
         """Take the next step; the outcome at the end of the script is what its end makes."""
         if self.steps and callable(self.steps[0]):
             self.steps.pop(0)()
@@ -82,7 +82,7 @@ def happenings(folder: JobFolder, worker: Scripted, timeout: float = math.inf) -
 
 def finish(folder: JobFolder, run: int) -> None:
     """Do what a worker does at the end of a run."""
-    folder.write_outcome(run, Outcome(status="ok"))
+    folder.write_outcome(run, RunOutcome(status="ok"))
     folder.append(Event(kind="end", run=run))
 
 
@@ -103,7 +103,7 @@ def test_runs_are_told_in_order(folder: JobFolder) -> None:
 
 
 def test_a_worker_that_dies_costs_the_run_it_was_at(folder: JobFolder) -> None:
-    """After a death the run under way has crashed, and the runs after it are still owed."""
+    """After a death the run under way has crashed, and the runs after it are still pending."""
     worker = Scripted(lambda: folder.append(Event(kind="start", run=0)), CRASH)
     *_, end = happenings(folder, worker)
     assert isinstance(end, Ended)
@@ -121,7 +121,7 @@ def test_a_run_that_never_started_is_still_owed(folder: JobFolder) -> None:
 
 def test_a_finished_run_is_not_lost_to_a_death_right_after(folder: JobFolder) -> None:
     """An outcome on disk counts even when the worker died before it could say so."""
-    worker = Scripted(lambda: folder.write_outcome(0, Outcome(status="ok")), CRASH)
+    worker = Scripted(lambda: folder.write_outcome(0, RunOutcome(status="ok")), CRASH)
     end = happenings(folder, worker)[-1]
     assert isinstance(end, Ended)
     assert end.outcome.status == "ok"
@@ -179,7 +179,7 @@ def test_a_runner_that_looks_late_does_not_doubt_what_it_has_not_seen(
 
     def end() -> None:
         clock.sleep(30 if late == "end" else 0.5)
-        folder.write_outcome(0, Outcome(status="ok", spent=Spent(training=told)))
+        folder.write_outcome(0, RunOutcome(status="ok", spent=Spent(training=told)))
         folder.append(Event(kind="end", run=0))
 
     steps = (start, *[partial(clock.sleep, 0.5)] * 10, end)
@@ -225,10 +225,10 @@ def test_progress_that_cannot_be_is_passed_over(
 
 @pytest.mark.parametrize("status", ["interrupted", "crashed", "timeout"])
 def test_a_worker_cannot_say_what_the_runner_decides(folder: JobFolder, status: Any) -> None:
-    """A run that calls itself interrupted would be owed again for ever; it has crashed."""
+    """A run that calls itself interrupted would be pending again for ever; it has crashed."""
     worker = Scripted(
         lambda: (
-            folder.write_outcome(0, Outcome(status=status)),
+            folder.write_outcome(0, RunOutcome(status=status)),
             folder.append(Event(kind="end", run=0)),
         ),
         CRASH,

@@ -27,7 +27,6 @@ import samples
 import simulated
 from fmbench.hardware import Device
 from fmbench.leaderboard.board import Board, read_board
-from fmbench.leaderboard.evidence import Evidence
 from fmbench.leaderboard.page import draw, is_of, render, scales
 from fmbench.leaderboard.page.conclusions import conclusions
 from fmbench.leaderboard.page.confusion import ConfusedImage, ModelVotes, Pair, confused_pairs
@@ -37,6 +36,7 @@ from fmbench.leaderboard.page.labels import Box, place_labels
 from fmbench.leaderboard.page.scatter import panels
 from fmbench.leaderboard.page.subjects import subjects_of
 from fmbench.leaderboard.page.text import shortened
+from fmbench.leaderboard.stored_results import StoredResults
 from fmbench.store import Store
 from fmbench.wording import percent
 
@@ -104,10 +104,10 @@ def parse(html: str) -> Parsed:
     return parser
 
 
-def board_of(store: Store) -> tuple[Board, Evidence]:
-    """The board and the evidence of a store."""
-    evidence = Evidence(store)
-    return read_board(evidence, cached=False), evidence
+def board_of(store: Store) -> tuple[Board, StoredResults]:
+    """The board and the stored of a store."""
+    stored = StoredResults(store)
+    return read_board(stored, cached=False), stored
 
 
 def page_of(store: Store, images: NDArray[np.uint8] | None = None) -> str:
@@ -225,17 +225,17 @@ def test_a_page_is_of_its_board_whatever_pictures_it_has(
     store: Store, images: np.ndarray | None
 ) -> None:
     """Written with the test images, without or with others it is fresh; an edited one is not."""
-    board, evidence = board_of(store)
-    html = render(board, evidence, images)
-    assert is_of(html, board, evidence)
+    board, stored = board_of(store)
+    html = render(board, stored, images)
+    assert is_of(html, board, stored)
     accuracy = percent(board.rows[0].accuracy)
-    assert not is_of(html.replace(accuracy, "99.99", 1), board, evidence)
-    assert not is_of("<p>", board, evidence)
+    assert not is_of(html.replace(accuracy, "99.99", 1), board, stored)
+    assert not is_of("<p>", board, stored)
 
 
 def test_every_row_has_its_numbers_and_its_provenance(store: Store, html: str) -> None:
     """The table has a row a model with its accuracy; each has the command that makes it again."""
-    board, evidence = board_of(store)
+    board, stored = board_of(store)
     page = parse(html)
     rows = [row.text for row in page.all("tr") if row.parents[-2:] == ("table", "tbody")]
     for row in board.rows:
@@ -247,7 +247,7 @@ def test_every_row_has_its_numbers_and_its_provenance(store: Store, html: str) -
     commands = [one.text for one in page.all("code") if one.attributes.get("class") == "command"]
     file = f"protocol-{board.digest[:8]}.toml"
     assert commands == [f"fmbench run {row.model} --protocol {file}" for row in board.rows]
-    for entry in evidence.entries:
+    for entry in stored.entries:
         for record in (*entry.finals, *entry.tunes):
             assert record.key in html and record.id in html
 
@@ -272,7 +272,7 @@ def test_a_confusion_matrix_counts_every_image_once_a_seed(store: Store, html: s
     ]
     totals = np.array(cells).reshape(6, 10, 10).sum(axis=2)
     seeds = np.array([5, 5, 5, 5, 5, 4])
-    assert (totals == np.outer(seeds, np.bincount(Evidence(store).labels))).all()
+    assert (totals == np.outer(seeds, np.bincount(StoredResults(store).labels))).all()
 
 
 def test_without_images_the_page_says_how_to_get_them(store: Store) -> None:
@@ -312,8 +312,8 @@ def test_missing_labels_leave_the_rest_of_the_page(tmp_path: Path) -> None:
 def test_a_board_without_rows_has_a_page(tmp_path: Path) -> None:
     """Nothing run is said so, in words and without an empty table."""
     labels = np.arange(IMAGES, dtype=np.uint8) % 10
-    evidence = Evidence(Store(tmp_path, "tiny-v1"), simulated.rules(3, labels, tmp_path))
-    html = render(read_board(evidence, cached=False), evidence, None)
+    stored = StoredResults(Store(tmp_path, "tiny-v1"), simulated.rules(3, labels, tmp_path))
+    html = render(read_board(stored, cached=False), stored, None)
     assert "No model has been run under tiny-v1 yet" in html
     assert "<table" not in html
 
@@ -329,8 +329,8 @@ def test_a_board_of_failures_has_a_page(tmp_path: Path) -> None:
         record = samples.record(run, status="crashed", id=model * 8)
         result = msgspec.structs.replace(record.result, message="out of luck")
         store.add(msgspec.structs.replace(record, result=result))
-    evidence = Evidence(store, protocol)
-    html = render(read_board(evidence, cached=False), evidence, pictures())
+    stored = StoredResults(store, protocol)
+    html = render(read_board(stored, cached=False), stored, pictures())
     assert "none of 2\N{NO-BREAK SPACE}models has a good run" in html
     assert html.count("out of luck") == 2
     assert "0 of 3 seeds: 1 crashed" in html
@@ -424,13 +424,13 @@ def test_the_conclusions_says_no_more_than_the_rank_sets(
 ) -> None:
     """Only a first that is surely above all is best; a second within chance is said to be so."""
     named = {"first": 0.95, "second": 0.9, "third": 0.85}
-    board, evidence = board_of(small_store(tmp_path, named, seeds=5))
+    board, stored = board_of(small_store(tmp_path, named, seeds=5))
     rows = [
         replace(row, rank_best=best, rank_worst=worst)
         for row, (best, worst) in zip(board.rows, ranks, strict=True)
     ]
     board = replace(board, rows=tuple(rows))
-    sentences = conclusions(board, 5, subjects_of(board, evidence))
+    sentences = conclusions(board, 5, subjects_of(board, stored))
     said = " ".join("".join(phrase.text for phrase in sentence) for sentence in sentences)
     assert says in said
     assert never not in said
@@ -446,13 +446,13 @@ def test_the_conclusions_counts_few_seeds_and_names_no_lone_candidate(tmp_path: 
         (5, [(1, 1), (2, 2), (3, 3)], "more than chance explains."),
         (5, [(1, 2), (2, 3), (2, 3)], "less by more than chance explains."),
     ):
-        board, evidence = board_of(small_store(tmp_path / says, named, seeds=seeds))
+        board, stored = board_of(small_store(tmp_path / says, named, seeds=seeds))
         rows = [
             replace(row, rank_best=best, rank_worst=worst)
             for row, (best, worst) in zip(board.rows, ranks, strict=True)
         ]
         board = replace(board, rows=tuple(rows))
-        sentences = conclusions(board, seeds, subjects_of(board, evidence))
+        sentences = conclusions(board, seeds, subjects_of(board, stored))
         said = " ".join("".join(phrase.text for phrase in sentence) for sentence in sentences)
         assert says in said
         assert "leave open" not in said
@@ -467,8 +467,8 @@ def test_the_conclusions_says_why_the_highest_is_not_ranked(
     """A model above the ranked ones lacks a seed, or predictions that can be read."""
     store = small_store(tmp_path, {"first": 0.95, "second": 0.9, "third": 0.85}, seeds=3)
     next(store.records.glob(f"first-final-*{lost}")).unlink()
-    board, evidence = board_of(store)
-    sentences = conclusions(board, 3, subjects_of(board, evidence))
+    board, stored = board_of(store)
+    sentences = conclusions(board, 3, subjects_of(board, stored))
     said = " ".join("".join(phrase.text for phrase in sentence) for sentence in sentences)
     assert f", but {why}, so it is not ranked." in said
 
@@ -484,8 +484,8 @@ def test_times_are_compared_only_on_one_device(tmp_path: Path) -> None:
             path.write_bytes(
                 msgspec.json.encode(msgspec.structs.replace(record, environment=environment))
             )
-    board, evidence = board_of(store)
-    subjects = subjects_of(board, evidence)
+    board, stored = board_of(store)
+    subjects = subjects_of(board, stored)
     found = panels(subjects)
     assert [panel.title for panel in found] == [
         "Training time on A CPU, 2 threads",
@@ -496,7 +496,7 @@ def test_times_are_compared_only_on_one_device(tmp_path: Path) -> None:
         ["slow"],
         ["quick"],
     ]
-    assert "times on different devices do not compare" in render(board, evidence, None)
+    assert "times on different devices do not compare" in render(board, stored, None)
 
 
 # Nothing on it can act
@@ -536,9 +536,9 @@ def test_hostile_words_are_shown_as_they_are(tmp_path: Path) -> None:
 def test_the_picture_shows_each_model_where_its_accuracy_is(tmp_path: Path) -> None:
     """It is well-formed SVG; dots stand in the order and at the distances of the accuracies."""
     named = {"best": 0.95, "middle": 0.9, "x" * 150: 0.85}
-    board, evidence = board_of(small_store(tmp_path, named, seeds=3))
-    svg = draw(board, evidence)
-    assert draw(board, evidence) == svg
+    board, stored = board_of(small_store(tmp_path, named, seeds=3))
+    svg = draw(board, stored)
+    assert draw(board, stored) == svg
     root = ElementTree.fromstring(svg)  # noqa: S314 - our own
     space = "{http://www.w3.org/2000/svg}"
     texts = [element.text or "" for element in root.iter(f"{space}text")]

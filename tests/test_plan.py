@@ -1,4 +1,4 @@
-"""Planning: which runs are owed, which recipe wins, what counts as done."""
+"""Planning: which runs are pending, which recipe wins, what counts as done."""
 
 import itertools
 import re
@@ -19,12 +19,12 @@ from fmbench.execution.plan import (
     best_recipe,
     done_records,
     make_setting,
-    owed,
+    pending,
     train_steps,
 )
 from fmbench.execution.session import Session
 from fmbench.hardware import Device
-from fmbench.leaderboard.evidence import Evidence
+from fmbench.leaderboard.stored_results import StoredResults
 from fmbench.records import Record, Run
 from fmbench.store import Store
 
@@ -60,8 +60,8 @@ def records_of(runs: tuple[Run, ...], **fields: object) -> dict[str, Record]:
 
 
 def test_one_recipe_needs_no_tune_runs(setting: Setting) -> None:
-    """With nothing to choose, a final run for each seed is all that is owed."""
-    plan = owed(MODEL, setting, {})
+    """With nothing to choose, a final run for each seed is all that is pending."""
+    plan = pending(MODEL, setting, {})
     assert plan.tune == ()
     assert [run.seed for run in plan.finals] == [1, 2]
     assert plan.count == 2
@@ -69,22 +69,22 @@ def test_one_recipe_needs_no_tune_runs(setting: Setting) -> None:
 
 def test_what_is_done_is_not_owed_again(setting: Setting) -> None:
     """A finished run leaves the plan; when all are there nothing is next."""
-    first, second = owed(MODEL, setting, {}).finals
-    assert owed(MODEL, setting, records_of((first,))).next == (second,)
-    assert owed(MODEL, setting, records_of((first, second))).next == ()
+    first, second = pending(MODEL, setting, {}).finals
+    assert pending(MODEL, setting, records_of((first,))).next == (second,)
+    assert pending(MODEL, setting, records_of((first, second))).next == ()
 
 
 def test_finals_wait_for_every_recipe_and_use_the_best(tuned: Setting) -> None:
     """Tune runs come first, one a recipe with equal seeds; their winner trains the finals."""
-    plan = owed(MODEL, tuned, {})
+    plan = pending(MODEL, tuned, {})
     assert [run.recipe for run in plan.next] == ["other", "adamw"]
     assert {run.seed for run in plan.next} == {0}
     assert plan.count == 4
     worse, better = plan.tune
     half = records_of((worse,), correct=50)
-    assert owed(MODEL, tuned, half).next == (better,)
+    assert pending(MODEL, tuned, half).next == (better,)
     done = half | records_of((better,), correct=60)
-    assert {run.recipe for run in owed(MODEL, tuned, done).next} == {"adamw"}
+    assert {run.recipe for run in pending(MODEL, tuned, done).next} == {"adamw"}
 
 
 def test_recipes_are_chosen_by_their_mean_over_the_tune_seeds(
@@ -94,7 +94,7 @@ def test_recipes_are_chosen_by_their_mean_over_the_tune_seeds(
     seeded = RECIPES.replace("epochs = 1", "epochs = 1\nseeds = [0, 7]")
     path = tiny.variant(tmp_path / "seeded.toml", ("[[recipes]]", seeded))
     setting = make_setting(protocol.load(str(path)), CPU)
-    runs = owed(MODEL, setting, {}).tune
+    runs = pending(MODEL, setting, {}).tune
     assert [(run.recipe, run.seed) for run in runs] == [
         ("other", 0), ("other", 7), ("adamw", 0), ("adamw", 7),
     ]  # fmt: skip
@@ -110,9 +110,9 @@ def test_recipes_are_chosen_by_their_mean_over_the_tune_seeds(
 def test_tuning_alone_owes_no_final_run(setting: Setting, tuned: Setting) -> None:
     """With only tune runs wanted nothing follows; one recipe, or final seeds, is an error."""
     only = make_setting(tuned.protocol, CPU, tune_only=True)
-    plan = owed(MODEL, only, {})
+    plan = pending(MODEL, only, {})
     assert (len(plan.tune), plan.count) == (2, 2)
-    after = owed(MODEL, only, records_of(plan.tune))
+    after = pending(MODEL, only, records_of(plan.tune))
     assert (after.next, after.count, after.recipe) == ((), 0, "other")
     with pytest.raises(UsageError, match="one recipe"):
         make_setting(setting.protocol, CPU, tune_only=True)
@@ -121,9 +121,9 @@ def test_tuning_alone_owes_no_final_run(setting: Setting, tuned: Setting) -> Non
 
 
 def test_a_model_none_of_whose_recipes_train_has_no_finals(tuned: Setting) -> None:
-    """When every tune run fails, nothing more is owed."""
-    done = records_of(owed(MODEL, tuned, {}).tune, status="diverged")
-    plan = owed(MODEL, tuned, done)
+    """When every tune run fails, nothing more is pending."""
+    done = records_of(pending(MODEL, tuned, {}).tune, status="diverged")
+    plan = pending(MODEL, tuned, done)
     assert plan.next == ()
     assert plan.count == 0
 
@@ -138,12 +138,12 @@ def test_all_is_ok_while_one_recipe_is(
     """One recipe may fail when the finals of another are there; when all fail, the model has."""
     store = Store(tmp_path, tuned.protocol.id)
     store.make()
-    tried = owed(MODEL, tuned, {}).tune
+    tried = pending(MODEL, tuned, {}).tune
     for run, status in zip(tried, statuses, strict=True):
         store.add(samples.record(run, status=status))
     session = Session(tuned, "", (MODEL,), (), store, retry_failed=False)
     assert not session.all_ok()
-    for run in owed(MODEL, tuned, done_records(store.read().records)).finals:
+    for run in pending(MODEL, tuned, done_records(store.read().records)).finals:
         store.add(samples.record(run))
     assert session.all_ok() is ok
 
@@ -177,7 +177,7 @@ def test_trials_shown_are_those_of_the_newest_version(
             created = f"2026-01-0{day}T00:00:00Z"
             store.add(samples.record(run, correct=correct, images=60, created=created))
     store.add(samples.record(samples.run(protocol_digest=rules.digest)), np.zeros(100, np.uint8))
-    runs.print_trials(Evidence(store, rules))
+    runs.print_trials(StoredResults(store, rules))
     assert re.findall(r" (\d+\.\d+) +2 × 60", capsys.readouterr().out) == ["10.00", "10.00"]
 
 

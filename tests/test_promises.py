@@ -28,7 +28,7 @@ from fmbench.execution.claims import Claim, Claims
 from fmbench.execution.engines import LocalEngine
 from fmbench.execution.estimate import Estimate
 from fmbench.execution.observers import Observers
-from fmbench.execution.plan import make_setting, owed
+from fmbench.execution.plan import make_setting, pending
 from fmbench.execution.scorer import Scorer
 from fmbench.execution.scratch import clear_leftovers
 from fmbench.hardware import Device
@@ -206,13 +206,13 @@ def test_logits_are_kept_for_finals_when_asked(tiny: TinyData, tmp_path: Path, a
 def test_what_another_runner_has_made_is_counted(
     tiny: TinyData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A runner that waits for another's runs says, as each is stored, which are still owed."""
+    """A runner that waits for another's runs says, as each is stored, which are still pending."""
     rules = protocol.load(str(tiny.protocol))
     setting = make_setting(rules, hardware.cpu_device())
     model = ListedModel(name="m", summary="", size=28, source="", plugin=samples.PLUGIN)
     store = Store(tmp_path, rules.id)
     store.make()
-    theirs = owed(model, setting, {}).finals
+    theirs = pending(model, setting, {}).finals
     assert Claims(store.claims).take(theirs) == theirs
     stored = iter(theirs)
     monkeypatch.setattr(runner.time, "sleep", lambda _: store.add(samples.record(next(stored))))
@@ -229,11 +229,11 @@ def test_what_another_runner_has_made_is_counted(
 
 
 def test_a_bar_takes_off_what_another_runner_has_made(tiny: TinyData) -> None:
-    """Its count and its time left are those of the runs still owed."""
+    """Its count and its time left are those of the runs still pending."""
     setting = make_setting(protocol.load(str(tiny.protocol)), samples.ENVIRONMENT.device)
     model = ListedModel(name="m", summary="", size=28, source="", plugin=samples.PLUGIN)
-    whole = owed(model, setting, {})
-    rest = owed(model, setting, {whole.finals[0].key: samples.record(whole.finals[0])})
+    whole = pending(model, setting, {})
+    rest = pending(model, setting, {whole.finals[0].key: samples.record(whole.finals[0])})
     estimate = Estimate([whole], setting, own=[samples.record()], published=[])
     estimate.sizes = 320, 100
     before = estimate.remaining()

@@ -16,6 +16,15 @@ RELEASED = {
 }
 
 
+def test_a_file_that_says_deviation_is_the_protocol_that_says_std(tiny: TinyData) -> None:
+    """Either name of a normalisation's standard deviation gives the same rules and digest."""
+    text = tiny.protocol.read_text()
+    assert "\ndeviation = " in text
+    renamed = protocol.parse(text.replace("\ndeviation = ", "\nstd = "), "renamed")
+    assert renamed == protocol.parse(text, "as it was")
+    assert renamed.digest == protocol.parse(text, "as it was").digest
+
+
 def test_a_released_protocol_never_changes() -> None:
     """The digest of every released protocol is pinned here; an edit means a new version."""
     released = {

@@ -12,8 +12,8 @@ from fmbench.errors import StoreError
 from fmbench.leaderboard import formats, page
 from fmbench.leaderboard.board import Board, read_board
 from fmbench.leaderboard.columns import choose
-from fmbench.leaderboard.evidence import Evidence, digest_of
 from fmbench.leaderboard.statistics import THESE_IMAGES
+from fmbench.leaderboard.stored_results import StoredResults, digest_of
 from fmbench.store import Store
 
 MODELS = {"worst": 0.80, "same-a": 0.90, "best": 0.94, "same-b": 0.90}
@@ -33,7 +33,7 @@ def ranks(board: Board) -> dict[str, tuple[int | None, int | None]]:
 
 def test_ranks_say_what_is_true(tmp_path: Path) -> None:
     """Models of different accuracy are told apart, models of the same are not."""
-    board = read_board(Evidence(simulated.write_store(tmp_path, MODELS, seeds=5)))
+    board = read_board(StoredResults(simulated.write_store(tmp_path, MODELS, seeds=5)))
     assert ranks(board) == {"best": (1, 1), "same-a": (2, 3), "same-b": (2, 3), "worst": (4, 4)}
     assert board.smallest_gap is not None
     assert 0.001 < board.smallest_gap < 0.01
@@ -43,10 +43,10 @@ def test_ranks_say_what_is_true(tmp_path: Path) -> None:
 
 def test_three_seeds_make_provisional_ranks_and_two_none(tmp_path: Path) -> None:
     """Ranks need three seeds, and are called provisional under five."""
-    three = read_board(Evidence(simulated.write_store(tmp_path / "3", MODELS, seeds=3)))
+    three = read_board(StoredResults(simulated.write_store(tmp_path / "3", MODELS, seeds=3)))
     assert ranks(three)["best"] == (1, 1)
     assert any("provisional" in note for note in three.notes)
-    two = read_board(Evidence(simulated.write_store(tmp_path / "2", MODELS, seeds=2)))
+    two = read_board(StoredResults(simulated.write_store(tmp_path / "2", MODELS, seeds=2)))
     assert set(ranks(two).values()) == {(None, None)}
     assert any("No ranks" in note for note in two.notes)
 
@@ -54,7 +54,7 @@ def test_three_seeds_make_provisional_ranks_and_two_none(tmp_path: Path) -> None
 def test_an_incomplete_row_is_not_ranked_and_does_not_change_other_ranks(tmp_path: Path) -> None:
     """A model that lost a seed stands below, without a rank; the others rank among themselves."""
     store = simulated.write_store(tmp_path, MODELS, seeds=5, broken="same-a")
-    board = read_board(Evidence(store))
+    board = read_board(StoredResults(store))
     assert ranks(board) == {
         "best": (1, 1), "same-b": (2, 2), "worst": (3, 3), "same-a": (None, None),
     }  # fmt: skip
@@ -65,9 +65,9 @@ def test_ranks_for_this_test_set_are_called_so_in_every_format(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The weaker claim is said in Markdown, JSON, CSV, on the page and in the terminal."""
-    evidence = Evidence(simulated.write_store(tmp_path, MODELS, seeds=3))
-    board = read_board(evidence, THESE_IMAGES)
-    html = page.render(board, evidence, None)
+    stored = StoredResults(simulated.write_store(tmp_path, MODELS, seeds=3))
+    board = read_board(stored, THESE_IMAGES)
+    html = page.render(board, stored, None)
     assert "of these test pictures right" in html
     assert "new pictures" not in html
     tables.print_board(board, choose())
@@ -85,7 +85,7 @@ def test_predictions_that_contradict_their_record_cost_only_that_rank(tmp_path: 
         victim.unlink()
         if content is not None:
             victim.write_bytes(content)
-        board = read_board(Evidence(store))
+        board = read_board(StoredResults(store))
         assert ranks(board)["best"] == (None, None)
         assert ranks(board)["worst"] == (3, 3)
         assert any("best, not ranked" in note for note in board.notes)
@@ -96,10 +96,10 @@ def test_labels_that_are_not_the_protocols_are_refused(tmp_path: Path) -> None:
     """A store's labels are held to the protocol's digest, whatever they say."""
     store = simulated.write_store(tmp_path, MODELS, seeds=3)
     store.keep_labels(np.zeros(10_000, np.uint8))
-    evidence = Evidence(store)
+    stored = StoredResults(store)
     with pytest.raises(StoreError, match="test labels"):
-        _ = evidence.labels
-    assert set(ranks(read_board(evidence)).values()) == {(None, None)}
+        _ = stored.labels
+    assert set(ranks(read_board(stored)).values()) == {(None, None)}
 
 
 def test_a_ranking_is_computed_once_for_the_same_records(
@@ -107,19 +107,19 @@ def test_a_ranking_is_computed_once_for_the_same_records(
 ) -> None:
     """The second board reads no prediction; another target or a damaged cache does."""
     store = simulated.write_store(tmp_path, MODELS, seeds=3)
-    first = read_board(Evidence(store))
+    first = read_board(StoredResults(store))
     asked = []
     monkeypatch.setattr(Store, "predictions", lambda _, record: asked.append(record))
-    assert read_board(Evidence(store)) == first
+    assert read_board(StoredResults(store)) == first
     assert asked == []
     (kept,) = own_cache.glob("ranks-*.json")
     with pytest.raises(TypeError):
-        read_board(Evidence(store), "this-test-set")
+        read_board(StoredResults(store), "this-test-set")
     assert asked
     asked.clear()
     kept.write_bytes(b"{")
     with pytest.raises(TypeError):
-        read_board(Evidence(store))
+        read_board(StoredResults(store))
     assert asked
 
 
@@ -133,7 +133,7 @@ def test_the_digest_of_records_is_of_all_they_say_and_not_of_their_order(tmp_pat
 def test_fifty_models_of_ten_seeds_are_ranked(tmp_path: Path) -> None:
     """A large board has a rank for each row; benchmarks/many_records.py says in what time."""
     models = {f"m{place:02}": 0.95 - 0.002 * place for place in range(50)}
-    board = read_board(Evidence(simulated.write_store(tmp_path, models, seeds=10)))
+    board = read_board(StoredResults(simulated.write_store(tmp_path, models, seeds=10)))
     sets = [(row.rank_best, row.rank_worst) for row in board.rows]
     assert sets[0][0] == 1
     assert sets[-1][1] == 50

@@ -126,7 +126,7 @@ def test_a_run_is_made_again_with_as_many_threads(
 def test_a_trial_is_planned_as_one(
     tiny: TinyData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A tune run is owed as one, and a device that the protocol does not know is refused."""
+    """A tune run is pending as one, and a device that the protocol does not know is refused."""
     model = ListedModel(name="m", summary="", size=28, source="", plugin=samples.PLUGIN)
     monkeypatch.setattr(reproduction, "select", lambda *_: [model])
     rules = protocol.load(str(tiny.protocol))
@@ -134,7 +134,7 @@ def test_a_trial_is_planned_as_one(
     for stage, tunes in (("tune", 1), ("final", 0)):
         record = samples.record(samples.run(stage=stage), status="failed")
         again = reproduction.plan_again(record, store, rules, device="", threads=None)
-        assert (len(again.owed.tune), len(again.owed.finals)) == (tunes, 1 - tunes)
+        assert (len(again.pending.tune), len(again.pending.finals)) == (tunes, 1 - tunes)
     other = ("[devices.cpu]", "[devices.cuda]")
     elsewhere = protocol.load(str(tiny.variant(tmp_path / "cuda.toml", other)))
     with pytest.raises(UsageError, match=r"has no \[devices.cpu\] table"):

@@ -421,7 +421,7 @@ def edits(spec):
 def test_a_plugin_edited_meanwhile_costs_its_own_runs_and_they_stay_owed(
     fmbench: Fmbench, install: Install, tiny: TinyData, tmp_path: Path
 ) -> None:
-    """Runs after the edit are interrupted, not failed: put back as it was, they are still owed."""
+    """Runs after the edit are interrupted, not failed: put back as it was, they are pending."""
     code = offering("edits=edits", "later=linear", extra=EDITED_MEANWHILE)
     install("plugin-edited", code)
     install("plugin-good", GOOD)

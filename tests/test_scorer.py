@@ -13,7 +13,7 @@ from fmbench import data, protocol
 from fmbench.data import Dataset
 from fmbench.data.split import stratified_split
 from fmbench.errors import ProtocolError
-from fmbench.execution.job import Answers, Inputs, Outcome
+from fmbench.execution.job import Answers, Inputs, RunOutcome
 from fmbench.execution.scorer import Scorer
 from fmbench.protocol import Protocol, StageName
 
@@ -40,7 +40,7 @@ class Answered:
     def score_run(self, logits: NDArray[np.float32]) -> tuple[str, int | None]:
         """Status and fit of these answers to a tune run."""
         np.save(self.answers.logits, logits)
-        result = self.scorer.score_run("tune", Outcome(status="ok"), self.answers).result
+        result = self.scorer.score_run("tune", RunOutcome(status="ok"), self.answers).result
         return result.status, result.fit_correct
 
 

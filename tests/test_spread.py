@@ -10,9 +10,9 @@ import probit_models
 import simulated
 from fmbench import protocol
 from fmbench.leaderboard import spread
-from fmbench.leaderboard.evidence import Evidence
 from fmbench.leaderboard.spread import Spread, predict
 from fmbench.leaderboard.statistics import Sample
+from fmbench.leaderboard.stored_results import StoredResults
 
 IMAGES = 10_000
 
@@ -94,9 +94,9 @@ def test_trigamma_is_inverted(value: float) -> None:
 def test_a_row_is_predicted_from_its_store(tmp_path: Path) -> None:
     """A record's row, with those of other models, says where another seed would lie."""
     store = simulated.write_store(tmp_path, {"a": 0.9, "b": 0.88, "c": 0.91}, seeds=5)
-    evidence = Evidence(store)
-    entry = evidence.entry("a", "plugin-a")
-    found = spread.predict_another_seed(evidence, entry.ok[0])
+    stored = StoredResults(store)
+    entry = stored.entry("a", "plugin-a")
+    found = spread.predict_another_seed(stored, entry.ok[0])
     assert found
     assert found.runs == 5
     assert found.centre == pytest.approx(np.mean(entry.accuracies))

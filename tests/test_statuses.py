@@ -6,7 +6,7 @@ from typing import get_args
 import pytest
 
 import samples
-from fmbench.execution.job import JobFolder, Outcome
+from fmbench.execution.job import JobFolder, RunOutcome
 from fmbench.execution.plan import done_records
 from fmbench.statuses import STATUSES, Repeat, Status
 
@@ -38,5 +38,5 @@ def test_a_run_is_made_again_when_the_table_says_so(status: Status) -> None:
 def test_a_worker_is_believed_what_the_table_lets_it_tell(tmp_path: Path, status: Status) -> None:
     """A status that is the runner's to tell is not read from a worker's file."""
     folder = JobFolder(tmp_path)
-    folder.write_outcome(0, Outcome(status=status))
+    folder.write_outcome(0, RunOutcome(status=status))
     assert (folder.read_outcome(0) is not None) == (STATUSES[status].told_by == "worker")

@@ -23,7 +23,7 @@ from fmbench.training.batches import Images
 from fmbench.training.checkpoints import Checkpoints
 
 CPU = torch.device("cpu")
-RULES = DataRules(sha256=protocol.Digests("", "", "", ""), mean=0.3, deviation=0.4)
+RULES = DataRules(sha256=protocol.Digests("", "", "", ""), mean=0.3, std=0.4)
 PIXELS = torch.from_numpy(tiny_images(40, 3)[0])
 
 
@@ -36,7 +36,7 @@ def images(size: int = 28, augmentation: Augmentation | None = None) -> Images:
 
 def normalised(pixels: Tensor) -> Tensor:
     """What the protocol's mean and deviation make of bytes."""
-    return (pixels.float() / 255 - RULES.mean) / RULES.deviation
+    return (pixels.float() / 255 - RULES.mean) / RULES.std
 
 
 @given(st.lists(st.integers(0, 39), min_size=1, max_size=9))
@@ -55,7 +55,7 @@ def test_small_sizes_are_padded_with_black(size: int) -> None:
     before = (size - 28) // 2
     inside = batch[before : before + 28, before : before + 28].clone()
     torch.testing.assert_close(inside, normalised(PIXELS[3]), rtol=0, atol=1e-5)
-    batch[before : before + 28, before : before + 28] = -RULES.mean / RULES.deviation
+    batch[before : before + 28, before : before + 28] = -RULES.mean / RULES.std
     torch.testing.assert_close(batch, torch.full((size, size), -0.75))
 
 

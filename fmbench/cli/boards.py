@@ -17,13 +17,13 @@ from fmbench.cli.app import (
     print_json,
     writing,
 )
-from fmbench.cli.stored import evidence_in, evidence_of, record_of, store_of, stores_of
+from fmbench.cli.stored import record_of, results_in, results_of, store_of, stores_of
 from fmbench.errors import StaleError, UsageError
 from fmbench.leaderboard.columns import KEYS
 from fmbench.wording import same_records
 
 if TYPE_CHECKING:
-    from fmbench.leaderboard.evidence import Evidence
+    from fmbench.leaderboard.stored_results import StoredResults
 
 
 class BoardFormat(StrEnum):
@@ -117,12 +117,12 @@ def leaderboard(
             )
         stores = stores_of(results, protocol)
         if check:
-            check_boards([evidence_in(store, protocol) for store in stores], protocol)
+            check_boards([results_in(store, protocol) for store in stores], protocol)
             return
         for store in stores:
             with the_only_writer(store.claims):
-                evidence = evidence_in(store, protocol)
-                written = write_board(evidence, read_board(evidence, cached=False))
+                stored = results_in(store, protocol)
+                written = write_board(stored, read_board(stored, cached=False))
             for path in written:
                 stream.say(f"wrote {path}")
         return
@@ -131,10 +131,10 @@ def leaderboard(
             "a page is about the whole board, and its reader sorts and filters it there",
             hint="leave out --columns, --sort, --reverse and --filter",
         )
-    evidence = evidence_of(results, protocol)
+    stored = results_of(results, protocol)
     chosen = column.choose(columns)
     board = column.arrange(
-        read_board(evidence, target.value),
+        read_board(stored, target.value),
         sort=sort,
         reverse=reverse,
         patterns=filter_ or (),
@@ -149,7 +149,7 @@ def leaderboard(
     if format_ is BoardFormat.HTML:
         from fmbench.leaderboard import page
 
-        text = page.render(board, evidence, images_at_hand(evidence.protocol))
+        text = page.render(board, stored, images_at_hand(stored.protocol))
     else:
         render = {"md": formats.to_markdown, "csv": formats.to_csv}.get(format_, formats.to_json)
         text = render(board, chosen if columns else ())
@@ -196,14 +196,14 @@ def compare(
     from fmbench.console import stream, tables
     from fmbench.leaderboard.comparison import compare_entries, find_entry
 
-    evidence = evidence_of(results, protocol)
-    found = compare_entries(evidence, find_entry(evidence, first), find_entry(evidence, second))
+    stored = results_of(results, protocol)
+    found = compare_entries(stored, find_entry(stored, first), find_entry(stored, second))
     if picture and not found.disagreements:
         stream.say(f"there is no image to draw in {picture}: they disagree on none")
     elif picture:
         from fmbench.leaderboard.page.gallery import disagreements
 
-        dataset = sets.load(sets.find(data_dir, say=stream.say), evidence.protocol.data.sha256)
+        dataset = sets.load(sets.find(data_dir, say=stream.say), stored.protocol.data.sha256)
         with writing(picture):
             sets.test_picture(dataset, disagreements(found), picture)
         stream.say(f"wrote {picture}")
@@ -246,7 +246,7 @@ def show(
         tables.print_record(found, store.log(found))
 
 
-def check_boards(every: "Sequence[Evidence]", protocol: str | None) -> None:
+def check_boards(every: "Sequence[StoredResults]", protocol: str | None) -> None:
     """Say which boards are what their records say; raises `StaleError` when one is not.
 
     protocol: as it was typed, for the hints.
@@ -255,9 +255,9 @@ def check_boards(every: "Sequence[Evidence]", protocol: str | None) -> None:
     from fmbench.leaderboard.published import stale
 
     errors = []
-    for evidence in every:
-        folder = evidence.folder
-        if found := stale(evidence):
+    for stored in every:
+        folder = stored.folder
+        if found := stale(stored):
             errors.append(
                 StaleError(
                     f"is not what the records say: {', '.join(path.name for path in found)}",

@@ -66,7 +66,7 @@ def reproduce(
     record = record_of(store, run)
     rules = store.protocol_of([record])
     again = plan_again(record, store, rules, device=device, threads=threads)
-    estimate = Estimate([again.owed], again.setting, own=[record], published=())
+    estimate = Estimate([again.pending], again.setting, own=[record], published=())
     dataset = data.load(data.find(data_dir, say=stream.say), rules.data.sha256)
     estimate.sizes = len(dataset.train_labels), len(dataset.test_labels)
     runs.print_again(again, estimate)

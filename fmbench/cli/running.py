@@ -106,7 +106,7 @@ def run(
     from fmbench.execution.observers import Observers
     from fmbench.execution.session import plan_session
     from fmbench.execution.timings import Part, Timings
-    from fmbench.leaderboard.evidence import Evidence
+    from fmbench.leaderboard.stored_results import StoredResults
 
     if not models and not every:
         named = None if protocol == "auto" else protocol
@@ -167,7 +167,7 @@ def run(
             raise typer.Exit(ExitCode.INTERRUPTED) from None
     with timings.during(Part.TABLES):
         if tune_only:
-            runs.print_trials(Evidence(session.store, session.setting.protocol))
+            runs.print_trials(StoredResults(session.store, session.setting.protocol))
         else:
             print_and_write_board(session.store, session.setting.protocol, data_dir)
     if show_timings:
@@ -182,12 +182,12 @@ def print_and_write_board(store: "Store", protocol: "Protocol", data_dir: Path |
     from fmbench.execution.claims import the_only_writer
     from fmbench.leaderboard import columns
     from fmbench.leaderboard.board import read_board
-    from fmbench.leaderboard.evidence import Evidence
     from fmbench.leaderboard.published import write_board
+    from fmbench.leaderboard.stored_results import StoredResults
 
     with the_only_writer(store.claims):
-        evidence = Evidence(store, protocol)
-        board = read_board(evidence)
-        paths = write_board(evidence, board, data_dir)
+        stored = StoredResults(store, protocol)
+        board = read_board(stored)
+        paths = write_board(stored, board, data_dir)
     tables.print_board(board, columns.choose())
     stream.say(f"the page: {paths[-1]}")

@@ -7,7 +7,7 @@ from fmbench.errors import UsageError
 from fmbench.wording import same_records
 
 if TYPE_CHECKING:
-    from fmbench.leaderboard.evidence import Evidence
+    from fmbench.leaderboard.stored_results import StoredResults
     from fmbench.records import Record
     from fmbench.store import Store
 
@@ -50,18 +50,18 @@ def store_of(results: Path, protocol: str | None) -> "Store":
     return found[0]
 
 
-def evidence_of(results: Path, protocol: str | None) -> "Evidence":
+def results_of(results: Path, protocol: str | None) -> "StoredResults":
     """What the store a reading command means holds."""
-    return evidence_in(store_of(results, protocol), protocol)
+    return results_in(store_of(results, protocol), protocol)
 
 
-def evidence_in(store: "Store", protocol: str | None) -> "Evidence":
+def results_in(store: "Store", protocol: str | None) -> "StoredResults":
     """What a store holds, under the very protocol in a file named, else its newest record's."""
     from fmbench import protocol as protocols
-    from fmbench.leaderboard.evidence import Evidence
+    from fmbench.leaderboard.stored_results import StoredResults
 
     named = protocols.load(protocol) if protocol and protocols.is_path(protocol) else None
-    return Evidence(store, named)
+    return StoredResults(store, named)
 
 
 def record_of(store: "Store", beginning: str) -> "Record":

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from fmbench.console.stream import plain, talk
 from fmbench.execution.estimate import Estimate
-from fmbench.execution.plan import Owed
+from fmbench.execution.plan import Pending
 from fmbench.hookspecs import hookimpl
 from fmbench.records import Progress, Record, Run
 from fmbench.wording import duration, short
@@ -50,10 +50,10 @@ class LiveProgress:
         self._at = self._progress = None
         self._live.stop()
 
-    def replan(self, owed: tuple[Owed, ...]) -> None:
+    def replan(self, pending: tuple[Pending, ...]) -> None:
         """Take these as the runs that are left."""
-        self._ended = self._runs - sum(one.count for one in owed)
-        self._estimate.plan(owed)
+        self._ended = self._runs - sum(one.count for one in pending)
+        self._estimate.plan(pending)
 
     @hookimpl
     def fmbench_run_start(self, run: Run) -> None:

@@ -13,8 +13,8 @@ from fmbench.hardware import (
     cuda_devices,
     torch_is_built_for_cuda,
 )
-from fmbench.leaderboard.evidence import Evidence, choose_entries
 from fmbench.leaderboard.recipes import recipes_tried
+from fmbench.leaderboard.stored_results import StoredResults, choose_model_results
 from fmbench.wording import counted, duration, memory, percent, short
 
 
@@ -47,27 +47,27 @@ def _why_no_gpu(gpus: list[Device]) -> str:
 
 
 def print_plan(session: Session) -> None:
-    """The runs that are owed, model by model."""
+    """The runs that are pending, model by model."""
     finals = len(session.setting.seeds)
     print_table(
         [
             {
-                "model": owed.model.name,
-                "plugin": f"{owed.model.plugin.distribution} {owed.model.plugin.version}",
-                "tune runs": str(len(owed.tune)),
-                "final runs": f"{owed.count - len(owed.tune)} of {finals}",
+                "model": pending.model.name,
+                "plugin": f"{pending.model.plugin.distribution} {pending.model.plugin.version}",
+                "tune runs": str(len(pending.tune)),
+                "final runs": f"{pending.count - len(pending.tune)} of {finals}",
             }
-            for owed in session.owed
+            for pending in session.pending
         ]
     )
 
 
-def print_trials(evidence: Evidence) -> None:
+def print_trials(stored: StoredResults) -> None:
     """The recipes tried on each model, the one its final runs would use marked."""
     lines = []
-    images = evidence.protocol.data.validation_images
-    tunes = [record for record in evidence.contents.records if record.run.stage == "tune"]
-    for entry in choose_entries(evidence.protocol, tunes):
+    images = stored.protocol.data.validation_images
+    tunes = [record for record in stored.contents.records if record.run.stage == "tune"]
+    for entry in choose_model_results(stored.protocol, tunes):
         best = best_recipe(entry.tunes)
         lines += [
             {
@@ -79,7 +79,7 @@ def print_trials(evidence: Evidence) -> None:
             }
             for tried in recipes_tried(entry)
         ]
-    print_table(lines, title=f"{evidence.protocol.id} recipes")
+    print_table(lines, title=f"{stored.protocol.id} recipes")
     tell("Mean accuracy on validation images over the tune seeds; test images play no part.", "dim")
 
 

@@ -5,7 +5,7 @@ import subprocess
 from typing import IO, Protocol, cast
 
 from fmbench import processes
-from fmbench.execution.job import Ending, JobFolder, Outcome
+from fmbench.execution.job import Ending, JobFolder, RunOutcome
 from fmbench.execution.log import Drain
 
 GRACE_SECONDS = 10.0
@@ -16,7 +16,7 @@ class Worker(Protocol):
 
     pid: int
 
-    def ended(self) -> Outcome | None:
+    def ended(self) -> RunOutcome | None:
         """What its end makes of the run it was at; None while it works."""
 
     def log(self) -> bytes:
@@ -64,7 +64,7 @@ class LocalWorker:
         self.pid = self._guard.pid
         self._drain = Drain(cast(IO[bytes], self._guard.stdout))
 
-    def ended(self) -> Outcome | None:
+    def ended(self) -> RunOutcome | None:
         """What the worker's end makes of the run it was at; None while it works."""
         if self._guard.poll() is None:
             return None
@@ -88,11 +88,11 @@ class LocalWorker:
             processes.kill_descendants()
 
 
-def outcome_of(ending: Ending | None) -> Outcome:
+def outcome_of(ending: Ending | None) -> RunOutcome:
     """What a worker's end makes of the run it was at; None means that its guard died too."""
     if ending is None:
-        return Outcome(status="crashed", message="the worker and its guard were killed")
+        return RunOutcome(status="crashed", message="the worker and its guard were killed")
     if ending.out_of_memory:
-        return Outcome(status="oom", message="the kernel ended the worker: out of memory")
+        return RunOutcome(status="oom", message="the kernel ended the worker: out of memory")
     how = processes.how_it_ended(ending.status)
-    return Outcome(status="crashed", message=f"the worker ended with {how}")
+    return RunOutcome(status="crashed", message=f"the worker ended with {how}")

@@ -1,11 +1,11 @@
-"""How long the runs still owed will take, as far as speeds on record or just measured tell."""
+"""How long the runs still pending will take, as far as speeds on record or just measured tell."""
 
 from collections import Counter
 from collections.abc import Iterable
 from statistics import median
 
 from fmbench.data import FASHION_MNIST
-from fmbench.execution.plan import Owed, Setting, train_steps
+from fmbench.execution.plan import Pending, Setting, train_steps
 from fmbench.hookspecs import hookimpl
 from fmbench.protocol import TEST_IMAGES, TRAINING_IMAGES, StageName
 from fmbench.records import Progress, Record
@@ -31,7 +31,7 @@ class Estimate:
 
     def __init__(
         self,
-        owed: Iterable[Owed],
+        pending: Iterable[Pending],
         setting: Setting,
         *,
         own: Iterable[Record],
@@ -40,7 +40,7 @@ class Estimate:
         self._protocol = setting.protocol
         official = setting.protocol.data.sha256 == FASHION_MNIST
         self.sizes = (TRAINING_IMAGES, TEST_IMAGES) if official else None
-        self.plan(owed)
+        self.plan(pending)
         alike = [one for one in published if one.run.device_kind == setting.device.kind]
         here = [one for one in own if one.environment.device.is_a(setting.device)]
         self._published = _speeds(alike, setting)
@@ -48,10 +48,10 @@ class Estimate:
         self._measured = {model: training for model, (training, _) in self._here.items()}
         self._under_way: Progress | None = None
 
-    def plan(self, owed: Iterable[Owed]) -> None:
+    def plan(self, pending: Iterable[Pending]) -> None:
         """Take these as the runs that are left."""
         left: Counter[tuple[str, StageName]] = Counter()
-        for one in owed:
+        for one in pending:
             left[one.model.name, "tune"] += len(one.tune)
             left[one.model.name, "final"] += one.count - len(one.tune)
         self._left = left  # at once: the thread that draws the bar reads it
@@ -62,7 +62,7 @@ class Estimate:
         return sorted(model for model in left if not (self.sizes and self._speeds_of(model)))
 
     def remaining(self) -> float:
-        """Seconds until nothing is owed but the runs of unknown models."""
+        """Seconds until nothing is pending but the runs of unknown models."""
         total = 0.0
         for (model, stage), runs in self._left.items():
             train, inference = self._run_seconds(model, stage)

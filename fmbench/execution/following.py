@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fmbench.execution.engines import Worker
-from fmbench.execution.job import Answers, Event, JobFolder, Outcome
+from fmbench.execution.job import Answers, Event, JobFolder, RunOutcome
 from fmbench.records import Progress, Run
 
 SECONDS_BETWEEN_LOOKS = 0.05
@@ -26,7 +26,7 @@ class Ended:
     """
 
     run: Run
-    outcome: Outcome
+    outcome: RunOutcome
     answers: Answers
     seconds: float
 
@@ -41,13 +41,13 @@ def follow(
     """Yield a `Run` when it starts, its `Progress` and its `Ended`, run by run.
 
     Stops early, after the `Ended` of the run under way, when the worker dies or a run takes
-    longer than `timeout` seconds; the runs after it are then still owed. So is one that a worker
+    longer than `timeout` seconds; the runs after it are then still pending. So is one that a worker
     which had ended others did not start.
     """
     at, offset, started = 0, 0, -1
     began = begun = looked = time.monotonic()
 
-    def end(outcome: Outcome) -> Ended:
+    def end(outcome: RunOutcome) -> Ended:
         longest, spent = looked - began, outcome.spent
         first = begun if begun - began > SECONDS_BLIND else began
         last = before if looked - before > SECONDS_BLIND else looked
@@ -89,7 +89,7 @@ def follow(
             return
         if time.monotonic() - began > timeout:
             worker.stop()
-            yield end(Outcome(status="timeout", message=f"it took longer than {timeout:g} s"))
+            yield end(RunOutcome(status="timeout", message=f"it took longer than {timeout:g} s"))
             return
         time.sleep(SECONDS_BETWEEN_LOOKS)
 

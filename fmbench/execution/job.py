@@ -71,7 +71,7 @@ class Spent(Struct, frozen=True, kw_only=True):
     checkpoints: float = 0.0
 
 
-class Outcome(Struct, frozen=True, kw_only=True):
+class RunOutcome(Struct, frozen=True, kw_only=True):
     """How a run ended, before it is marked; the fields are those of Result and Record.
 
     repeatable: whether the plugin left threads and determinism as the worker had set them.
@@ -157,15 +157,15 @@ class JobFolder:
         """Where the answers of a run lie."""
         return Answers(self.path / str(run))
 
-    def write_outcome(self, run: int, outcome: Outcome) -> None:
+    def write_outcome(self, run: int, outcome: RunOutcome) -> None:
         """Say how a run ended; comes after its logits."""
         path = self.answers(run).outcome
         files.make_folder(path.parent)
         files.write(path, msgspec.json.encode(outcome))
 
-    def read_outcome(self, run: int) -> Outcome | None:
+    def read_outcome(self, run: int) -> RunOutcome | None:
         """How a run ended; None while it has not, or when a plugin spoilt the file."""
-        outcome = files.read_json(self.answers(run).outcome, Outcome)
+        outcome = files.read_json(self.answers(run).outcome, RunOutcome)
         believed = outcome is not None and STATUSES[outcome.status].told_by == "worker"
         return outcome if believed else None
 

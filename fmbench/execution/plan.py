@@ -1,4 +1,4 @@
-"""Which runs a comparison needs, which of them are owed, and which recipe a model's finals use."""
+"""Which runs a comparison needs, which are pending, and which recipe a model's finals use."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -26,7 +26,7 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Owed:
+class Pending:
     """What is still to be run for one model: its tune runs first, then its finals.
 
     Which finals those are is known once the tune runs are there; `count` knows how many. `recipe`
@@ -41,7 +41,7 @@ class Owed:
 
     @property
     def next(self) -> tuple[Run, ...]:
-        """The runs of the next job; empty when nothing is owed."""
+        """The runs of the next job; empty when nothing is pending."""
         return self.tune or self.finals
 
 
@@ -97,7 +97,7 @@ def settle_threads(protocol: Protocol, device: Device, asked: int | None, *, oth
     return fixed or asked or otherwise
 
 
-def owed(model: ListedModel, setting: Setting, done: dict[str, Record]) -> Owed:
+def pending(model: ListedModel, setting: Setting, done: dict[str, Record]) -> Pending:
     """What a model still lacks, given the records that count as done, by their keys."""
     protocol = setting.protocol
     recipe: str | None = protocol.recipes[0].name
@@ -109,13 +109,13 @@ def owed(model: ListedModel, setting: Setting, done: dict[str, Record]) -> Owed:
         ]
         missing = tuple(run for run in wanted if run.key not in done)
         if missing:
-            return Owed(model, None, missing, (), len(missing) + len(setting.seeds))
+            return Pending(model, None, missing, (), len(missing) + len(setting.seeds))
         recipe = best_recipe(done[run.key] for run in wanted)
     if recipe is None:
-        return Owed(model, None, (), (), 0)
+        return Pending(model, None, (), (), 0)
     finals = (make_run(model, setting, "final", recipe, seed) for seed in setting.seeds)
     missing = tuple(run for run in finals if run.key not in done)
-    return Owed(model, recipe, (), missing, len(missing))
+    return Pending(model, recipe, (), missing, len(missing))
 
 
 def best_recipe(tune_records: Iterable[Record]) -> str | None:

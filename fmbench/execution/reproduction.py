@@ -12,12 +12,12 @@ from fmbench.discovery import ListedModel
 from fmbench.errors import UsageError
 from fmbench.execution.engines import LocalEngine
 from fmbench.execution.observers import Observers
-from fmbench.execution.plan import Owed, Setting, make_run, settle_threads
+from fmbench.execution.plan import Pending, Setting, make_run, settle_threads
 from fmbench.execution.runner import Runner
 from fmbench.execution.scorer import Scorer
 from fmbench.execution.selection import select
-from fmbench.leaderboard.evidence import Evidence
 from fmbench.leaderboard.spread import Prediction, predict_another_seed
+from fmbench.leaderboard.stored_results import StoredResults
 from fmbench.protocol import Protocol
 from fmbench.records import Record, Run
 from fmbench.store import Store
@@ -103,10 +103,10 @@ class Again:
         return make_run(self.model, self.setting, of.stage, of.recipe, of.seed)
 
     @property
-    def owed(self) -> Owed:
-        """That one run as what is owed."""
+    def pending(self) -> Pending:
+        """That one run as what is pending."""
         tune, finals = ((self.run,), ()) if self.run.stage == "tune" else ((), (self.run,))
-        return Owed(self.model, self.run.recipe, tune, finals, 1)
+        return Pending(self.model, self.run.recipe, tune, finals, 1)
 
     def make(self, dataset: Dataset, observers: Observers, timeout: float) -> Reproduction:
         """Make it in a folder of its own that is gone afterwards; see `Runner`.
@@ -158,7 +158,7 @@ def plan_again(
     threads = settle_threads(protocol, on, threads, otherwise=record.environment.threads)
     setting = Setting(protocol, on, threads, (run.seed,))
     (model,) = select(discovery.catalogue(), [f"{run.plugin.distribution}:{run.model}"])
-    expected = predict_another_seed(Evidence(store, protocol), record) if scored else None
+    expected = predict_another_seed(StoredResults(store, protocol), record) if scored else None
     return Again(record, predictions, expected, setting, model)
 
 

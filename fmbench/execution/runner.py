@@ -19,9 +19,9 @@ from fmbench.errors import UsageError
 from fmbench.execution.claims import Claims
 from fmbench.execution.engines import Engine, Worker
 from fmbench.execution.following import Ended, follow
-from fmbench.execution.job import Job, JobFolder, Outcome, Spent
+from fmbench.execution.job import Job, JobFolder, RunOutcome, Spent
 from fmbench.execution.observers import Observers
-from fmbench.execution.plan import Owed, Setting, done_records, owed
+from fmbench.execution.plan import Pending, Setting, done_records, pending
 from fmbench.execution.scorer import Scorer
 from fmbench.execution.scratch import scratch
 from fmbench.execution.timings import Part, Timings
@@ -39,7 +39,7 @@ class Runner:
     timeout:            seconds a run may take, from its start to its end.
     checkpoint_seconds: the least time between two checkpoints of a run.
     keep_logits:        whether the logits of final runs are stored beside their records.
-    replanned:          told what is owed at the start, whenever another runner has done some of
+    replanned:          told what is pending at the start, whenever another runner has done some of
                         it, and when a model has no finals because no recipe ended well.
     """
 
@@ -51,7 +51,7 @@ class Runner:
         scorer: Scorer,
         engine: Engine,
         observers: Observers | None = None,
-        replanned: Callable[[tuple[Owed, ...]], None] = lambda _: None,
+        replanned: Callable[[tuple[Pending, ...]], None] = lambda _: None,
         timeout: float = math.inf,
         checkpoint_seconds: float = 60.0,
         retry_failed: bool = False,
@@ -77,7 +77,7 @@ class Runner:
         """Make every run these models owe and return the new records, failures included.
 
         Runs that another runner on this store has claimed are left to it and waited for; when it
-        dies they are taken over. A worker that dies costs the run it was at; what it still owed
+        dies they are taken over. A worker that dies costs the run it was at; what it still pending
         goes into a new job. When a plugin has changed meanwhile the next run is recorded as
         interrupted, and its model's others are left for another command. On `KeyboardInterrupt`
         the run under way is recorded as interrupted.
@@ -89,7 +89,7 @@ class Runner:
             while self._left:
                 busy = False
                 for model in tuple(self._left):
-                    plan = owed(model, self._setting, self._done)
+                    plan = pending(model, self._setting, self._done)
                     runs = plan.next
                     if not runs:
                         self._left.remove(model)
@@ -109,7 +109,7 @@ class Runner:
         return made
 
     def make(self, run: Run) -> Record:
-        """Make one run, whatever else is owed, and return its record."""
+        """Make one run, whatever else is pending, and return its record."""
         made: list[Record] = []
         with scratch(self._store) as self._scratch:
             self._do((run,), made)
@@ -134,7 +134,7 @@ class Runner:
             self._replan()
 
     def _replan(self) -> None:
-        self._replanned(tuple(owed(model, self._setting, self._done) for model in self._left))
+        self._replanned(tuple(pending(model, self._setting, self._done) for model in self._left))
 
     def _do(self, runs: tuple[Run, ...], made: list[Record]) -> None:
         folder = JobFolder(self._scratch / f"job-{secrets.token_hex(4)}")
@@ -164,7 +164,7 @@ class Runner:
         except KeyboardInterrupt:
             worker.stop()
             if owing:
-                outcome = Outcome(status="interrupted", message="stopped by the user")
+                outcome = RunOutcome(status="interrupted", message="stopped by the user")
                 end = Ended(owing[0], outcome, folder.answers(0), 0.0)
                 made.append(self._record(folder, end, worker.log()))
             raise
@@ -181,7 +181,7 @@ class Runner:
         where = self._setting.device.torch_name
         if refusal := folder.read_refusal():
             if refusal.changed:
-                return replace(end, outcome=Outcome(status="interrupted", message=refusal.what))
+                return replace(end, outcome=RunOutcome(status="interrupted", message=refusal.what))
             raise UsageError(refusal.what, where=where, hint=refusal.hint)
         ending = folder.read_ending()
         if ending and ending.status > 0:
@@ -255,7 +255,7 @@ class Runner:
         self._tell.run_end(record)
         return record
 
-    def _reproducibility(self, outcome: Outcome) -> Reproducibility:
+    def _reproducibility(self, outcome: RunOutcome) -> Reproducibility:
         if not (outcome.repeatable and STATUSES[outcome.status].models_own):
             return "none"
         device = self._setting.device

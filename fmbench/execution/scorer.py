@@ -11,7 +11,7 @@ from fmbench import files
 from fmbench.contract import CLASSES
 from fmbench.data import Dataset, stratified_split, stratified_subset
 from fmbench.errors import ProtocolError
-from fmbench.execution.job import Answers, Inputs, Outcome
+from fmbench.execution.job import Answers, Inputs, RunOutcome
 from fmbench.execution.plan import train_steps
 from fmbench.protocol import Protocol, StageName
 from fmbench.records import Result
@@ -76,7 +76,7 @@ class Scorer:
             self._evaluation_images(stage).images,
         )
 
-    def score_run(self, stage: StageName, outcome: Outcome, answers: Answers) -> Scored:
+    def score_run(self, stage: StageName, outcome: RunOutcome, answers: Answers) -> Scored:
         """Scorer what a run left behind.
 
         The worker's word that a run went well counts only when its logits hold: float32 of shape
@@ -140,5 +140,5 @@ class Scorer:
         )
 
 
-def _unscored(outcome: Outcome, status: Status, message: str) -> Scored:
+def _unscored(outcome: RunOutcome, status: Status, message: str) -> Scored:
     return Scored(Result(status=status, message=message, curve=outcome.curve))

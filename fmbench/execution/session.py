@@ -1,4 +1,4 @@
-"""What one `fmbench run` is about: a setting, models, a store, and what is still owed there."""
+"""What one `fmbench run` is about: a setting, models, a store, and what is still pending there."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from fmbench.discovery import ListedModel, Problem
 from fmbench.execution.engines import LocalEngine
 from fmbench.execution.estimate import Estimate
 from fmbench.execution.observers import Observers
-from fmbench.execution.plan import Owed, Setting, done_records, make_setting, owed
+from fmbench.execution.plan import Pending, Setting, done_records, make_setting, pending
 from fmbench.execution.runner import Runner
 from fmbench.execution.scorer import Scorer
 from fmbench.execution.scratch import clear_leftovers
@@ -31,12 +31,12 @@ class Session:
     problems: tuple[Problem, ...]
     store: Store
     retry_failed: bool
-    owed: tuple[Owed, ...] = ()
+    pending: tuple[Pending, ...] = ()
 
     @property
     def count(self) -> int:
         """How many runs are to be made."""
-        return sum(one.count for one in self.owed)
+        return sum(one.count for one in self.pending)
 
     def estimate(self) -> Estimate:
         """A fresh estimate of the time these runs take."""
@@ -46,7 +46,7 @@ class Session:
             for record in Store(published(), name).read().records
         ]
         own = self.store.read().records
-        return Estimate(self.owed, self.setting, own=own, published=known)
+        return Estimate(self.pending, self.setting, own=own, published=known)
 
     def prepare(self, dataset: Dataset) -> list[str]:
         """Make the store and clear what dead runners left in it; says what, in sentences."""
@@ -61,7 +61,7 @@ class Session:
         dataset: Dataset,
         observers: Observers,
         *,
-        replanned: Callable[[tuple[Owed, ...]], None],
+        replanned: Callable[[tuple[Pending, ...]], None],
         timeout: float,
         checkpoint_seconds: float,
         keep_logits: bool = False,
@@ -89,7 +89,7 @@ class Session:
             for key, record in done_records(self.store.read().records).items()
             if record.run.stage == "tune" or record.ok
         }
-        plans = [owed(model, self.setting, good) for model in self.models]
+        plans = [pending(model, self.setting, good) for model in self.models]
         return all(plan.recipe is not None and plan.count == 0 for plan in plans)
 
 
@@ -127,7 +127,7 @@ def plan_session(
         problems=catalogue.problems,
         store=store,
         retry_failed=retry_failed,
-        owed=tuple(owed(model, setting, done) for model in models),
+        pending=tuple(pending(model, setting, done) for model in models),
     )
 
 

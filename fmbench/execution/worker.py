@@ -22,7 +22,7 @@ from fmbench import environment, files, processes
 from fmbench.contract import Model
 from fmbench.discovery.child import ChangedError, load_model, unchanged
 from fmbench.errors import UsageError
-from fmbench.execution.job import Event, Inputs, Job, JobFolder, Outcome, Refusal, Spent
+from fmbench.execution.job import Event, Inputs, Job, JobFolder, Refusal, RunOutcome, Spent
 from fmbench.protocol import Tuning
 from fmbench.records import Cost, Run
 from fmbench.statuses import STATUSES, Status
@@ -133,7 +133,7 @@ class ModelUnderTraining:
         )
 
 
-def perform(folder: JobFolder, under_training: ModelUnderTraining, number: int) -> Outcome:
+def perform(folder: JobFolder, under_training: ModelUnderTraining, number: int) -> RunOutcome:
     """Train and evaluate one run; whatever goes wrong becomes its outcome."""
     curve: list[float] = []
     try:
@@ -148,17 +148,17 @@ def perform(folder: JobFolder, under_training: ModelUnderTraining, number: int) 
         return failed("oom" if devices.out_of_memory(error) else "failed", error, curve)
 
 
-def failed(status: Status, error: BaseException, curve: list[float]) -> Outcome:
+def failed(status: Status, error: BaseException, curve: list[float]) -> RunOutcome:
     """The outcome of a run that ended early."""
     told_by_us = status in ("diverged", "invalid")
     sentence = str(error) if told_by_us else raised(error)
     message = without_home(sentence.strip())[:2000]
-    return Outcome(status=status, message=message, curve=finite(curve))
+    return RunOutcome(status=status, message=message, curve=finite(curve))
 
 
 def train_and_answer(
     folder: JobFolder, under_training: ModelUnderTraining, number: int, curve: list[float]
-) -> Outcome:
+) -> RunOutcome:
     """One run from a fresh model to logits on disk; `curve` grows as epochs end."""
     job, device = under_training.job, under_training.device
     run = job.runs[number]
@@ -208,7 +208,7 @@ def train_and_answer(
         log.write(folder.answers(number).epochs, stage.epochs)
     logits, seconds = loop.predict(network, evaluation, protocol=job.protocol, device=device)
     save(folder.answers(number).logits, logits.numpy().astype(np.float32))
-    return Outcome(
+    return RunOutcome(
         status="ok",
         curve=finite(curve),
         cost=Cost(

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from fmbench.data import FASHION_MNIST
-from fmbench.leaderboard.evidence import Entry, Evidence, digest_of
 from fmbench.leaderboard.places import place_names
 from fmbench.leaderboard.ranking import Ranking, rank
 from fmbench.leaderboard.statistics import (
@@ -17,6 +16,7 @@ from fmbench.leaderboard.statistics import (
     image_interval,
     seed_interval,
 )
+from fmbench.leaderboard.stored_results import ModelResults, StoredResults, digest_of
 from fmbench.protocol import Protocol
 from fmbench.records import Record
 from fmbench.wording import counted, points, versions
@@ -90,19 +90,19 @@ class Board:
     notes: tuple[str, ...]
 
 
-def read_board(evidence: Evidence, target: Target = NEW_IMAGES, *, cached: bool = True) -> Board:
-    """The board of the evidence in a store: complete rows first, by mean accuracy."""
-    return make_board(evidence, rank(evidence, target, cached=cached))
+def read_board(stored: StoredResults, target: Target = NEW_IMAGES, *, cached: bool = True) -> Board:
+    """The board of the stored in a store: complete rows first, by mean accuracy."""
+    return make_board(stored, rank(stored, target, cached=cached))
 
 
-def make_board(evidence: Evidence, ranking: Ranking) -> Board:
+def make_board(stored: StoredResults, ranking: Ranking) -> Board:
     """The board of a store's entries with their ranks."""
-    protocol = evidence.protocol
-    shown = [record for entry in evidence.entries for record in (*entry.finals, *entry.tunes)]
+    protocol = stored.protocol
+    shown = [record for entry in stored.entries for record in (*entry.finals, *entry.tunes)]
     place = place_names(shown)
     rows = [
         _row(protocol, entry, ranks, place)
-        for entry, ranks in zip(evidence.entries, ranking.ranks, strict=True)
+        for entry, ranks in zip(stored.entries, ranking.ranks, strict=True)
     ]
     rows.sort(key=lambda row: (not row.complete, -(row.accuracy or 0), row.model, row.distribution))
     return Board(
@@ -115,17 +115,17 @@ def make_board(evidence: Evidence, ranking: Ranking) -> Board:
         usual_gap=ranking.usual_gap,
         rows=tuple(rows),
         notes=(
-            *_what_it_is(protocol, evidence.entries, [place(record) for record in shown]),
-            *_what_to_doubt(protocol, rows, evidence.entries),
+            *_what_it_is(protocol, stored.entries, [place(record) for record in shown]),
+            *_what_to_doubt(protocol, rows, stored.entries),
             *_what_it_can_say(protocol, ranking),
-            *_what_is_left_out(evidence, ranking, shown),
+            *_what_is_left_out(stored, ranking, shown),
         ),
     )
 
 
 def _row(
     protocol: Protocol,
-    entry: Entry,
+    entry: ModelResults,
     ranks: tuple[int, int] | None,
     place: Callable[[Record], str],
 ) -> Row:
@@ -164,7 +164,7 @@ def _row(
     )
 
 
-def _status(protocol: Protocol, entry: Entry) -> str:
+def _status(protocol: Protocol, entry: ModelResults) -> str:
     expected = len(protocol.seeds)
     newer = f"{_what_is_newer(entry, entry.newer)}" if entry.newer else ""
     if len(entry.ok) == expected:
@@ -179,7 +179,7 @@ def _status(protocol: Protocol, entry: Entry) -> str:
     return f"{have}: {', '.join(faults)}" if faults else have
 
 
-def _what_is_newer(entry: Entry, newer: Record) -> str:
+def _what_is_newer(entry: ModelResults, newer: Record) -> str:
     """How the newest run of a model ended, and which are shown: `0.1.1 failed, 0.1.0 shown`."""
     shown = (*entry.finals, *entry.tunes)[0].run
     run = newer.run
@@ -200,7 +200,9 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return fmean(known) if known else None
 
 
-def _what_it_is(protocol: Protocol, entries: Sequence[Entry], places: Sequence[str]) -> list[str]:
+def _what_it_is(
+    protocol: Protocol, entries: Sequence[ModelResults], places: Sequence[str]
+) -> list[str]:
     devices = sorted(set(places))
     notes = [
         f"{protocol.id} ({protocol.status}), protocol digest {protocol.digest[:12]}, "
@@ -220,7 +222,9 @@ def _what_it_is(protocol: Protocol, entries: Sequence[Entry], places: Sequence[s
     return notes
 
 
-def _what_to_doubt(protocol: Protocol, rows: Sequence[Row], entries: Sequence[Entry]) -> list[str]:
+def _what_to_doubt(
+    protocol: Protocol, rows: Sequence[Row], entries: Sequence[ModelResults]
+) -> list[str]:
     notes = []
     high = [row.model for row in rows if (row.accuracy or 0) > REPRODUCED]
     if high and protocol.data.sha256 == FASHION_MNIST:
@@ -297,9 +301,11 @@ def _what_it_can_say(protocol: Protocol, ranking: Ranking) -> list[str]:
     return notes
 
 
-def _what_is_left_out(evidence: Evidence, ranking: Ranking, shown: Sequence[Record]) -> list[str]:
-    found = evidence.contents.records
-    current = [record for record in found if record.run.protocol_digest == evidence.protocol.digest]
+def _what_is_left_out(
+    stored: StoredResults, ranking: Ranking, shown: Sequence[Record]
+) -> list[str]:
+    found = stored.contents.records
+    current = [record for record in found if record.run.protocol_digest == stored.protocol.digest]
     notes = []
     if len(found) > len(current):
         other = counted(len(found) - len(current), "record")
@@ -310,5 +316,5 @@ def _what_is_left_out(evidence: Evidence, ranking: Ranking, shown: Sequence[Reco
             f"Left out: {older} older than others of the same run, or made with other versions, "
             "another recipe or another kind of device than their model's newest good ones."
         )
-    left_out = (*ranking.unreadable, *evidence.contents.problems)
+    left_out = (*ranking.unreadable, *stored.contents.problems)
     return notes + [f"Left out: {problem}." for problem in left_out]

@@ -11,7 +11,6 @@ from fmbench.data import LABELS
 from fmbench.environment import normal_name
 from fmbench.errors import UsageError
 from fmbench.leaderboard import statistics
-from fmbench.leaderboard.evidence import Entry, Evidence
 from fmbench.leaderboard.statistics import (
     CONFIDENCE,
     SEEDS_FOR_RANKS,
@@ -20,6 +19,7 @@ from fmbench.leaderboard.statistics import (
     Sample,
     no_tie,
 )
+from fmbench.leaderboard.stored_results import ModelResults, StoredResults
 from fmbench.wording import points, same_records
 
 
@@ -91,17 +91,17 @@ class Compared:
     conclusion: str
 
 
-def find_entry(evidence: Evidence, name: str) -> Entry:
+def find_entry(stored: StoredResults, name: str) -> ModelResults:
     """The entry of MODEL or DISTRIBUTION:MODEL; raises `UsageError` unless exactly one has runs."""
     distribution, _, model = name.rpartition(":")
     distribution = normal_name(distribution)
     found = [
         entry
-        for entry in evidence.entries
+        for entry in stored.entries
         if entry.model == model and distribution in ("", entry.plugin.distribution)
     ]
     if not found:
-        known = [entry.model for entry in evidence.entries]
+        known = [entry.model for entry in stored.entries]
         near = get_close_matches(model, known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known) or 'none'}"
         raise UsageError("no such model on this leaderboard", where=name, hint=hint)
@@ -113,12 +113,12 @@ def find_entry(evidence: Evidence, name: str) -> Entry:
             "it has no good run to compare",
             where=name,
             hint="list its runs: fmbench show"
-            + same_records(evidence.folder.parent, evidence.folder.name),
+            + same_records(stored.folder.parent, stored.folder.name),
         )
     return found[0]
 
 
-def compare_entries(evidence: Evidence, first: Entry, second: Entry) -> Compared:
+def compare_entries(stored: StoredResults, first: ModelResults, second: ModelResults) -> Compared:
     """Compare two entries on the test images both were judged on.
 
     Raises `StoreError` when predictions or labels are missing or contradict the records, and
@@ -126,19 +126,19 @@ def compare_entries(evidence: Evidence, first: Entry, second: Entry) -> Compared
     """
     if first is second:
         raise UsageError("it is compared with itself", where=first.model, hint="name another model")
-    labels = evidence.labels
-    predictions = evidence.predictions(first), evidence.predictions(second)
+    labels = stored.labels
+    predictions = stored.predictions(first), stored.predictions(second)
     hits = predictions[0] == labels, predictions[1] == labels
     found = statistics.compare([Sample.of(each) for each in hits])
     gap, half = float(found.gaps[0, 1]), float(found.half_widths[0, 1])
     low, high = gap - half, gap + half
     single = len(hits[0]) == len(hits[1]) == 1
-    expected = len(evidence.protocol.seeds)
+    expected = len(stored.protocol.seeds)
     alike = first.model == second.model
     sides = _side(first, expected, alike), _side(second, expected, alike)
     return Compared(
-        protocol=evidence.protocol.id,
-        digest=evidence.protocol.digest,
+        protocol=stored.protocol.id,
+        digest=stored.protocol.digest,
         first=sides[0],
         second=sides[1],
         images=len(labels),
@@ -160,7 +160,7 @@ def compare_entries(evidence: Evidence, first: Entry, second: Entry) -> Compared
     )
 
 
-def _side(entry: Entry, seeds_expected: int, by_distribution: bool) -> Side:
+def _side(entry: ModelResults, seeds_expected: int, by_distribution: bool) -> Side:
     return Side(
         name=f"{entry.plugin.distribution}:{entry.model}" if by_distribution else entry.model,
         model=entry.model,

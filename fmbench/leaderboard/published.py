@@ -9,7 +9,7 @@ from fmbench import data, files
 from fmbench.errors import DataError
 from fmbench.leaderboard import formats, page
 from fmbench.leaderboard.board import Board, read_board
-from fmbench.leaderboard.evidence import Evidence
+from fmbench.leaderboard.stored_results import StoredResults
 from fmbench.protocol import Protocol
 
 MARKDOWN, CSV, PICTURE = "leaderboard.md", "leaderboard.csv", "leaderboard.svg"
@@ -17,37 +17,37 @@ PAGE = "index.html"
 LARGEST = 256 * 1024 * 1024  # bytes; what is larger was not written here
 
 
-def write_board(evidence: Evidence, board: Board, data_dir: Path | None = None) -> list[Path]:
+def write_board(stored: StoredResults, board: Board, data_dir: Path | None = None) -> list[Path]:
     """Write Markdown, CSV, picture and page, with images when they are on this machine.
 
     data_dir: the folder of the data set, where it is not one of those that are always looked into.
     """
-    images = images_at_hand(evidence.protocol, data_dir)
+    images = images_at_hand(stored.protocol, data_dir)
     texts = {
         MARKDOWN: formats.to_markdown(board),
         CSV: formats.to_csv(board),
-        PICTURE: page.draw(board, evidence),
-        PAGE: page.render(board, evidence, images),
+        PICTURE: page.draw(board, stored),
+        PAGE: page.render(board, stored, images),
     }
     for name, text in texts.items():
-        files.write(evidence.folder / name, text.encode())
-    return [evidence.folder / name for name in texts]
+        files.write(stored.folder / name, text.encode())
+    return [stored.folder / name for name in texts]
 
 
-def stale(evidence: Evidence) -> list[Path]:
+def stale(stored: StoredResults) -> list[Path]:
     """Those of the files that are missing or not what the records say.
 
     They are compared byte by byte, with ranks computed anew; of the page all but its pictures,
     whose bytes depend on the library that wrote them and on the data set being at hand.
     """
-    board = read_board(evidence, cached=False)
+    board = read_board(stored, cached=False)
     found = {
-        MARKDOWN: _text(evidence.folder / MARKDOWN) == formats.to_markdown(board),
-        CSV: _text(evidence.folder / CSV) == formats.to_csv(board),
-        PICTURE: _text(evidence.folder / PICTURE) == page.draw(board, evidence),
-        PAGE: page.is_of(_text(evidence.folder / PAGE), board, evidence),
+        MARKDOWN: _text(stored.folder / MARKDOWN) == formats.to_markdown(board),
+        CSV: _text(stored.folder / CSV) == formats.to_csv(board),
+        PICTURE: _text(stored.folder / PICTURE) == page.draw(board, stored),
+        PAGE: page.is_of(_text(stored.folder / PAGE), board, stored),
     }
-    return [evidence.folder / name for name, fresh in found.items() if not fresh]
+    return [stored.folder / name for name, fresh in found.items() if not fresh]
 
 
 def images_at_hand(protocol: Protocol, data_dir: Path | None = None) -> NDArray[np.uint8] | None:

@@ -8,8 +8,8 @@ from msgspec import Struct
 
 from fmbench import cache
 from fmbench.errors import StoreError
-from fmbench.leaderboard.evidence import Entry, Evidence, digest_of
 from fmbench.leaderboard.statistics import SEEDS_FOR_RANKS, Sample, Target, compare
+from fmbench.leaderboard.stored_results import ModelResults, StoredResults, digest_of
 
 VERSION = 1  # raised when the statistics change what they compute
 
@@ -30,41 +30,41 @@ class Ranking(Struct, frozen=True, kw_only=True):
     unreadable: tuple[str, ...] = ()
 
 
-def rank(evidence: Evidence, target: Target, *, cached: bool = True) -> Ranking:
+def rank(stored: StoredResults, target: Target, *, cached: bool = True) -> Ranking:
     """Rank the entries that have a good run of every seed, when there are seeds enough.
 
     The predictions of other good runs are read too, to see that they hold.
     A ranking is kept in the user's cache under the digest of the records it rests on; with
     `cached` False it is computed from the predictions themselves.
     """
-    seeds = len(evidence.protocol.seeds)
-    entries = evidence.entries
+    seeds = len(stored.protocol.seeds)
+    entries = stored.entries
     whole = [len(entry.ok) == seeds >= SEEDS_FOR_RANKS for entry in entries]
     name = f"ranks-{_digest(entries, target)}"
     if cached and (known := cache.read(name, Ranking)):
         return known
-    samples, unreadable = _samples(evidence, whole)
+    samples, unreadable = _samples(stored, whole)
     ranking = _ranking(samples, target, unreadable)
     if not unreadable:
         cache.keep(name, ranking)
     return ranking
 
 
-def _digest(entries: Sequence[Entry], target: Target) -> str:
+def _digest(entries: Sequence[ModelResults], target: Target) -> str:
     each = [digest_of(entry.finals) for entry in entries]
     return hashlib.sha256("\n".join([str(VERSION), target, *each]).encode()).hexdigest()[:16]
 
 
 def _samples(
-    evidence: Evidence, whole: Sequence[bool]
+    stored: StoredResults, whole: Sequence[bool]
 ) -> tuple[list[Sample | None], tuple[str, ...]]:
     samples: list[Sample | None] = []
     unreadable = []
-    for entry, is_whole in zip(evidence.entries, whole, strict=True):
+    for entry, is_whole in zip(stored.entries, whole, strict=True):
         try:
             if entry.ok and not is_whole:
-                evidence.predictions(entry)  # only to see that they hold
-            samples.append(evidence.sample(entry) if is_whole else None)
+                stored.predictions(entry)  # only to see that they hold
+            samples.append(stored.sample(entry) if is_whole else None)
         except StoreError as error:
             samples.append(None)
             where = Path(error.where).name  # wherever the store lies, it has the same board

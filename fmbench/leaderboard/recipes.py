@@ -4,7 +4,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from statistics import mean
 
-from fmbench.leaderboard.evidence import Entry
+from fmbench.leaderboard.stored_results import ModelResults
 from fmbench.records import Record
 
 
@@ -28,7 +28,7 @@ class Tried:
         return next((one.result.status for one in self.records if not one.ok), "ok")
 
 
-def recipes_tried(entry: Entry) -> tuple[Tried, ...]:
+def recipes_tried(entry: ModelResults) -> tuple[Tried, ...]:
     """The recipes tried for an entry, in the protocol's order."""
     by_recipe: dict[str, list[Record]] = defaultdict(list)
     for record in entry.tunes:

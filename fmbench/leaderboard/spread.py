@@ -11,7 +11,7 @@ import numpy as np
 from msgspec import Struct
 
 from fmbench.errors import StoreError
-from fmbench.leaderboard.evidence import Entry, Evidence
+from fmbench.leaderboard.stored_results import ModelResults, StoredResults
 from fmbench.protocol import Protocol
 from fmbench.records import Record
 
@@ -78,14 +78,14 @@ class Prediction:
         return abs(accuracy - self.centre) <= self.margin + 1e-12
 
 
-def predict_another_seed(evidence: Evidence, record: Record) -> Prediction | None:
+def predict_another_seed(stored: StoredResults, record: Record) -> Prediction | None:
     """Where a final run lies that differs from a good one in its seed alone; see `predict`."""
     of = (record.run.model, record.run.plugin.distribution)
-    kept = kept_spreads(evidence.protocol)
+    kept = kept_spreads(stored.protocol)
     same = kept.pop(":".join(reversed(of)), None)
     others, row = [*kept.values()], Spread((record.result.accuracy or 0.0,))
-    for entry in evidence.entries:
-        spread = _spread(evidence, entry)
+    for entry in stored.entries:
+        spread = _spread(stored, entry)
         if (entry.model, entry.plugin.distribution) != of:
             others.append(spread)
         elif record in entry.ok:
@@ -107,11 +107,11 @@ def kept_spreads(protocol: Protocol) -> dict[str, Spread]:
     }
 
 
-def _spread(evidence: Evidence, entry: Entry) -> Spread:
+def _spread(stored: StoredResults, entry: ModelResults) -> Spread:
     noise = 0.0
     if len(entry.ok) > 1:
         with contextlib.suppress(StoreError):  # then the runs themselves are all there is
-            noise = evidence.sample(entry).image_noise
+            noise = stored.sample(entry).image_noise
     return Spread(entry.accuracies, noise)
 
 

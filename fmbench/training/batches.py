@@ -31,8 +31,8 @@ class Images:
         self.size = size
         self.augmentation = augmentation
         self.memory_format = memory_format
-        self.scale = 1 / (255 * rules.deviation)
-        self.black = -rules.mean / rules.deviation
+        self.scale = 1 / (255 * rules.std)
+        self.black = -rules.mean / rules.std
         self.pixels = pixels.to(device)
         if margin := augmentation.shift:
             self.pixels = functional.pad(self.pixels, (margin,) * 4)

@@ -11,7 +11,7 @@ from fmbench_vgg_variants.variants import PREFIX, Variant, parse
 
 from fmbench import protocol
 from fmbench.errors import StoreError, UsageError
-from fmbench.leaderboard.evidence import Evidence
+from fmbench.leaderboard.stored_results import StoredResults
 from fmbench.protocol import Protocol, Tuning
 from fmbench.records import Record
 from fmbench.statuses import STATUSES
@@ -220,7 +220,7 @@ def read(results: Path, width: int | None = None) -> Study:
 def _runs(results: Path, plan: Plan) -> Part:
     rules = protocol.load(str(plan.file))
     by_key: dict[Key, list[Record]] = defaultdict(list)
-    for entry in Evidence(Store(results, plan.protocol), rules).entries:
+    for entry in StoredResults(Store(results, plan.protocol), rules).entries:
         if entry.model.startswith(PREFIX):
             variant = parse(entry.model)
             for record in entry.tunes:

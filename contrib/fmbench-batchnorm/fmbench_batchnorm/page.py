@@ -8,7 +8,7 @@ import msgspec
 from fmbench_vgg_variants.variants import FULL_WIDTH
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from fmbench.leaderboard.evidence import digest_of
+from fmbench.leaderboard.stored_results import digest_of
 from fmbench.protocol import Protocol
 from fmbench_batchnorm.claims import findings, verdicts_by_other_thresholds
 from fmbench_batchnorm.claims.rates import JUDGED

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from fmbench.contract import CLASSES
 from fmbench.errors import StoreError
-from fmbench.leaderboard.evidence import Evidence
 from fmbench.leaderboard.page.subjects import Subject
+from fmbench.leaderboard.stored_results import StoredResults
 from fmbench.store import COPY_OR_REDO
 
 PAIRS, IMAGES = 8, 6
@@ -67,7 +67,7 @@ class Pair:
 
 
 def read_votes(
-    evidence: Evidence, subjects: Sequence[Subject]
+    stored: StoredResults, subjects: Sequence[Subject]
 ) -> tuple[tuple[ModelVotes, ...], tuple[Unread, ...]]:
     """The votes of each subject with a good run, in their order, and those that cannot be read."""
     read: list[ModelVotes] = []
@@ -76,8 +76,8 @@ def read_votes(
         if not subject.entry.ok:
             continue
         try:
-            predictions = evidence.predictions(subject.entry)
-            if max(predictions.max(), evidence.labels.max()) >= CLASSES:
+            predictions = stored.predictions(subject.entry)
+            if max(predictions.max(), stored.labels.max()) >= CLASSES:
                 what = "its predictions or labels hold a class that there is not"
                 raise StoreError(what, hint=COPY_OR_REDO)
         except StoreError as error:

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from fmbench.data import LABELS
 from fmbench.leaderboard.board import Board
-from fmbench.leaderboard.evidence import Evidence
 from fmbench.leaderboard.page.conclusions import Sentence, conclusions, rules_in_words
 from fmbench.leaderboard.page.confusion import Unread, confused_pairs, read_votes
 from fmbench.leaderboard.page.curves import CurvePlots, curve_plots
@@ -26,6 +25,7 @@ from fmbench.leaderboard.page.subjects import Subject, devices_of, subjects_of
 from fmbench.leaderboard.page.table import Table, table
 from fmbench.leaderboard.page.text import breakable, count, inert, listing
 from fmbench.leaderboard.page.trials import Trials, trials
+from fmbench.leaderboard.stored_results import StoredResults
 from fmbench.protocol import TRAINING_IMAGES
 
 _PICTURE = re.compile(r'"data:image/[^"]*"')
@@ -62,55 +62,55 @@ class Page:
     origins: tuple[Origin, ...]
 
 
-def render(board: Board, evidence: Evidence, images: NDArray[np.uint8] | None) -> str:
-    """The page of a board and the evidence it rests on, as HTML. The same input gives the same.
+def render(board: Board, stored: StoredResults, images: NDArray[np.uint8] | None) -> str:
+    """The page of a board and the stored it rests on, as HTML. The same input gives the same.
 
     `images` are the test images, uint8 (n, 28, 28), or None when the data set is not at hand.
     Labels or predictions that cannot be read are left out and said to be; nothing is raised.
     """
-    subjects = subjects_of(board, evidence)
-    read, unread = read_votes(evidence, subjects)
+    subjects = subjects_of(board, stored)
+    read, unread = read_votes(stored, subjects)
     # Votes are read only where the labels can be.
-    labels = evidence.labels if read else np.zeros(0, dtype=np.uint8)
+    labels = stored.labels if read else np.zeros(0, dtype=np.uint8)
     fitting = images if images is not None and len(images) == len(labels) else None
     page = Page(
         board=board,
         icon=icon_uri(),
-        rules=rules_in_words(evidence.protocol),
-        conclusions=conclusions(board, len(evidence.protocol.seeds), subjects),
-        facts=_facts(board, evidence, subjects),
+        rules=rules_in_words(stored.protocol),
+        conclusions=conclusions(board, len(stored.protocol.seeds), subjects),
+        facts=_facts(board, stored, subjects),
         dots=dot_plot(subjects),
-        table=table(subjects, len(evidence.protocol.seeds)),
+        table=table(subjects, len(stored.protocol.seeds)),
         panels=panels(subjects),
         curves=curve_plots(subjects),
-        trials=trials(evidence.protocol, subjects),
+        trials=trials(stored.protocol, subjects),
         labels=LABELS,
         confusions=gallery(confused_pairs(read, labels), len(read), fitting),
         models_read=len(read),
         pictures=_about_pictures(images, fitting),
         matrices=matrices(read, labels),
         unread=unread,
-        origins=origins(evidence, subjects),
+        origins=origins(stored, subjects),
     )
     return _fill(page)
 
 
-def is_of(html: str, board: Board, evidence: Evidence) -> bool:
-    """Whether a page says what it should of this board and evidence, whatever its pictures are.
+def is_of(html: str, board: Board, stored: StoredResults) -> bool:
+    """Whether a page says what it should of this board and stored, whatever its pictures are.
 
     It may have been written with the test images, without them, or with others.
     """
     blank = np.zeros((board.rows[0].test_images or 0 if board.rows else 0, 28, 28), np.uint8)
     return any(
-        _PICTURE.sub("", render(board, evidence, images)) == _PICTURE.sub("", html)
+        _PICTURE.sub("", render(board, stored, images)) == _PICTURE.sub("", html)
         for images in (blank, None, blank[:0])
     )
 
 
 def _facts(
-    board: Board, evidence: Evidence, subjects: tuple[Subject, ...]
+    board: Board, stored: StoredResults, subjects: tuple[Subject, ...]
 ) -> tuple[BoardFact, ...]:
-    protocol = evidence.protocol
+    protocol = stored.protocol
     complete = sum(subject.row.complete for subject in subjects)
     models = count(len(subjects), "model")
     images = protocol.final.train_images or TRAINING_IMAGES

@@ -1,23 +1,23 @@
 """The board as one picture: an SVG file of its dot plot, for a README or a slide."""
 
 from fmbench.leaderboard.board import Board
-from fmbench.leaderboard.evidence import Evidence
 from fmbench.leaderboard.page.document import templates
 from fmbench.leaderboard.page.dots import DotPlot, dot_plot
 from fmbench.leaderboard.page.subjects import subjects_of
 from fmbench.leaderboard.page.text import count, shortened
+from fmbench.leaderboard.stored_results import StoredResults
 
 LEFT, RIGHT = 290, 740
 LONGEST_NAME = 30  # characters that fit left of the axis
 TOP, ROW, FOOT, LINE = 62, 36, 22, 18
 
 
-def draw(board: Board, evidence: Evidence) -> str:
+def draw(board: Board, stored: StoredResults) -> str:
     """The picture of a board, as SVG. The same input gives the same bytes."""
-    plot = dot_plot(subjects_of(board, evidence))
+    plot = dot_plot(subjects_of(board, stored))
     bottom = TOP + ROW * len(plot.dots)
     about = _about(plot, board)
-    seeds = count(len(evidence.protocol.seeds), "seed")
+    seeds = count(len(stored.protocol.seeds), "seed")
     return (
         templates()
         .get_template("picture.svg.j2")

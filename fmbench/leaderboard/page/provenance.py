@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from fmbench import protocol
 from fmbench.errors import FmbenchError
-from fmbench.leaderboard.evidence import Evidence
 from fmbench.leaderboard.page.subjects import Subject
+from fmbench.leaderboard.stored_results import StoredResults
 from fmbench.protocol import Protocol
 from fmbench.records import Record
 from fmbench.wording import memory, percent, versions
@@ -49,9 +49,9 @@ class Origin:
     runs: tuple[RunLine, ...]
 
 
-def origins(evidence: Evidence, subjects: Sequence[Subject]) -> tuple[Origin, ...]:
+def origins(stored: StoredResults, subjects: Sequence[Subject]) -> tuple[Origin, ...]:
     """The provenance of each subject."""
-    ask = _how_to_ask(evidence.protocol)
+    ask = _how_to_ask(stored.protocol)
     offered = [subject.row.model for subject in subjects]
     return tuple(
         _origin(subject, ask, ambiguous=offered.count(subject.row.model) > 1)

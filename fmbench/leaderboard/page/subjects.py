@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from fmbench.leaderboard.board import Board, Row
-from fmbench.leaderboard.evidence import Entry, Evidence
 from fmbench.leaderboard.places import place_names
+from fmbench.leaderboard.stored_results import ModelResults, StoredResults
 from fmbench.records import Record
 
 
@@ -21,7 +21,7 @@ class Subject:
     """
 
     row: Row
-    entry: Entry
+    entry: ModelResults
     name: str
     anchor: str
     times: tuple[tuple[str, float], ...]
@@ -38,10 +38,10 @@ class Subject:
         return self.entry.finals[-1].run.recipe if self.entry.finals else ""
 
 
-def subjects_of(board: Board, evidence: Evidence) -> tuple[Subject, ...]:
-    """The subjects of a board in its order; `KeyError` when a row has no entry in the evidence."""
+def subjects_of(board: Board, stored: StoredResults) -> tuple[Subject, ...]:
+    """The subjects of a board in its order; `KeyError` when a row has no entry in the stored."""
     offered = Counter(row.model for row in board.rows)
-    entries = [evidence.entry(row.model, row.distribution) for row in board.rows]
+    entries = [stored.entry(row.model, row.distribution) for row in board.rows]
     place = place_names([record for one in entries for record in one.ok], with_threads=True)
     return tuple(
         Subject(
@@ -55,7 +55,7 @@ def subjects_of(board: Board, evidence: Evidence) -> tuple[Subject, ...]:
     )
 
 
-def _times(entry: Entry, place: Callable[[Record], str]) -> tuple[tuple[str, float], ...]:
+def _times(entry: ModelResults, place: Callable[[Record], str]) -> tuple[tuple[str, float], ...]:
     by_place = defaultdict(list)
     for record in entry.ok:
         by_place[place(record)].append(record.cost.train_seconds)

@@ -1,4 +1,4 @@
-"""The evidence a leaderboard rests on: which records stand for each model, and what they say."""
+"""The stored a leaderboard rests on: which records stand for each model, and what they say."""
 
 import hashlib
 from collections import defaultdict
@@ -18,7 +18,7 @@ from fmbench.store import COPY_OR_REDO, Contents, Store
 
 
 @dataclass(frozen=True)
-class Entry:
+class ModelResults:
     """The records of one model of one distribution that count together.
 
     finals: one for each seed that was run, in the order of seeds, failures included.
@@ -45,7 +45,7 @@ class Entry:
         return tuple(accuracy for accuracy in found if accuracy is not None)
 
 
-class Evidence:
+class StoredResults:
     """What a store holds for one protocol: entries, test labels and predictions.
 
     Labels and predictions are read when first asked for; they raise `StoreError` when they are
@@ -56,11 +56,11 @@ class Evidence:
         """Read a store; without a protocol that of its newest record counts."""
         self.contents: Contents = store.read()
         self.protocol = protocol or store.protocol_of(self.contents.records)
-        self.entries = choose_entries(self.protocol, self.contents.records)
+        self.entries = choose_model_results(self.protocol, self.contents.records)
         self.folder = store.folder
         self._store = store
 
-    def entry(self, model: str, distribution: str) -> Entry:
+    def entry(self, model: str, distribution: str) -> ModelResults:
         """The entry of a row; raises `KeyError` when there is none."""
         return {(one.model, one.plugin.distribution): one for one in self.entries}[
             model, distribution
@@ -71,11 +71,11 @@ class Evidence:
         """The test labels, uint8 (n,)."""
         return self._store.labels(self.protocol)
 
-    def predictions(self, entry: Entry) -> NDArray[np.uint8]:
+    def predictions(self, entry: ModelResults) -> NDArray[np.uint8]:
         """The predicted classes of an entry's good seeds, uint8 (S, n)."""
         return np.stack([self._predictions(record) for record in entry.ok])
 
-    def sample(self, entry: Entry) -> Sample:
+    def sample(self, entry: ModelResults) -> Sample:
         """What an entry's good seeds had right."""
         return Sample.of(self.predictions(entry) == self.labels)
 
@@ -90,7 +90,7 @@ class Evidence:
         return found
 
 
-def choose_entries(protocol: Protocol, found: Sequence[Record]) -> tuple[Entry, ...]:
+def choose_model_results(protocol: Protocol, found: Sequence[Record]) -> tuple[ModelResults, ...]:
     """The entry of each model under a protocol, by model and distribution.
 
     Records of one model count together only when plugin, dependencies, torch, training semantics,
@@ -140,7 +140,7 @@ def _standing(record: Record) -> int:
     return int(record.done)
 
 
-def _entry(protocol: Protocol, of_model: list[Record]) -> Entry:
+def _entry(protocol: Protocol, of_model: list[Record]) -> ModelResults:
     """The newest record of each final seed and of each trial; a good one is never hidden.
 
     of_model: all records of the model, the oldest first.
@@ -157,7 +157,7 @@ def _entry(protocol: Protocol, of_model: list[Record]) -> Entry:
             finals[record.run.seed] = record
     tried = protocol.tune.seeds if protocol.tune else ()
     run = of_one_set[-1].run
-    return Entry(
+    return ModelResults(
         model=run.model,
         plugin=run.plugin,
         newer=newer,
