@@ -86,12 +86,8 @@ class Store:
     def read_new(self) -> Contents:
         """What has come into the store since it was last read."""
         found, problems = [], []
-        try:
-            paths = sorted(self.records.glob("[!.]*.json"))
-        except OSError as error:
-            raise _unreadable(self.records, error) from error
-        for path in paths:
-            if path.name in self._seen:
+        for path in sorted(_listed(self.records)):
+            if path.suffix != ".json" or path.name.startswith(".") or path.name in self._seen:
                 continue
             self._seen.add(path.name)
             try:
@@ -194,12 +190,18 @@ def _half(logits: NDArray[np.float32]) -> NDArray[np.float16]:
     return half
 
 
-def _unreadable(folder: Path, error: OSError) -> StoreError:
-    return StoreError(
-        f"cannot be read: {error.strerror or error}",
-        where=str(folder),
-        hint="choose another folder with --results",
-    )
+def _listed(folder: Path) -> list[Path]:
+    """What a folder holds, nothing where there is none. From Python 3.13 on `glob` hides faults."""
+    try:
+        return list(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise StoreError(
+            f"cannot be read: {error.strerror or error}",
+            where=str(folder),
+            hint="choose another folder with --results",
+        ) from error
 
 
 def _reason(error: Exception) -> str:
@@ -209,11 +211,8 @@ def _reason(error: Exception) -> str:
 
 def protocols_in(results: Path) -> list[str]:
     """The protocols a results folder has records of, sorted; raises `StoreError`."""
-    try:
-        folders = [one for one in results.glob("*/records") if any(one.glob("[!.]*.json"))]
-    except OSError as error:
-        raise _unreadable(results, error) from error
-    return sorted(folder.parent.name for folder in folders)
+    folders = _listed(results)
+    return sorted(one.name for one in folders if any((one / "records").glob("[!.]*.json")))
 
 
 def published() -> Path:

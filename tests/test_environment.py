@@ -94,6 +94,7 @@ class Driver:
     """Three GPUs as NVML tells of them; a handle is a number, and a MIG device's its UUID."""
 
     NVMLError = RuntimeError
+    __spec__ = None  # what `import` asks a module for
     UUIDS = ("GPU-aa1", "GPU-ab2", "GPU-ab3")
 
     def __getattr__(self, name: str) -> Callable[..., object]:
