@@ -472,9 +472,12 @@ class Secretive(list[int]):
         raise RuntimeError("on purpose")
 
 
-def deep(depth: int) -> list[Any]:
-    """Lists in lists."""
-    return [deep(depth - 1)] if depth else []
+def deep(depth: int, inmost: int = 0) -> list[Any]:
+    """A number in lists in lists."""
+    made = [inmost]
+    for _ in range(depth):
+        made = [made]
+    return made
 
 
 UNTOLD = {
@@ -482,7 +485,7 @@ UNTOLD = {
     "tensors of several lengths": torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]),
     "a very large number": 10**5000,
     "what cannot be looked through": Secretive([1]),
-    "what is too deep": deep(900),
+    "what is too deep": deep(5000),
     "a conjugate": torch.ones(3, dtype=torch.complex64).conj(),
     "a sparse tensor": torch.eye(3).to_sparse(),
 }
@@ -494,6 +497,17 @@ def test_what_cannot_be_told_hinders_no_training(what: str) -> None:
     model = linear()
     model.kept = UNTOLD[what]
     assert hidden_state(attributes(model), model) == ""
+
+
+def test_a_change_deep_in_containers_is_noticed() -> None:
+    """What is told of a container grows with what it holds, not with each depth."""
+    model = linear()
+    model.kept = deep(60)
+    before = attributes(model)
+    assert len(before[""]["kept"]) < 200
+    assert hidden_state(before, model) == ""
+    model.kept = deep(60, inmost=1)
+    assert hidden_state(before, model) == "kept of the model"
 
 
 def test_state_outside_the_state_dict_is_noticed() -> None:

@@ -102,7 +102,9 @@ def _told(value: object, own: set[int]) -> str:
             items = chain.from_iterable(value.items()) if isinstance(value, dict) else value
             inside = own | {id(value)}  # it may hold itself
             said = [_told(one, inside) for one in items]
-            return repr(sorted(said) if isinstance(value, set | frozenset) else said)
+            if isinstance(value, set | frozenset):
+                said.sort()
+            return f"[{', '.join(said)}]"  # a repr would double what is in it at each depth
     return repr(value) if isinstance(value, _PLAIN) else ""
 
 
