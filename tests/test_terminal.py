@@ -19,7 +19,7 @@ from fmbench.store import Store
 from plugins_of_all_kinds import GOOD, offering
 
 COMMAND = Path(sys.executable).with_name("fmbench")
-ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": ""}
 SLOW = """
 def slow(spec):
     import time
