@@ -84,7 +84,8 @@ def kept_apart() -> Iterator[None]:
     That is the working directory, the environment, which workers inherit, and what signals do that
     stop a command or tell of a child's end. What the guest prints is talk, on whatever stream.
     """
-    folder = os.open(".", os.O_RDONLY | os.O_CLOEXEC)
+    to_stand_in = getattr(os, "O_PATH", os.O_RDONLY)  # it need not be readable
+    folder = os.open(".", to_stand_in | os.O_CLOEXEC)
     environment = dict(os.environ)
     handlers = {one: signal.getsignal(one) for one in _HANDLED}
     try:

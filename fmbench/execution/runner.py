@@ -74,11 +74,11 @@ class Runner:
         self._left: list[ListedModel] = []
 
     def run(self, models: Sequence[ListedModel]) -> list[Record]:
-        """Make every run these models owe and return the new records, failures included.
+        """Make every run pending for these models; return the new records, failures included.
 
         Runs that another runner on this store has claimed are left to it and waited for; when it
-        dies they are taken over. A worker that dies costs the run it was at; what it still pending
-        goes into a new job. When a plugin has changed meanwhile the next run is recorded as
+        dies they are taken over. A worker that dies costs the run it was at; its other runs
+        go into a new job. When a plugin has changed meanwhile the next run is recorded as
         interrupted, and its model's others are left for another command. On `KeyboardInterrupt`
         the run under way is recorded as interrupted.
         """
