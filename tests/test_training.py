@@ -21,6 +21,7 @@ from fmbench.protocol import Augmentation, DataRules, Protocol
 from fmbench.training import cost, devices, loop
 from fmbench.training.batches import Images
 from fmbench.training.checkpoints import Checkpoints
+from wrong_models import Filtered, Tabled
 
 CPU = torch.device("cpu")
 RULES = DataRules(sha256=protocol.Digests("", "", "", ""), mean=0.3, std=0.4)
@@ -249,44 +250,12 @@ def test_training_semantics_are_guarded_by_golden_curves(
     assert outcome.curve == pytest.approx(curve, rel=1e-3)
 
 
-class Tabled(nn.Module):
-    """A model that makes a table in its first pass and keeps it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first = nn.Linear(784, 32)
-        self.last = nn.Linear(32, 10)
-        self.table: Tensor | None = None
-
-    def forward(self, batch: Tensor) -> Tensor:
-        """Scale what lies between the layers by the table."""
-        if self.table is None:
-            self.table = torch.linspace(0.5, 1, 32)
-        logits: Tensor = self.last(self.first(batch.flatten(1)).relu() * self.table)
-        return logits
-
-
 def test_a_table_made_while_a_model_answers_can_be_trained_with(rules: Protocol) -> None:
     """What a model makes and keeps in evaluation hinders no training afterwards."""
     model = Tabled()
     asked = Images(PIXELS, size=28, rules=rules.data, device=CPU)
     loop.predict(model, asked, protocol=rules, device=CPU)
     assert trained(rules, lambda: model)[1].curve[1] < 2
-
-
-class Filtered(nn.Module):
-    """A filter of complex numbers in the frequency domain, and a layer."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.filter = nn.Parameter(torch.ones(28, 15, dtype=torch.cfloat))
-        self.last = nn.Linear(784, 10)
-
-    def forward(self, batch: Tensor) -> Tensor:
-        """Filter, and apply the layer."""
-        filtered = torch.fft.irfft2(torch.fft.rfft2(batch[:, 0]) * self.filter, s=(28, 28))
-        logits: Tensor = self.last(filtered.flatten(1))
-        return logits
 
 
 @pytest.mark.parametrize("name", GOLDEN)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from fmbench.errors import UsageError
-from fmbench.processes import hear_of_children
 
 SIZES = ("COLUMNS", "LINES")
 
@@ -27,7 +26,8 @@ def prepare() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
         signal.signal(signal.SIGHUP, signal.default_int_handler)
-    hear_of_children()
+    # What `processes.hear_of_children` does; its imports would slow every start.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for name in SIZES:
         size = os.environ.get(name, "")
         if not (size.isdecimal() and int(size)):

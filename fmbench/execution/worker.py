@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from fmbench import environment, files, processes
 from fmbench.contract import Model
 from fmbench.discovery.child import ChangedError, load_model, unchanged
+from fmbench.discovery.entries import Entry
 from fmbench.errors import UsageError
 from fmbench.execution.job import Event, Inputs, Job, JobFolder, Refusal, RunOutcome, Spent
 from fmbench.protocol import Tuning
@@ -41,7 +42,7 @@ def main(path: str, guard: str) -> None:
     rules = job.protocol.devices[job.device.kind]
     try:
         device = devices.prepare(job.device.torch_name, rules, job.threads)
-        unchanged(job.plugin)
+        entry = unchanged(job.plugin)
     except UsageError as error:
         folder.refuse(Refusal(what=error.what, hint=error.hint))
         sys.exit(error.exit_code)
@@ -50,7 +51,7 @@ def main(path: str, guard: str) -> None:
         sys.exit(error.exit_code)
     where = environment.describe(devices.identified(job.device), job.threads)
     files.write(folder.environment, msgspec.json.encode(where))
-    under_training = ModelUnderTraining(job, device)
+    under_training = ModelUnderTraining(job, entry, device)
     for number in range(len(job.runs)):
         folder.append(Event(kind="start", run=number))
         outcome = msgspec.structs.replace(
@@ -65,8 +66,9 @@ def main(path: str, guard: str) -> None:
 class ModelUnderTraining:
     """A job's model and the arrays it works on, resident on the device."""
 
-    def __init__(self, job: Job, device: torch.device) -> None:
+    def __init__(self, job: Job, entry: Entry, device: torch.device) -> None:
         self.job = job
+        self.entry = entry
         self.device = device
         self.rules = job.protocol.devices[job.device.kind]
         self.departure: str | None = None  # until the first network is there
@@ -78,7 +80,7 @@ class ModelUnderTraining:
     @cached_property
     def model(self) -> Model:
         """The plugin's model; its import is the plugin's code."""
-        return load_model(unchanged(self.job.plugin), self.job.model)
+        return load_model(self.entry, self.job.model)
 
     @cached_property
     def builder(self) -> Builder:

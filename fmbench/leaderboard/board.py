@@ -166,7 +166,7 @@ def _row(
 
 def _status(protocol: Protocol, entry: ModelResults) -> str:
     expected = len(protocol.seeds)
-    newer = f"{_what_is_newer(entry, entry.newer)}" if entry.newer else ""
+    newer = _what_is_newer(entry, entry.newer) if entry.newer else ""
     if len(entry.ok) == expected:
         return newer or "ok"
     have = f"{newer}, {len(entry.ok)} of {expected} seeds".removeprefix(", ")
