@@ -109,6 +109,17 @@ def find_device(request: str = "auto") -> Device:
     return gpus[int(index or 0)]
 
 
+def devices_like(device: Device, request: str) -> tuple[Device, ...]:
+    """All devices of this machine that a `--device` option means: one, or every GPU of its kind.
+
+    `auto` and `cuda` mean those of the same name and memory; `cuda:INDEX` means one.
+    """
+    if device.kind == "cpu" or ":" in request:
+        return (device,)
+    alike = (device.name, device.memory)
+    return tuple(gpu for gpu in cuda_devices() if (gpu.name, gpu.memory) == alike)
+
+
 def cpu_device() -> Device:
     """This machine's CPU as a device."""
     facts = cpu_facts()

@@ -7,8 +7,9 @@ written for, `fmbench_contract = 1`; another number than `fmbench.CONTRACT` is r
 An observer is an object with `@fmbench.hookimpl` methods, named by an entry point in the group
 `fmbench.observers`. It is loaded when it is asked for by the name of that entry point, `fmbench
 run -p NAME`; plugins of models go by their distribution, `-p no:fmbench-vgg`. It never sees a
-model, and is called in the runner with frozen data, while the worker trains in a process of its
-own: a hook cannot change a result, but one that keeps a core busy slows training down.
+model, and is called in the runner with frozen data, while workers train in processes of their own:
+a hook cannot change a result, but one that keeps a core busy slows training down. Several runs may
+be under way at once, and what is told of them comes interleaved.
 """
 
 from collections.abc import Sequence
@@ -54,3 +55,7 @@ class ObserverHooks:
     @hookspec
     def fmbench_run_end(self, record: "Record") -> None:
         """Note the record a run has left, failures included. Called once it is safely stored."""
+
+    @hookspec
+    def fmbench_run_again(self, run: "Run", why: str) -> None:
+        """Note that a run that had begun is lost, and will begin again: its node was, say."""

@@ -33,6 +33,27 @@ def memory() -> int:
     return int(min([total, *(limit for limit in limits if limit)]))
 
 
+def memory_available() -> int:
+    """How many bytes this process and others may still take before something is full.
+
+    What a container's limit counts and could drop at once, pages of files that were read, is free.
+    """
+    free = [int(psutil.virtual_memory().available)]
+    for controller, limit, usage in (
+        ("", "memory.max", "memory.current"),
+        ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
+    ):
+        for folder in _folders(controller):
+            if most := _number(folder / limit):
+                of_files = _INACTIVE_FILE.search(_words(folder / "memory.stat"))
+                used = _number(folder / usage) - (int(of_files[1]) if of_files else 0)
+                free.append(max(0, most - used))
+    return min(free)
+
+
+_INACTIVE_FILE = re.compile(r"^(?:total_)?inactive_file (\d+)$", re.MULTILINE)
+
+
 def cpu_quota() -> float | None:
     """The CPU time this process may use per second, in seconds; None where nothing limits it.
 

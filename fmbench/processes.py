@@ -5,6 +5,7 @@ import ctypes
 import faulthandler
 import io
 import os
+import re
 import select
 import signal
 import subprocess
@@ -37,6 +38,9 @@ for long: best on an idle machine, and bad on a busy one. This costs little ther
 The others keep torch and Triton from looking through all installed distributions for backends of
 devices that no protocol knows: they fail at the first whose metadata is broken.
 """
+
+MARK = "FMBENCH_JOB"
+"""The environment variable that tells the processes of one job from all others."""
 
 IDLE_SECONDS = 5.0
 """How long a fork may sleep without a moment of work before it is taken to wait for ever."""
@@ -155,6 +159,38 @@ def kill_descendants(pid: int | None = None, rounds: int = 20) -> None:
             with contextlib.suppress(psutil.Error):
                 child.kill()
         psutil.wait_procs(children, timeout=0.5)
+
+
+def kill_marked(mark: str) -> None:
+    """Kill those descendants of this process whose environment has the mark of a job."""
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if child.environ().get(MARK) == mark:
+                child.kill()
+                child.wait(0.5)
+
+
+def memory_of(pid: int) -> tuple[int, int]:
+    """The bytes in memory of a process and all it has started: now, and each at its peak."""
+    now = peak = 0
+    with contextlib.suppress(psutil.Error):
+        root = psutil.Process(pid)
+        for process in [root, *root.children(recursive=True)]:
+            with contextlib.suppress(psutil.Error):
+                resident = process.memory_info().rss
+                now += resident
+                peak += max(resident, _peak(process.pid))
+    return now, peak
+
+
+def _peak(pid: int) -> int:
+    """The most bytes of memory that a process has had, where Linux says so; else 0."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text("utf-8", "replace")
+    except OSError:
+        return 0
+    found = re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)
+    return int(found[1]) * 1024 if found else 0
 
 
 def in_a_copy(work: Callable[[], bytes], seconds: float) -> tuple[bytes, int | None]:

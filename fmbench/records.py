@@ -118,7 +118,8 @@ class Cost(_Part, frozen=True, kw_only=True):
     train_seconds is the worker's clock around training alone; runner_seconds is the runner's own,
     from the run's start to its end, building and evaluation included. resumed_after is the epoch
     after which the run went on from a checkpoint, 0 for a run in one piece: train_seconds then
-    covers both pieces, runner_seconds the last.
+    covers both pieces, runner_seconds the last. beside is how many other workers its runner had
+    under way meanwhile, at most; None where that is not on record.
     """
 
     train_seconds: float = 0.0
@@ -129,6 +130,7 @@ class Cost(_Part, frozen=True, kw_only=True):
     parameters: int = 0
     forward_flops: int = 0
     peak_memory: int = 0
+    beside: int | None = None
 
 
 class Record(_Part, frozen=True, kw_only=True):
@@ -172,8 +174,10 @@ class Record(_Part, frozen=True, kw_only=True):
 
 
 def encode(record: Record) -> bytes:
-    """A record as indented JSON, in the form of its own schema: an old one stays as it was."""
+    """A record as indented JSON, in the form in which it came: an old one stays as it was."""
     parts = msgspec.to_builtins(record)
+    if record.cost.beside is None:
+        del parts["cost"]["beside"]
     if record.schema == 1:
         del parts["departure"], parts["environment"]["device"]["facts"]
     return msgspec.json.format(msgspec.json.encode(parts), indent=1) + b"\n"

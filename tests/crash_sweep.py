@@ -23,7 +23,7 @@ from fmbench import data, files, protocol
 from fmbench.data import Dataset
 from fmbench.discovery import ListedModel
 from fmbench.errors import FmbenchError
-from fmbench.execution.job import Event, Inputs, JobFolder, RunOutcome
+from fmbench.execution.job import Event, Inputs, Job, JobFolder, RunOutcome
 from fmbench.execution.plan import Setting, done_records, make_setting
 from fmbench.execution.runner import Runner
 from fmbench.execution.scorer import Scorer
@@ -58,6 +58,12 @@ class LightWorker:
         """It says nothing."""
         return b""
 
+    def settle(self) -> None:
+        """It needs no memory."""
+
+    def ask_to_stop(self) -> None:
+        """There is nothing to stop."""
+
     def stop(self) -> None:
         """There is nothing to stop."""
 
@@ -65,9 +71,18 @@ class LightWorker:
 class LightEngine:
     """Does a job in this process: logits drawn from the run's seed, no training."""
 
-    def start(self, folder: JobFolder) -> LightWorker:
+    slots = 1
+
+    def has_room(self, memory: float) -> bool:  # noqa: ARG002 - as an engine is asked
+        """It has room for any job."""
+        return True
+
+    def close(self) -> None:
+        """Nothing outlives a job."""
+
+    def start(self, job: Job, folder: JobFolder, memory: float) -> LightWorker:  # noqa: ARG002
         """Do the whole job at once."""
-        job = folder.read_job()
+        folder.write_job(job)
         asked = Inputs(Path(job.inputs)).read("evaluation_images")
         for number, run in enumerate(job.runs):
             folder.append(Event(kind="start", run=number))

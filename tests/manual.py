@@ -11,6 +11,7 @@ from msgspec import Struct
 
 import fmbench
 from fmbench import cli, hookspecs, protocol, records
+from fmbench.execution.lifecycle import FINAL, TRANSITIONS, State
 from fmbench.statuses import STATUSES
 from fmbench.testing.conformance import CHECKS
 from fmbench.wording import markdown_table
@@ -42,7 +43,7 @@ def help_of(*command: str) -> str:
 
 
 def statuses() -> str:
-    """docs/statuses.md: what each status means, from the one table that decides it."""
+    """docs/statuses.md: what each status means, and the states before it, from the two tables."""
     rows = [
         f"| `{name}` | {one.said} | {one.told_by} | {one.repeat.value} | "
         f"{'removed' if one.models_own else 'kept'} | {'ends' if one.ends_job else 'goes on'} |"
@@ -59,6 +60,18 @@ def statuses() -> str:
             "|---|---|---|---|---|---|",
             *rows,
             "",
+            "## From plan to record\n",
+            "Until then a run is in one of the states below. A runner takes no other step than "
+            "these.\n",
+            "```mermaid",
+            "stateDiagram-v2",
+            f"    [*] --> {State.PENDING.value}",
+            *(
+                f"    {before.value} --> {after.value}: {step.value}"
+                for (before, step), after in TRANSITIONS.items()
+            ),
+            *(f"    {state.value} --> [*]" for state in State if state in FINAL),
+            "```\n",
         ]
     )
 

@@ -11,8 +11,9 @@ from fmbench import data, processes, protocol
 from fmbench.discovery import ListedModel
 from fmbench.errors import UsageError
 from fmbench.execution import guard
-from fmbench.execution.engines import LocalEngine, outcome_of
+from fmbench.execution.engines import outcome_of
 from fmbench.execution.job import Ending, JobFolder
+from fmbench.execution.local import LocalEngine
 from fmbench.execution.plan import make_setting
 from fmbench.execution.runner import Runner
 from fmbench.execution.scorer import Scorer

@@ -10,6 +10,7 @@ import pytest
 
 import samples
 from fmbench.execution import following
+from fmbench.execution.engines import Lost
 from fmbench.execution.following import Ended, follow
 from fmbench.execution.job import Event, JobFolder, RunOutcome, Spent
 from fmbench.records import Progress, Run
@@ -64,6 +65,12 @@ class Scripted:
         """It says nothing."""
         return b""
 
+    def settle(self) -> None:
+        """It needs no memory."""
+
+    def ask_to_stop(self) -> None:
+        """It is stopped all the same."""
+
     def stop(self) -> None:
         """Note that the runner had enough."""
         self.stopped = True
@@ -76,8 +83,14 @@ def folder(tmp_path: Path) -> JobFolder:
 
 
 def happenings(folder: JobFolder, worker: Scripted, timeout: float = math.inf) -> list[object]:
-    """All that following a job yields."""
-    return list(follow(folder, worker, RUNS, 3, timeout))
+    """All that following a job yields, a moment waited after each look at it."""
+    found = []
+    for happening in follow(folder, worker, RUNS, 3, timeout):
+        if happening is None:
+            following.time.sleep(0.05)
+        else:
+            found.append(happening)
+    return found
 
 
 def finish(folder: JobFolder, run: int) -> None:
@@ -117,6 +130,22 @@ def test_a_run_that_never_started_is_still_owed(folder: JobFolder) -> None:
         lambda: folder.append(Event(kind="start", run=0)), lambda: finish(folder, 0), CRASH
     )
     assert [one.run.seed for one in happenings(folder, worker) if isinstance(one, Ended)] == [1]
+
+
+def test_a_lost_place_costs_no_run(folder: JobFolder) -> None:
+    """A run under way when its place is lost has no end: it is pending, as are those after it."""
+    worker = Scripted(lambda: folder.append(Event(kind="start", run=0)), Lost("the node is gone"))
+    assert happenings(folder, worker) == [RUNS[0], Lost("the node is gone")]
+
+
+def test_a_run_that_was_handed_over_is_not_lost_with_its_place(folder: JobFolder) -> None:
+    """An outcome that has arrived counts; the run after it is pending."""
+    worker = Scripted(
+        lambda: (folder.append(Event(kind="start", run=0)), finish(folder, 0)), Lost("gone")
+    )
+    *_, end, lost = happenings(folder, worker)
+    assert isinstance(end, Ended)
+    assert (end.outcome.status, lost) == ("ok", Lost("gone"))
 
 
 def test_a_finished_run_is_not_lost_to_a_death_right_after(folder: JobFolder) -> None:

@@ -25,8 +25,8 @@ from fmbench.discovery import ListedModel
 from fmbench.errors import StoreError
 from fmbench.execution import runner
 from fmbench.execution.claims import Claim, Claims
-from fmbench.execution.engines import LocalEngine
 from fmbench.execution.estimate import Estimate
+from fmbench.execution.local import LocalEngine
 from fmbench.execution.observers import Observers
 from fmbench.execution.plan import make_setting, pending
 from fmbench.execution.scorer import Scorer

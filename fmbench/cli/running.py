@@ -1,7 +1,8 @@
 """The command that makes runs."""
 
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -14,13 +15,23 @@ from fmbench.cli.app import (
     TimeoutOption,
     choose_plugins,
     finite,
+    nameable,
 )
-from fmbench.errors import ExitCode, NothingSelectedError
+from fmbench.errors import ExitCode, NothingSelectedError, UsageError
 from fmbench.wording import same_records
 
 if TYPE_CHECKING:
     from fmbench.protocol import Protocol
     from fmbench.store import Store
+
+
+def count_or_auto(option: typer.CallbackParam, value: str) -> str:
+    """Refuse what is neither a whole number above 0 nor `auto`."""
+    if value != "auto" and not (value.isdecimal() and int(value)):
+        raise UsageError(
+            f"{value!r} is not a number of workers", where=option.opts[0], hint="use 2, or auto"
+        )
+    return value
 
 
 def run(
@@ -62,6 +73,15 @@ def run(
             "another number.",
         ),
     ] = None,
+    workers: Annotated[
+        str,
+        typer.Option(
+            metavar="N|auto",
+            callback=count_or_auto,
+            help="Make N runs side by side; auto makes as many as have cores of their own where "
+            "the protocol names threads, one a GPU, else one.",
+        ),
+    ] = "auto",
     checkpoint_every: Annotated[
         float,
         typer.Option(
@@ -71,6 +91,28 @@ def run(
             help="Wait at least so long between checkpoints, which are written at an epoch's end.",
         ),
     ] = 60.0,
+    checkpoints_in: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            callback=nameable,
+            help="Keep checkpoints here, not beside the records; in a folder that all nodes of a "
+            "cluster see, another node goes on with a lost one's runs.",
+        ),
+    ] = None,
+    engine: Annotated[
+        Literal["local", "ray"],
+        typer.Option(
+            help="Place runs on this machine, or on the nodes of a Ray cluster.",
+        ),
+    ] = "local",
+    address: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|HOST:PORT",
+            help="Join this Ray cluster instead of starting one on this machine.",
+        ),
+    ] = "",
     plugins: PluginsOption = None,
     retry_failed: Annotated[
         bool,
@@ -99,6 +141,7 @@ def run(
       fmbench run timm/resnet34 --dry-run
       fmbench run fmbench-vgg:vgg11 --protocol my-protocol.toml --results /tmp/mine
       fmbench run --all -p tensorboard -p no:fmbench-vgg
+      fmbench run --all --engine ray --address auto
     """
     from fmbench import data, environment
     from fmbench.console import live, runs, stream, tables
@@ -125,6 +168,7 @@ def run(
             seeds=seeds,
             tune_only=tune_only,
             threads=threads,
+            workers=None if workers == "auto" else int(workers),
             results=results,
             retry_failed=retry_failed,
         )
@@ -152,13 +196,24 @@ def run(
             for sentence in session.prepare(dataset):
                 stream.say(sentence)
         try:
-            with live.LiveProgress(session.count, estimate) as progress:
+            with (
+                closing(
+                    session.start_engine(
+                        engine, address=address, shared=checkpoints_in, say=stream.say
+                    )
+                ) as placing,
+                live.LiveProgress(session.count, estimate) as progress,
+            ):
+                estimate.workers = placing.slots
                 session.run(
                     dataset,
                     Observers(own=[estimate, progress], guests=guests, say=stream.say),
+                    engine=placing,
+                    forecast=estimate,
                     replanned=progress.replan,
                     timeout=timeout,
                     checkpoint_seconds=checkpoint_every,
+                    checkpoints=checkpoints_in,
                     keep_logits=keep_logits,
                     timings=timings,
                 )

@@ -17,12 +17,14 @@ from fmbench.wording import duration, short
 
 BAR_WIDTH = 40
 REDRAWS_PER_SECOND = 4
+LINES_BESIDE = 4
+"""Of a terminal: the bar, the cursor's line, and the last finished runs."""
 
 
 class LiveProgress:
     """Shows a whole command's progress while it is entered as a context.
 
-    On a terminal: a bar for the whole and a line for the run under way, finished runs above them.
+    On a terminal: a bar for the whole and a line for each run under way, finished runs above them.
     Elsewhere, and with NO_COLOR: a plain line for each finished run.
     """
 
@@ -30,8 +32,7 @@ class LiveProgress:
         self._runs = runs
         self._ended = 0
         self._estimate = estimate
-        self._at: Run | None = None
-        self._progress: Progress | None = None
+        self._under_way: dict[str, tuple[Run, Progress | None]] = {}
         self._live = Live(
             console=talk, get_renderable=self._picture, refresh_per_second=REDRAWS_PER_SECOND
         )
@@ -47,7 +48,7 @@ class LiveProgress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._at = self._progress = None
+        self._under_way = {}
         self._live.stop()
 
     def replan(self, pending: tuple[Pending, ...]) -> None:
@@ -58,46 +59,61 @@ class LiveProgress:
     @hookimpl
     def fmbench_run_start(self, run: Run) -> None:
         """A run has begun: name it."""
-        self._at, self._progress = run, None
+        self._under_way[run.key] = run, None
 
     @hookimpl
     def fmbench_epoch_end(self, progress: Progress) -> None:
         """A run has moved on."""
-        self._progress = progress
+        self._under_way[progress.run.key] = progress.run, progress
+
+    @hookimpl
+    def fmbench_run_again(self, run: Run, why: str) -> None:
+        """A run is under way no more."""
+        self._under_way.pop(run.key, None)
+        talk.print(plain(f"again {run.model}, {run_kind(run)}: {why}"))
 
     @hookimpl
     def fmbench_run_end(self, record: Record) -> None:
         """A run has ended: leave a line about it behind."""
-        self._ended += 1
-        self._at = self._progress = None
+        self._ended += record.done
+        self._under_way.pop(record.key, None)
         talk.print(finished_line(record))
 
     def _picture(self) -> Group:
+        under_way = tuple(self._under_way.values())  # read once: another thread sets it
+        done = self._ended + sum(now.share for _, now in under_way if now)
         whole = Table.grid(padding=(0, 1))
         whole.add_row(
-            ProgressBar(total=max(self._runs, 1), completed=self._share(), width=BAR_WIDTH),
+            ProgressBar(total=max(self._runs, 1), completed=done, width=BAR_WIDTH),
             f"{self._ended} of {self._runs} runs, {time_of(self._estimate)} left",
         )
-        return Group(whole, self._line())
+        room = max(1, talk.size.height - LINES_BESIDE)
+        if len(under_way) > room:
+            lines = [_line(run, now) for run, now in under_way[: room - 1]]
+            lines.append(plain(f"and {len(under_way) - room + 1} more runs", "dim"))
+        else:
+            lines = [_line(run, now) for run, now in under_way]
+        if not lines:
+            lines = [plain("waiting for a worker" if self._ended < self._runs else "", "dim")]
+        return Group(whole, *lines)
 
-    def _share(self) -> float:
-        now = self._progress  # read once: another thread sets it
-        return self._ended + (now.share if now else 0.0)
 
-    def _line(self) -> Text:
-        at, now = self._at, self._progress
-        if at is None:
-            return plain("waiting for a worker" if self._ended < self._runs else "", "dim")
-        name = f"{at.model}, {run_kind(at)}"
-        if now is None:
-            return plain(f"{name}: building")
-        loss = "not finite" if now.loss is None else f"{now.loss:.3f}"
-        if now.epoch == now.epochs and now.step == now.steps:
-            return plain(f"{name}: loss {loss}, evaluating")
-        return plain(
-            f"{name}: epoch {now.epoch} of {now.epochs}, step {now.step} of {now.steps}, "
-            f"loss {loss}, {short(now.images_per_second)} images/s"
+def _line(run: Run, now: Progress | None) -> Text:
+    """How far a run is, in one line of the terminal."""
+    name = f"{run.model}, {run_kind(run)}"
+    if now is None:
+        said = "building"
+    else:
+        loss = "loss not finite" if now.loss is None else f"loss {now.loss:.3f}"
+        said = (
+            f"{loss}, evaluating"
+            if now.epoch == now.epochs and now.step == now.steps
+            else f"epoch {now.epoch} of {now.epochs}, step {now.step} of {now.steps}, {loss}, "
+            f"{short(now.images_per_second)} images/s"
         )
+    line = plain(f"{name}: {said}")
+    line.no_wrap, line.overflow = True, "ellipsis"
+    return line
 
 
 def time_of(estimate: Estimate) -> str:

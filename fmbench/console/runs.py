@@ -27,7 +27,9 @@ def print_session(session: Session, estimate: Estimate | None) -> None:
     say(f"protocol {protocol.id} ({protocol.status}, digest {protocol.digest[:12]}) on {where}")
     if estimate:
         runs = counted(session.count, "run")
-        say(f"{runs} to make, {_how_long(estimate)}; in {session.store.folder}")
+        beside = min(session.workers, session.count)
+        at_once = f", {beside} at a time" if beside > 1 else ""
+        say(f"{runs} to make{at_once}, {_how_long(estimate)}; in {session.store.folder}")
     else:
         say(f"nothing is left to run; the records are in {session.store.folder}")
 

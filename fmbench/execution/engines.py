@@ -1,91 +1,61 @@
-"""Engines place jobs: here, the one that starts a process on this machine."""
+"""Engines place jobs. What a worker and its engine have to do is said here once for all of them."""
 
-import os
-import subprocess
-from typing import IO, Protocol, cast
+from dataclasses import dataclass
+from typing import Protocol
 
 from fmbench import processes
-from fmbench.execution.job import Ending, JobFolder, RunOutcome
-from fmbench.execution.log import Drain
+from fmbench.execution.job import Ending, Job, JobFolder, RunOutcome
 
-GRACE_SECONDS = 10.0
+
+@dataclass(frozen=True)
+class Lost:
+    """A worker's place is gone, and with it all it had not yet handed over; nobody is to blame."""
+
+    why: str
 
 
 class Worker(Protocol):
-    """A job under way, as the runner sees it."""
+    """A job under way, as the runner sees it.
+
+    pid: of a process on this machine that lives as long as the job may be worked at.
+    """
 
     pid: int
 
-    def ended(self) -> RunOutcome | None:
+    def ended(self) -> RunOutcome | Lost | None:
         """What its end makes of the run it was at; None while it works."""
 
     def log(self) -> bytes:
         """What it and all it started have printed so far, as `Log` keeps it."""
 
+    def settle(self) -> None:
+        """Take what memory it has used until now for what it needs: it trains by now."""
+
+    def ask_to_stop(self) -> None:
+        """Begin to end the worker and all it started."""
+
     def stop(self) -> None:
-        """End the worker and all it started."""
+        """End the worker and all it started; returns when they are gone."""
 
 
 class Engine(Protocol):
-    """Whatever can place a job. All a worker's state is files in the job's folder."""
+    """Whatever can place jobs. All that a worker leaves is files in its job's folder."""
 
-    def start(self, folder: JobFolder) -> Worker:
-        """Start a worker on the job."""
+    @property
+    def slots(self) -> int:
+        """How many jobs may be under way at once, as far as is known now; at least one."""
 
+    def has_room(self, memory: float) -> bool:
+        """Whether another job that needs so many bytes can start now.
 
-class LocalEngine:
-    """Starts each worker on this machine, under a guard."""
+        Raises `UsageError` when no place will ever have room for it.
+        """
 
-    def __init__(self) -> None:
-        processes.adopt_orphans()
+    def start(self, job: Job, folder: JobFolder, memory: float) -> Worker:
+        """Write the job into its folder and start a worker on it."""
 
-    def start(self, folder: JobFolder) -> "LocalWorker":
-        """Start a worker on the job."""
-        return LocalWorker(folder)
-
-
-class LocalWorker:
-    """One worker process, its guard, and whatever the plugin starts."""
-
-    def __init__(self, folder: JobFolder) -> None:
-        self._folder = folder
-        self._guard = subprocess.Popen(
-            [
-                *processes.PYTHON_MODULE,
-                "fmbench.execution.guard",
-                str(folder.path),
-                str(os.getpid()),
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        self.pid = self._guard.pid
-        self._drain = Drain(cast(IO[bytes], self._guard.stdout))
-
-    def ended(self) -> RunOutcome | None:
-        """What the worker's end makes of the run it was at; None while it works."""
-        if self._guard.poll() is None:
-            return None
-        ending = self._folder.read_ending()
-        if ending is None:
-            processes.kill_descendants()  # what the guard had adopted is now this process's
-        return outcome_of(ending)
-
-    def log(self) -> bytes:
-        """What it and all it started have printed so far, as `Log` keeps it."""
-        return self._drain.content()
-
-    def stop(self) -> None:
-        """End the worker and every descendant; the guard sees to it, and has a time limit too."""
-        self._guard.terminate()
-        try:
-            self._guard.wait(GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._guard.kill()
-            self._guard.wait()
-            processes.kill_descendants()
+    def close(self) -> None:
+        """Let go of what outlives single jobs."""
 
 
 def outcome_of(ending: Ending | None) -> RunOutcome:

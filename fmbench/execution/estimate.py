@@ -1,5 +1,6 @@
 """How long the runs still pending will take, as far as speeds on record or just measured tell."""
 
+import heapq
 from collections import Counter
 from collections.abc import Iterable
 from statistics import median
@@ -8,16 +9,19 @@ from fmbench.data import FASHION_MNIST
 from fmbench.execution.plan import Pending, Setting, train_steps
 from fmbench.hookspecs import hookimpl
 from fmbench.protocol import TEST_IMAGES, TRAINING_IMAGES, StageName
-from fmbench.records import Progress, Record
+from fmbench.records import Progress, Record, Run
 
 SECONDS_TO_START_A_JOB = 6.0
 FORWARD_SPEEDUP = 3.0
 """How much faster inference is than training, where only training has been measured: a backward
 pass costs about two forward passes."""
 
+UNKNOWN_MEMORY = 2e9
+"""Bytes that a worker is taken to need of whose model no peak is on record."""
+
 
 class Estimate:
-    """Seconds of work left. An ordinary observer: each report of a speed sharpens it.
+    """Seconds of work left, and memory. An ordinary observer: each report of a speed sharpens it.
 
     Nothing is said of a model that neither this store nor the published records know on such a
     device, until it has trained for a second; nor of a data set whose images nobody has counted.
@@ -25,6 +29,7 @@ class Estimate:
     own:       records of the store; those of this device say how fast it is.
     published: records whose speeds stand in for models that have not been trained here, scaled by
                how this machine compares with theirs on the models that have.
+    workers:   how many make runs side by side; set anew once an engine knows.
     sizes:     training and test images of the data set, set once it is loaded; Fashion-MNIST's
                are known, those of another data set are None until then.
     """
@@ -36,7 +41,9 @@ class Estimate:
         *,
         own: Iterable[Record],
         published: Iterable[Record],
+        workers: int = 1,
     ) -> None:
+        self.workers = workers
         self._protocol = setting.protocol
         official = setting.protocol.data.sha256 == FASHION_MNIST
         self.sizes = (TRAINING_IMAGES, TEST_IMAGES) if official else None
@@ -45,8 +52,10 @@ class Estimate:
         here = [one for one in own if one.environment.device.is_a(setting.device)]
         self._published = _speeds(alike, setting)
         self._here = _speeds(here, setting)
+        self._on_host = setting.device.kind == "cpu"  # elsewhere a record has the device's peak
+        self._memory = _peaks([*alike, *here], setting) if self._on_host else {}
         self._measured = {model: training for model, (training, _) in self._here.items()}
-        self._under_way: Progress | None = None
+        self._under_way: dict[str, Progress] = {}
 
     def plan(self, pending: Iterable[Pending]) -> None:
         """Take these as the runs that are left."""
@@ -62,32 +71,57 @@ class Estimate:
         return sorted(model for model in left if not (self.sizes and self._speeds_of(model)))
 
     def remaining(self) -> float:
-        """Seconds until nothing is pending but the runs of unknown models."""
-        total = 0.0
-        for (model, stage), runs in self._left.items():
+        """Seconds until nothing is pending but the runs of unknown models.
+
+        As if each worker took the longest run that is left, and none waited for a recipe.
+        """
+        durations: list[float] = []
+        for (model, stage), runs in tuple(self._left.items()):
             train, inference = self._run_seconds(model, stage)
-            if runs and train:
-                total += runs * (train + inference) + SECONDS_TO_START_A_JOB
-        if now := self._under_way:
+            if train:
+                durations += [train + inference] * runs
+                durations += [SECONDS_TO_START_A_JOB] * (runs > 0)
+        total = sum(durations)
+        for now in tuple(self._under_way.values()):
             total -= now.share * self._run_seconds(now.run.model, now.run.stage)[0]
-        return max(total, 0.0)
+        if self.workers == 1 or not durations:
+            return max(total, 0.0)
+        loads = [0.0] * self.workers
+        for seconds in sorted(durations, reverse=True):
+            heapq.heapreplace(loads, loads[0] + seconds)
+        return max(loads) * max(total, 0.0) / sum(durations)
+
+    def seconds(self, model: str, stage: StageName) -> float | None:
+        """How long one run takes; None where nobody knows."""
+        return sum(self._run_seconds(model, stage)) or None
+
+    def memory(self, model: str) -> float:
+        """How many bytes a worker needs at its peak, as its model's records say."""
+        return self._memory.get(model, UNKNOWN_MEMORY)
 
     @hookimpl
-    def fmbench_run_start(self) -> None:
+    def fmbench_run_start(self, run: Run) -> None:
         """A run that has not reported yet has done nothing."""
-        self._under_way = None
+        self._under_way.pop(run.key, None)
 
     @hookimpl
     def fmbench_epoch_end(self, progress: Progress) -> None:
         """Take the speed a run reports as its model's."""
         self._measured[progress.run.model] = progress.images_per_second
-        self._under_way = progress
+        self._under_way[progress.run.key] = progress
+
+    @hookimpl
+    def fmbench_run_again(self, run: Run) -> None:
+        """What a run had done is lost."""
+        self._under_way.pop(run.key, None)
 
     @hookimpl
     def fmbench_run_end(self, record: Record) -> None:
-        """One run less to do."""
-        self._under_way = None
-        self._left[record.run.model, record.run.stage] -= 1
+        """One run less to do; its peak of memory is known now."""
+        self._under_way.pop(record.key, None)
+        self._left[record.run.model, record.run.stage] -= record.done
+        if self._on_host and record.ok:
+            self._memory[record.run.model] = record.cost.peak_memory
 
     def _run_seconds(self, model: str, stage: StageName) -> tuple[float, float]:
         """Seconds of training and of inference; none where that is not known."""
@@ -119,6 +153,13 @@ class Estimate:
             if model in self._published
         ]
         return median(ratios) if ratios else 1.0
+
+
+def _peaks(found: Iterable[Record], setting: Setting) -> dict[str, float]:
+    """The most memory that a run of each model has taken, under this protocol if any was."""
+    good = [record for record in found if record.ok]
+    good.sort(key=lambda one: (one.run.protocol == setting.protocol.id, one.cost.peak_memory))
+    return {record.run.model: record.cost.peak_memory for record in good}
 
 
 def _speeds(found: Iterable[Record], setting: Setting) -> dict[str, tuple[float, float]]:

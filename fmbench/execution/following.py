@@ -3,13 +3,13 @@
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from fmbench.execution.engines import Worker
+from fmbench.errors import UsageError
+from fmbench.execution.engines import Lost, Worker
 from fmbench.execution.job import Answers, Event, JobFolder, RunOutcome
 from fmbench.records import Progress, Run
 
-SECONDS_BETWEEN_LOOKS = 0.05
 SECONDS_BLIND = 1.0
 """Looks further apart are late: what happened between them has no time."""
 
@@ -37,12 +37,13 @@ def follow(
     runs: tuple[Run, ...],
     epochs: int,
     timeout: float = math.inf,
-) -> Iterator[Run | Progress | Ended]:
-    """Yield a `Run` when it starts, its `Progress` and its `Ended`, run by run.
+) -> Iterator[Run | Progress | Ended | Lost | None]:
+    """Yield a `Run` when it starts, its `Progress` and its `Ended`, run by run; None to be waited.
 
-    Stops early, after the `Ended` of the run under way, when the worker dies or a run takes
-    longer than `timeout` seconds; the runs after it are then still pending. So is one that a worker
-    which had ended others did not start.
+    Each None is the end of a look at the worker: whoever follows it waits a moment then. Stops
+    early, after the `Ended` of the run under way, when the worker dies or a run takes longer than
+    `timeout` seconds; the runs after it are then still pending. So is one that a worker which had
+    ended others did not start, and after `Lost` the run under way itself.
     """
     at, offset, started = 0, 0, -1
     began = begun = looked = time.monotonic()
@@ -83,15 +84,18 @@ def follow(
                 if at == len(runs):
                     return
         if ended is not None:
-            outcome = folder.read_outcome(at)
-            if outcome or started == at or at == 0:
-                yield end(outcome or ended)
+            if outcome := folder.read_outcome(at):
+                yield end(outcome)
+            elif isinstance(ended, Lost):
+                yield ended
+            elif started == at or at == 0:
+                yield end(ended)
             return
         if time.monotonic() - began > timeout:
             worker.stop()
             yield end(RunOutcome(status="timeout", message=f"it took longer than {timeout:g} s"))
             return
-        time.sleep(SECONDS_BETWEEN_LOOKS)
+        yield None
 
 
 def _possible(event: Event, epochs: int) -> bool:
@@ -101,3 +105,56 @@ def _possible(event: Event, epochs: int) -> bool:
         and 1 <= event.step <= event.steps
         and event.images_per_second >= SLOWEST
     )
+
+
+class JobUnderWay:
+    """A job that a worker has.
+
+    runs:       all of them.
+    left:       those without an end; the worker is at the first.
+    happenings: of `follow`.
+    begun:      whether the worker has begun its first run.
+    beside:     other workers under way during the present run, at most.
+    """
+
+    def __init__(
+        self,
+        runs: tuple[Run, ...],
+        folder: JobFolder,
+        worker: Worker,
+        epochs: int,
+        timeout: float,
+    ) -> None:
+        self.runs = runs
+        self.left = list(runs)
+        self.folder = folder
+        self.worker = worker
+        self.happenings = follow(folder, worker, runs, epochs, timeout)
+        self.begun = False
+        self.beside = 0
+        self._counted = time.perf_counter()
+
+    def lap(self) -> float:
+        """Seconds since this was last asked, or since the job was given out."""
+        before, self._counted = self._counted, time.perf_counter()
+        return self._counted - before
+
+    def ended_before_it_began(self, end: Ended, device: str) -> Ended:
+        """What is to be made of a worker that ended before any plugin's code had run.
+
+        A plugin that has changed meanwhile costs its own runs, and none is done. Raises
+        `UsageError` when no worker can work on the device.
+        """
+        if refusal := self.folder.read_refusal():
+            if refusal.changed:
+                return replace(end, outcome=RunOutcome(status="interrupted", message=refusal.what))
+            raise UsageError(refusal.what, where=device, hint=refusal.hint)
+        ending = self.folder.read_ending()
+        if ending and ending.status > 0:
+            said = self.worker.log().decode().strip().rpartition("\n")[2]
+            raise UsageError(
+                f"no worker can start here, whatever the model: {said or 'it says nothing'}",
+                where=device,
+                hint="see whether torch works: python -c 'import torch; torch.ones(1) + 1'",
+            )
+        return end

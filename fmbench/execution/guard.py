@@ -14,7 +14,7 @@ from types import FrameType
 
 import msgspec
 
-from fmbench import files, processes
+from fmbench import files, limits, processes
 from fmbench.execution.job import Ending, JobFolder
 from fmbench.execution.pinning import Cores
 
@@ -52,10 +52,10 @@ def main(path: str, runner: str) -> None:
 
 
 def _pin(folder: JobFolder, cores: Cores) -> None:
-    """Stay on as many cores as the protocol names threads, where it does."""
+    """Stay on as many cores as a run has threads, where those are not simply all."""
     job = folder.read_job()
-    if threads := job.protocol.devices[job.device.kind].threads:
-        cores.pin(threads)
+    if job.protocol.devices[job.device.kind].threads or job.threads < limits.cores():
+        cores.pin(job.threads)
 
 
 def _stop(number: int, _: FrameType | None) -> None:

@@ -65,6 +65,10 @@ class Observers:
         """A record is safely stored."""
         self._tell("fmbench_run_end", record=record)
 
+    def run_again(self, run: Run, why: str) -> None:
+        """A run that had begun is lost, and will begin again."""
+        self._tell("fmbench_run_again", run=run, why=why)
+
     def _tell(self, hook: str, **what: object) -> None:
         for manager in self._own:
             getattr(manager.hook, hook)(**what)

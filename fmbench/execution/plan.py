@@ -52,13 +52,18 @@ def make_setting(
     seeds: int | None = None,
     tune_only: bool = False,
     threads: int | None = None,
+    workers: int | None = None,
 ) -> Setting:
     """A setting with the first `seeds` of the protocol's seeds, or all.
+
+    Where neither the protocol nor `threads` says how many threads a run has, the workers share this
+    machine's cores.
 
     Raises `UsageError` when the protocol has fewer, has nothing to tune when only that is wanted,
     or as `settle_threads` does.
     """
-    threads = settle_threads(protocol, device, threads, otherwise=cores())
+    share = max(1, cores() // (workers or 1))
+    threads = settle_threads(protocol, device, threads, otherwise=share)
     if seeds is not None and not 1 <= seeds <= len(protocol.seeds):
         raise UsageError(
             f"{protocol.id} has {len(protocol.seeds)} seeds, not {seeds}",
@@ -95,6 +100,18 @@ def settle_threads(protocol: Protocol, device: Device, asked: int | None, *, oth
             hint="leave --threads out: other counts give other bits",
         )
     return fixed or asked or otherwise
+
+
+def settle_workers(setting: Setting, devices: int) -> int:
+    """How many runs are made side by side where nobody says it: as many as do not share cores.
+
+    On a CPU that is known only where the protocol names the threads of a run: all cores over those.
+    Elsewhere one run has all of them. Of GPUs each takes one.
+    """
+    if setting.device.kind == "cuda":
+        return devices
+    fixed = setting.protocol.devices["cpu"].threads
+    return max(1, cores() // fixed) if fixed else 1
 
 
 def pending(model: ListedModel, setting: Setting, done: dict[str, Record]) -> Pending:

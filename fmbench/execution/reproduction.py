@@ -10,7 +10,7 @@ from fmbench import discovery, files, hardware
 from fmbench.data import Dataset
 from fmbench.discovery import ListedModel
 from fmbench.errors import UsageError
-from fmbench.execution.engines import LocalEngine
+from fmbench.execution.local import LocalEngine
 from fmbench.execution.observers import Observers
 from fmbench.execution.plan import Pending, Setting, make_run, settle_threads
 from fmbench.execution.runner import Runner

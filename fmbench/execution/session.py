@@ -3,15 +3,25 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from fmbench import discovery, hardware, protocol
 from fmbench.data import Dataset
 from fmbench.discovery import ListedModel, Problem
-from fmbench.execution.engines import LocalEngine
+from fmbench.execution.engines import Engine
 from fmbench.execution.estimate import Estimate
+from fmbench.execution.local import LocalEngine
 from fmbench.execution.observers import Observers
-from fmbench.execution.plan import Pending, Setting, done_records, make_setting, pending
+from fmbench.execution.plan import (
+    Pending,
+    Setting,
+    done_records,
+    make_setting,
+    pending,
+    settle_workers,
+)
 from fmbench.execution.runner import Runner
+from fmbench.execution.schedule import Forecast
 from fmbench.execution.scorer import Scorer
 from fmbench.execution.scratch import clear_leftovers
 from fmbench.execution.selection import select
@@ -23,7 +33,12 @@ from fmbench.store import Store, protocols_in, published
 
 @dataclass(frozen=True)
 class Session:
-    """One command's work, planned but not begun. `protocol_text` is kept beside the records."""
+    """One command's work, planned but not begun. `protocol_text` is kept beside the records.
+
+    asked:   how many workers were asked for; None for as many as fit.
+    workers: how many make runs side by side on this machine, at most.
+    devices: what they train on.
+    """
 
     setting: Setting
     protocol_text: str
@@ -31,6 +46,9 @@ class Session:
     problems: tuple[Problem, ...]
     store: Store
     retry_failed: bool
+    asked: int | None = None
+    workers: int = 1
+    devices: tuple[Device, ...] = ()
     pending: tuple[Pending, ...] = ()
 
     @property
@@ -45,8 +63,13 @@ class Session:
             for name in protocols_in(published())
             for record in Store(published(), name).read().records
         ]
-        own = self.store.read().records
-        return Estimate(self.pending, self.setting, own=own, published=known)
+        return Estimate(
+            self.pending,
+            self.setting,
+            own=self.store.read().records,
+            published=known,
+            workers=self.workers,
+        )
 
     def prepare(self, dataset: Dataset) -> list[str]:
         """Make the store and clear what dead runners left in it; says what, in sentences."""
@@ -61,9 +84,12 @@ class Session:
         dataset: Dataset,
         observers: Observers,
         *,
+        engine: Engine,
+        forecast: Forecast,
         replanned: Callable[[tuple[Pending, ...]], None],
         timeout: float,
         checkpoint_seconds: float,
+        checkpoints: Path | None = None,
         keep_logits: bool = False,
         timings: Timings | None = None,
     ) -> list[Record]:
@@ -72,15 +98,43 @@ class Session:
             setting=self.setting,
             store=self.store,
             scorer=Scorer(dataset, self.setting.protocol),
-            engine=LocalEngine(),
+            engine=engine,
+            forecast=forecast,
             observers=observers,
             replanned=replanned,
             timeout=timeout,
             checkpoint_seconds=checkpoint_seconds,
+            checkpoints=checkpoints,
             retry_failed=self.retry_failed,
             keep_logits=keep_logits,
             timings=timings,
         ).run(self.models)
+
+    def start_engine(
+        self,
+        name: Literal["local", "ray"],
+        *,
+        address: str = "",
+        shared: Path | None = None,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> Engine:
+        """The engine that places the runs; see `LocalEngine` and `RayEngine`.
+
+        Raises `UsageError` when there is no such cluster, or none of its nodes can make the runs.
+        """
+        if name == "local":
+            return LocalEngine(self.workers, self.devices)
+        from fmbench.execution.cluster import RayEngine
+
+        plugins = {model.plugin.distribution: model.plugin for model in self.models}
+        return RayEngine(
+            self.setting,
+            tuple(plugins.values()),
+            address=address,
+            workers=self.asked,
+            shared=shared,
+            say=say,
+        )
 
     def all_ok(self) -> bool:
         """Whether every final run wanted has an ok record; recipes may fail, if one is left."""
@@ -101,10 +155,14 @@ def plan_session(
     seeds: int | None,
     tune_only: bool,
     threads: int | None,
+    workers: int | None,
     results: Path,
     retry_failed: bool,
 ) -> Session:
-    """Plan a command; nothing is written yet. Raises the error that says which option is wrong."""
+    """Plan a command; nothing is written yet. Raises the error that says which option is wrong.
+
+    workers: how many runs are made side by side; None for what `settle_workers` says.
+    """
     chosen_device = hardware.find_device(device)
     name = default_protocol(chosen_device) if protocol_name == "auto" else protocol_name
     text = protocol.source(name)
@@ -115,7 +173,9 @@ def plan_session(
         seeds=seeds,
         tune_only=tune_only,
         threads=threads,
+        workers=workers,
     )
+    devices = hardware.devices_like(chosen_device, device)
     catalogue = discovery.catalogue()
     models = tuple(select(catalogue, requests))
     store = Store(results, setting.protocol.id)
@@ -127,6 +187,9 @@ def plan_session(
         problems=catalogue.problems,
         store=store,
         retry_failed=retry_failed,
+        asked=workers,
+        workers=workers or settle_workers(setting, len(devices)),
+        devices=devices,
         pending=tuple(pending(model, setting, done) for model in models),
     )
 

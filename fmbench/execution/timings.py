@@ -7,6 +7,8 @@ from enum import StrEnum
 
 import psutil
 
+from fmbench.execution.job import Spent
+
 
 class Part(StrEnum):
     """What a command spends time on, in the order it comes to it. Parts never overlap."""
@@ -45,6 +47,14 @@ class Timings:
     def add(self, part: Part, seconds: float) -> None:
         """Count seconds, measured elsewhere, as a part."""
         self._seconds[part] += seconds
+
+    def add_run(self, spent: Spent, seconds: float) -> None:
+        """Count a run's seconds by what its worker says it spent them on."""
+        self.add(Part.TRAINING, spent.training)
+        self.add(Part.EVALUATION, spent.evaluation)
+        self.add(Part.CHECKPOINTS, spent.checkpoints)
+        said = spent.training + spent.evaluation + spent.checkpoints
+        self.add(Part.BUILDING, max(0.0, seconds - said))
 
     def seconds(self) -> dict[Part, float]:
         """The seconds of every part up to now; what no part claims is `OTHER`."""
