@@ -190,14 +190,11 @@ def _reason(data: bytes, name: str, path: Path, expected: dict[str, str], found:
     if array.ndim == 1 and array[:10].tobytes() in _MNIST_FIRST_LABELS:
         return "it has the labels of plain MNIST, the digits, not of Fashion-MNIST"
     pairs = _WITHDRAWN_PAIRS.get(len(array), ())
-    if array.ndim == 3 and pairs and all(_same(array[a], array[b]) for a, b in pairs):
+    twins = (array[a].any() and np.array_equal(array[a], array[b]) for a, b in pairs)
+    if array.ndim == 3 and pairs and all(twins):
         return "it is the release of Fashion-MNIST that was withdrawn in August 2017"
     own = expected[name] not in msgspec.structs.astuple(FASHION_MNIST)
     return (
         f"its bytes are not those {f'that {asked_for}' if own else 'of Fashion-MNIST'}"
         f" (SHA-256 {found[:12]}… instead of {expected[name][:12]}…)"
     )
-
-
-def _same(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
-    return bool(one.any() and np.array_equal(one, other))
