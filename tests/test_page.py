@@ -104,7 +104,7 @@ def parse(html: str) -> Parsed:
 
 
 def board_of(store: Store) -> tuple[Board, StoredResults]:
-    """The board and the stored of a store."""
+    """The board of a store, and what the store holds."""
     stored = StoredResults(store)
     return read_board(stored, cached=False), stored
 

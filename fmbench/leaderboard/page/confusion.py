@@ -85,7 +85,8 @@ def read_votes(
             place = f" ({Path(error.where).name})" if error.where else ""
             unread[f"{error.what}{place}"].append(subject.name)
         else:
-            read.append(ModelVotes(subject.name, _votes(predictions), len(predictions)))
+            votes = [(predictions == label).sum(axis=0) for label in range(CLASSES)]
+            read.append(ModelVotes(subject.name, np.stack(votes, axis=1), len(predictions)))
     return read, unread
 
 
@@ -122,10 +123,6 @@ def _images(
         key=lambda image: (-int(models[image, said]), -round(float(weights[image, said]), 9)),
     )
     return tuple(ConfusedImage(image, int(models[image, said])) for image in best[:IMAGES])
-
-
-def _votes(predictions: NDArray[np.uint8]) -> Votes:
-    return np.stack([(predictions == label).sum(axis=0) for label in range(CLASSES)], axis=1)
 
 
 @dataclass(frozen=True)
