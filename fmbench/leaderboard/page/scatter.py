@@ -13,7 +13,7 @@ from fmbench.leaderboard.page.subjects import Subject, devices_of
 from fmbench.leaderboard.page.text import count, shortened
 from fmbench.wording import duration, percent, short
 
-WIDTH, HEIGHT = 480, 360
+WIDTH = 480
 PLOT = Box(44, 14, 468, 312)
 LETTERS = 14.0  # their size on narrow screens, in units of the drawing; wide screens take less
 LONGEST = 26
