@@ -23,7 +23,6 @@ from fmbench.leaderboard import formats
 from fmbench.leaderboard.board import read_board
 from fmbench.leaderboard.stored_results import StoredResults
 from fmbench.store import Store
-from script import say
 
 HEADINGS = ("records", "models", "read, s", "ranks computed, s", "ranks cached, s")
 BOARD, MODEL = "lite-v1", "softmax"
@@ -39,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     where = script.begin(hardware.cpu_device(), threads=1)
     rows, slow = [], []
     for count in options.records:
-        say(f"{count:,} records")
+        script.say(f"{count:,} records")
         with (
             tempfile.TemporaryDirectory() as folder,
             mock.patch.dict(os.environ, XDG_CACHE_HOME=folder),
@@ -54,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     shown = script.table(HEADINGS, rows, words=0)
     script.finish("records", shown, where, page=script.README if options.write else None)
     for count in slow:
-        say(f"{count:,} records took more than {options.most:g} s for each 10,000")
+        script.say(f"{count:,} records took more than {options.most:g} s for each 10,000")
     return int(bool(slow))
 
 

@@ -19,7 +19,6 @@ from fmbench import data, hardware, protocol
 from fmbench.execution.timings import Part, overhead
 from fmbench.store import Store
 from fmbench.wording import counted, duration
-from script import say
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     shown = script.table(("part", "seconds", "%"), rows)
     script.finish("overhead", what, shown, where, page=script.README if options.write else None)
     if share > options.most:
-        say(f"{share:.1%} of the time is overhead; at most {options.most:.1%} was wanted")
+        script.say(f"{share:.1%} of the time is overhead; at most {options.most:.1%} was wanted")
     return int(share > options.most)
 
 
@@ -65,7 +64,7 @@ def run(results: Path, *arguments: str) -> dict[Part, float]:
         env={**os.environ, "XDG_CACHE_HOME": str(results / "cache")},
     )
     if ended.returncode:
-        say(ended.stdout + ended.stderr)
+        script.say(ended.stdout + ended.stderr)
         ended.check_returncode()
     seconds = dict(re.findall(r"^  (\S.*?) +([\d.]+) s +[\d.]+ %$", ended.stderr, re.MULTILINE))
     return {part: float(seconds[part.value]) for part in Part}

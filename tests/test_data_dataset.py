@@ -112,41 +112,14 @@ def test_swapped_files_are_called_that(tmp_path: Path, one: int, other: int) -> 
     assert "swapped" in error.what
 
 
-@pytest.mark.parametrize(
-    ("at", "digits"), [(1, [5, 0, 4, 1, 9, 2, 1, 3, 1, 4, 3]), (3, [7, 2, 1, 0, 4, 1, 4, 9, 5, 9])]
-)
-def test_plain_mnist_is_known_by_its_labels(tmp_path: Path, at: int, digits: list[int]) -> None:
-    """The digits' labels are called plain MNIST even when the rest of the file differs."""
-    contents = tiny()
-    digests = put(tmp_path, contents)
-    contents[at] = spell(np.array(digits, dtype=np.uint8))
-    put(tmp_path, contents)
-    error = refusal(tmp_path, digests)
-    assert error.where == str(tmp_path / FILES[at])
-    assert "plain MNIST" in error.what
-
-
 def test_plain_mnist_is_known_by_its_digest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The digits' images, which have no labels to tell, are known by their SHA-256."""
+    """The digits, whose files have the same names, are known by their SHA-256."""
     monkeypatch.setattr(dataset, "MNIST", put(tmp_path, tiny()))
     error = refusal(tmp_path, FASHION_MNIST)
     assert error.where == str(tmp_path / FILES[0])
     assert "plain MNIST" in error.what
-
-
-@pytest.mark.parametrize("equal", [True, False])
-def test_withdrawn_release_is_known_by_its_twins(tmp_path: Path, equal: bool) -> None:
-    """Test images equal where the release of 2017 had twins are called that release."""
-    contents = tiny()
-    digests = put(tmp_path, contents)
-    images = np.zeros((10_000, 28, 28), dtype=np.uint8)
-    images[[6334, 8569]] = 7
-    images[8569, 0, 0] += not equal
-    contents[2] = spell(images)
-    put(tmp_path, contents)
-    assert ("withdrawn" in refusal(tmp_path, digests).what) == equal
 
 
 def test_web_page_is_no_data(tmp_path: Path) -> None:

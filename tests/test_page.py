@@ -28,12 +28,11 @@ import simulated
 from fmbench.hardware import Device
 from fmbench.leaderboard.board import Board, read_board
 from fmbench.leaderboard.page import draw, is_of, render, scales
-from fmbench.leaderboard.page.conclusions import conclusions
+from fmbench.leaderboard.page.conclusions import Sentence, conclusions
 from fmbench.leaderboard.page.confusion import ConfusedImage, ModelVotes, Pair, confused_pairs
-from fmbench.leaderboard.page.fronts import pareto_front
 from fmbench.leaderboard.page.gallery import png_uri
 from fmbench.leaderboard.page.labels import Box, place_labels
-from fmbench.leaderboard.page.scatter import panels
+from fmbench.leaderboard.page.scatter import panels, pareto_front
 from fmbench.leaderboard.page.subjects import subjects_of
 from fmbench.leaderboard.page.text import shortened
 from fmbench.leaderboard.stored_results import StoredResults
@@ -105,7 +104,7 @@ def parse(html: str) -> Parsed:
 
 
 def board_of(store: Store) -> tuple[Board, StoredResults]:
-    """The board and the stored of a store."""
+    """The board of a store, and what the store holds."""
     stored = StoredResults(store)
     return read_board(stored, cached=False), stored
 
@@ -113,6 +112,14 @@ def board_of(store: Store) -> tuple[Board, StoredResults]:
 def page_of(store: Store, images: NDArray[np.uint8] | None = None) -> str:
     """The page of a store."""
     return render(*board_of(store), images)
+
+
+def in_words(sentences: tuple[Sentence, ...]) -> str:
+    """Sentences as they are read."""
+    return " ".join(
+        "".join(part if isinstance(part, str) else part.name for part in sentence)
+        for sentence in sentences
+    )
 
 
 def pictures(count: int = IMAGES) -> NDArray[np.uint8]:
@@ -431,7 +438,7 @@ def test_the_conclusions_says_no_more_than_the_rank_sets(
     ]
     board = replace(board, rows=tuple(rows))
     sentences = conclusions(board, 5, subjects_of(board, stored))
-    said = " ".join("".join(phrase.text for phrase in sentence) for sentence in sentences)
+    said = in_words(sentences)
     assert says in said
     assert never not in said
     assert "Training takes" in said
@@ -453,7 +460,7 @@ def test_the_conclusions_counts_few_seeds_and_names_no_lone_candidate(tmp_path: 
         ]
         board = replace(board, rows=tuple(rows))
         sentences = conclusions(board, seeds, subjects_of(board, stored))
-        said = " ".join("".join(phrase.text for phrase in sentence) for sentence in sentences)
+        said = in_words(sentences)
         assert says in said
         assert "leave open" not in said
 
@@ -469,7 +476,7 @@ def test_the_conclusions_says_why_the_highest_is_not_ranked(
     next(store.records.glob(f"first-final-*{lost}")).unlink()
     board, stored = board_of(store)
     sentences = conclusions(board, 3, subjects_of(board, stored))
-    said = " ".join("".join(phrase.text for phrase in sentence) for sentence in sentences)
+    said = in_words(sentences)
     assert f", but {why}, so it is not ranked." in said
 
 
@@ -492,7 +499,9 @@ def test_times_are_compared_only_on_one_device(tmp_path: Path) -> None:
         "Training time on A GPU",
         "Parameters",
     ]
-    assert [[mark.name for mark in panel.marks if mark.on_front] for panel in found[:2]] == [
+    assert [
+        [mark.subject.name for mark in panel.marks if mark.on_front] for panel in found[:2]
+    ] == [
         ["slow"],
         ["quick"],
     ]

@@ -136,18 +136,9 @@ def fmbench(
     protocol check failed, or a published file is stale, 5 nothing selected,
     130 interrupted.
     """
-    warn_of_namesake()
-    if version:
-        from fmbench import environment
-
-        typer.echo(f"fmbench {environment.version(environment.DISTRIBUTION)}")
-
-
-def warn_of_namesake() -> None:
-    """Say so when the other tool that calls its package and command fmbench is installed."""
     from fmbench import environment
 
-    if other := environment.version("fmbench"):
+    if other := environment.version("fmbench"):  # its package and its command have this one's name
         typer.echo(
             f"the distribution fmbench {other} is another tool, whose package and command have "
             "this one's name\n"
@@ -155,6 +146,8 @@ def warn_of_namesake() -> None:
             f"{environment.DISTRIBUTION}",
             err=True,
         )
+    if version:
+        typer.echo(f"fmbench {environment.version(environment.DISTRIBUTION)}")
 
 
 def choose_plugins(words: Sequence[str]) -> None:
@@ -186,11 +179,3 @@ def print_json(value: object) -> None:
     import msgspec
 
     sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n")
-
-
-def builtins_of(value: object) -> dict[str, Any]:
-    """A struct or dataclass as a dictionary."""
-    import msgspec
-
-    built: dict[str, Any] = msgspec.to_builtins(value)
-    return built

@@ -2,9 +2,8 @@
 
 import sys
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -26,28 +25,13 @@ if TYPE_CHECKING:
     from fmbench.leaderboard.stored_results import StoredResults
 
 
-class BoardFormat(StrEnum):
-    """How a leaderboard is printed."""
-
-    TERMINAL = "terminal"
-    MARKDOWN = "md"
-    CSV = "csv"
-    HTML = "html"
-
-
-class RankTarget(StrEnum):
-    """What accuracy ranks are about."""
-
-    NEW_IMAGES = "new-images"
-    THIS_TEST_SET = "this-test-set"
-
-
 def leaderboard(
     protocol: StoredOption = None,
     results: ResultsOption = Path("results"),
     format_: Annotated[
-        BoardFormat, typer.Option("--format", help="Print a table, Markdown, CSV or a page.")
-    ] = BoardFormat.TERMINAL,
+        Literal["terminal", "md", "csv", "html"],
+        typer.Option("--format", help="Print a table, Markdown, CSV or a page."),
+    ] = "terminal",
     json: JsonOption = False,
     output: Annotated[
         Path | None,
@@ -72,9 +56,9 @@ def leaderboard(
         ),
     ] = None,
     target: Annotated[
-        RankTarget,
+        Literal["new-images", "this-test-set"],
         typer.Option("--for", help="Rank by expected accuracy on new images, or on this test set."),
-    ] = RankTarget.NEW_IMAGES,
+    ] = "new-images",
     write: Annotated[
         bool, typer.Option("--write", help="Write leaderboard.md, .csv, .svg and index.html anew.")
     ] = False,
@@ -103,14 +87,14 @@ def leaderboard(
     from fmbench.leaderboard.board import read_board
     from fmbench.leaderboard.published import images_at_hand, write_board
 
-    if json and format_ is not BoardFormat.TERMINAL:
+    if json and format_ != "terminal":
         raise UsageError(
-            f"--json and --format {format_.value} ask for two formats", hint="give one of them"
+            f"--json and --format {format_} ask for two formats", hint="give one of them"
         )
     arranged = bool(columns or sort or reverse or filter_)
     if check or write:
-        elsewhere = json or output or format_ is not BoardFormat.TERMINAL
-        if (check and write) or arranged or elsewhere or target is not RankTarget.NEW_IMAGES:
+        elsewhere = json or output or format_ != "terminal"
+        if (check and write) or arranged or elsewhere or target != "new-images":
             raise UsageError(
                 "--write and --check are about the published files, which are always alike",
                 hint="give one of them, with --results and --protocol alone",
@@ -126,7 +110,7 @@ def leaderboard(
             for path in written:
                 stream.say(f"wrote {path}")
         return
-    if arranged and format_ is BoardFormat.HTML:
+    if arranged and format_ == "html":
         raise UsageError(
             "a page is about the whole board, and its reader sorts and filters it there",
             hint="leave out --columns, --sort, --reverse and --filter",
@@ -134,19 +118,19 @@ def leaderboard(
     stored = results_of(results, protocol)
     chosen = column.choose(columns)
     board = column.arrange(
-        read_board(stored, target.value),
+        read_board(stored, target),
         sort=sort,
         reverse=reverse,
         patterns=filter_ or (),
     )
-    if format_ is BoardFormat.TERMINAL and not json:
+    if format_ == "terminal" and not json:
         if output is not None:
             raise UsageError(
                 "a terminal table is for a terminal", hint="add --json, or --format md, csv or html"
             )
         tables.print_board(board, chosen, fixed=bool(columns))
         return
-    if format_ is BoardFormat.HTML:
+    if format_ == "html":
         from fmbench.leaderboard import page
 
         text = page.render(board, stored, images_at_hand(stored.protocol))

@@ -1,5 +1,6 @@
 """What the shell offers to complete: models, protocols and rows. Never slow, never an error."""
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import typer
@@ -7,15 +8,14 @@ import typer
 
 def models(incomplete: str) -> list[str]:
     """Installed models and family prefixes that begin so."""
-    try:
+
+    def offered() -> list[str]:
         from fmbench import discovery
 
-        catalogue = discovery.remembered()
-    except Exception:  # a shell that completes has nobody to tell
-        return []
-    names = [model.name for model in catalogue.models]
-    names += [family.prefix for family in catalogue.families]
-    return sorted(name for name in set(names) if name.startswith(incomplete))
+        found = discovery.remembered()
+        return [*(one.name for one in found.models), *(one.prefix for one in found.families)]
+
+    return _beginning(incomplete, offered)
 
 
 def protocols(incomplete: str) -> list[str]:
@@ -29,11 +29,7 @@ def stored(context: typer.Context, incomplete: str) -> list[str]:
     """Protocols that the results folder of the command line has records of."""
     from fmbench.store import protocols_in
 
-    try:
-        held = protocols_in(_results(context))
-    except Exception:  # a shell that completes has nobody to tell
-        return []
-    return [name for name in held if name.startswith(incomplete)]
+    return _beginning(incomplete, lambda: protocols_in(_results(context)))
 
 
 def rows(context: typer.Context, incomplete: str) -> list[str]:
@@ -41,16 +37,23 @@ def rows(context: typer.Context, incomplete: str) -> list[str]:
     from fmbench.store import Store, protocols_in
 
     results, wanted = _results(context), context.params.get("protocol")
-    try:
-        names = {
+    return _beginning(
+        incomplete,
+        lambda: (
             record.run.model
             for name in protocols_in(results)
             if wanted in (None, name)
             for record in Store(results, name).read().records
-        }
-    except Exception:  # as above
+        ),
+    )
+
+
+def _beginning(incomplete: str, offered: Callable[[], Iterable[str]]) -> list[str]:
+    """What is offered and begins so, each once; nothing where what is offered cannot be told."""
+    try:
+        return sorted({name for name in offered() if name.startswith(incomplete)})
+    except Exception:  # a shell that completes has nobody to tell
         return []
-    return sorted(name for name in names if name.startswith(incomplete))
 
 
 def _results(context: typer.Context) -> Path:

@@ -10,7 +10,6 @@ from fmbench.cli.app import (
     DataOption,
     JsonOption,
     PluginsOption,
-    builtins_of,
     choose_plugins,
     print_json,
     writing,
@@ -68,15 +67,18 @@ def data(
       fmbench data --picture classes.png
       fmbench data --data-dir /mnt/fashion-mnist
     """
+    import msgspec
+
     from fmbench import data as sets
     from fmbench.console import stream, tables
 
     folder = sets.find(data_dir, say=stream.say)
     dataset = sets.load(folder)
+    found = sets.summary(dataset)
     if json:
-        print_json({"folder": str(folder), **builtins_of(sets.summary(dataset))})
+        print_json({"folder": str(folder), **msgspec.structs.asdict(found)})
     else:
-        tables.print_data(folder, sets.summary(dataset))
+        tables.print_data(folder, found)
     if picture:
         with writing(picture):
             sets.class_picture(dataset, picture)

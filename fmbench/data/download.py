@@ -31,7 +31,12 @@ def fetch(work: Path, digests: Digests, *, progress: bool, say: Callable[[str], 
 
     end = monotonic() + _CONNECT
     answers = {mirror: _knock(mirror) for mirror in MIRRORS}
-    bar = progress and sys.stderr.isatty()  # somebody looks at it
+    downloader = pooch.HTTPDownloader(
+        progressbar=progress and sys.stderr.isatty(),  # somebody looks at it
+        chunk_size=1 << 16,
+        timeout=(_CONNECT, _SILENCE),
+        headers={"Accept-Encoding": "identity"},
+    )
     pooch.get_logger().setLevel("WARNING")  # `say` does the talking
     reasons = []
     todo = list(FILES)
@@ -42,34 +47,20 @@ def fetch(work: Path, digests: Digests, *, progress: bool, say: Callable[[str], 
         say(f"downloading {len(todo)} files from {mirror}")
         try:
             while todo:
-                _download(mirror, todo[0], work, bar)
+                file = f"{todo[0]}.gz"
+                pooch.create(
+                    path=work, base_url=mirror, registry={file: None}, retry_if_failed=_RETRIES
+                ).fetch(file, downloader=downloader)
                 read(work, todo[0], digests)
                 todo.pop(0)
         except DataError as error:
-            (work / f"{todo[0]}.gz").unlink(missing_ok=True)
-            reasons.append(f"{mirror}: {todo[0]}.gz: {error.what}")
+            (work / file).unlink(missing_ok=True)
+            reasons.append(f"{mirror}: {file}: {error.what}")
         except (OSError, ValueError) as error:
-            reasons.append(f"{mirror}: {todo[0]}.gz: {_plainly(error)}")
+            reasons.append(f"{mirror}: {file}: {_plainly(error)}")
         if not todo:
             return work
     raise DataError("\n".join(reasons))
-
-
-def _download(mirror: str, name: str, work: Path, bar: bool) -> None:
-    """Bring one file, tried again when the connection breaks."""
-    import pooch
-
-    pooch.create(
-        path=work, base_url=mirror, registry={f"{name}.gz": None}, retry_if_failed=_RETRIES
-    ).fetch(
-        f"{name}.gz",
-        downloader=pooch.HTTPDownloader(
-            progressbar=bar,
-            chunk_size=1 << 16,
-            timeout=(_CONNECT, _SILENCE),
-            headers={"Accept-Encoding": "identity"},
-        ),
-    )
 
 
 def _knock(mirror: str) -> "Queue[str]":

@@ -20,15 +20,11 @@ _HINT = (
 )
 
 
-def _quiet(line: str) -> None:
-    """Take a line and say nothing."""
-
-
 def find(
     data_dir: Path | None = None,
     *,
     progress: bool = True,
-    say: Callable[[str], None] = _quiet,
+    say: Callable[[str], None] = lambda _: None,
     digests: Digests = FASHION_MNIST,
 ) -> Path:
     """Return a folder that holds the four files, plain or .gz, fetching them if need be.
@@ -133,17 +129,14 @@ def _fetch(cache: Path, digests: Digests, progress: bool, say: Callable[[str], N
     So nobody reads a file that is being written, a killed fetch leaves nothing that looks whole,
     and its orphans, which may still be writing, write elsewhere.
     """
-
-    def download_into(work: Path) -> Path:
-        return download.fetch(work, digests, progress=progress, say=say)
-
-    def unpack_into(work: Path) -> Path:
-        return debian.fetch(work, say)
-
+    ways: dict[str, Callable[[Path], Path]] = {
+        "download": lambda work: download.fetch(work, digests, progress=progress, say=say),
+        "Debian package": lambda work: debian.fetch(work, say),
+    }
     for leftover in cache.parent.glob("fetching-*"):
         shutil.rmtree(leftover, ignore_errors=True)
     failed: list[str] = []
-    for name, fetch in (("download", download_into), ("Debian package", unpack_into)):
+    for name, fetch in ways.items():
         work = Path(tempfile.mkdtemp(prefix="fetching-", dir=cache.parent))
         try:
             _place(fetch(work), cache, digests)

@@ -9,12 +9,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from fmbench import cache, files, processes
+from fmbench.contract import Family
 from fmbench.discovery.entries import Entry, Problem, entries, entry_of, installed, taking_part
 from fmbench.discovery.fingerprint import dependencies, installed_files
 from fmbench.environment import DISTRIBUTION, version
@@ -51,15 +52,7 @@ class Catalogue(Struct, frozen=True, kw_only=True):
     problems: tuple[Problem, ...] = ()
 
 
-class Prefixed(Protocol):
-    """A family, as a plugin offers it or as the catalogue holds it."""
-
-    @property
-    def prefix(self) -> str:
-        """What every member's name begins with."""
-
-
-F = TypeVar("F", bound=Prefixed)
+F = TypeVar("F", Family, ListedFamily)
 
 
 def family_of(name: str, families: Iterable[F]) -> F | None:

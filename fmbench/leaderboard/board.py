@@ -63,6 +63,12 @@ class Row:
     status: str
 
     @property
+    def margin(self) -> float | None:
+        """Half of the interval for new images, a share from 0 to 1."""
+        low, high = self.accuracy_image_low, self.accuracy_image_high
+        return None if low is None or high is None else (high - low) / 2
+
+    @property
     def complete(self) -> bool:
         """Whether the row holds all that the protocol asks for."""
         return self.seeds == self.seeds_expected
@@ -91,14 +97,9 @@ class Board:
 
 
 def read_board(stored: StoredResults, target: Target = NEW_IMAGES, *, cached: bool = True) -> Board:
-    """The board of the stored in a store: complete rows first, by mean accuracy."""
-    return make_board(stored, rank(stored, target, cached=cached))
-
-
-def make_board(stored: StoredResults, ranking: Ranking) -> Board:
-    """The board of a store's entries with their ranks."""
-    protocol = stored.protocol
-    shown = [record for entry in stored.entries for record in (*entry.finals, *entry.tunes)]
+    """The board of what a store holds: complete rows first, by mean accuracy."""
+    protocol, ranking = stored.protocol, rank(stored, target, cached=cached)
+    shown = [record for entry in stored.entries for record in entry.records]
     place = place_names(shown)
     rows = [
         _row(protocol, entry, ranks, place)
@@ -181,8 +182,7 @@ def _status(protocol: Protocol, entry: ModelResults) -> str:
 
 def _what_is_newer(entry: ModelResults, newer: Record) -> str:
     """How the newest run of a model ended, and which are shown: `0.1.1 failed, 0.1.0 shown`."""
-    shown = (*entry.finals, *entry.tunes)[0].run
-    run = newer.run
+    shown, run = entry.records[0].run, newer.run
     differences = (
         (run.plugin.version, shown.plugin.version),
         (f"source {run.plugin.source[:8]}", f"source {shown.plugin.source[:8]}"),

@@ -12,8 +12,6 @@ from fmbench.wording import duration, memory, percent, rank_set, short
 if TYPE_CHECKING:  # the command's help names the keys, and reading records would slow it down
     from fmbench.leaderboard.board import Board, Row
 
-Cell = Callable[["Row"], str]
-
 
 @dataclass(frozen=True)
 class Column:
@@ -27,7 +25,7 @@ class Column:
     key: str
     heading: str
     fields: tuple[str, ...]
-    cell: Cell
+    cell: Callable[["Row"], str]
     best: str = "low"
     wide: bool = False
 
@@ -38,10 +36,7 @@ class Column:
 
 
 def _accuracy(row: "Row") -> str:
-    if row.accuracy is None or row.accuracy_image_low is None or row.accuracy_image_high is None:
-        return ""
-    margin = (row.accuracy_image_high - row.accuracy_image_low) / 2
-    return f"{percent(row.accuracy)} ± {percent(margin)}"
+    return "" if row.margin is None else f"{percent(row.accuracy)} ± {percent(row.margin)}"
 
 
 def _over_seeds(row: "Row") -> str:
@@ -54,12 +49,8 @@ def _tested(row: "Row") -> str:
     return "" if row.test_images is None else f"{row.seeds} × {row.test_images:,}"
 
 
-def _fixed(field: str, digits: int) -> Cell:
-    def cell(row: "Row") -> str:
-        value = getattr(row, field)
-        return "" if value is None else f"{value:.{digits}f}"
-
-    return cell
+def _fixed(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
 
 
 COLUMNS = (
@@ -81,9 +72,10 @@ COLUMNS = (
         _over_seeds, best="high",
     ),
     Column("n", "n", ("seeds", "seeds_expected", "test_images"), _tested, best="high"),
-    Column("loss", "log-loss", ("log_loss",), _fixed("log_loss", 3)),
+    Column("loss", "log-loss", ("log_loss",), lambda row: _fixed(row.log_loss)),
     Column(
-        "calibration", "calibration error", ("calibration_error",), _fixed("calibration_error", 3)
+        "calibration", "calibration error", ("calibration_error",),
+        lambda row: _fixed(row.calibration_error),
     ),
     Column("parameters", "parameters", ("parameters",), lambda row: short(row.parameters)),
     Column("flops", "FLOPs", ("forward_flops",), lambda row: short(row.forward_flops)),

@@ -1,4 +1,4 @@
-"""The stored a leaderboard rests on: which records stand for each model, and what they say."""
+"""The stored results a leaderboard rests on: which records count for each model."""
 
 import hashlib
 from collections import defaultdict
@@ -32,6 +32,11 @@ class ModelResults:
     finals: tuple[Record, ...]
     tunes: tuple[Record, ...]
     newer: Record | None = None
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """All of them, the final ones first."""
+        return (*self.finals, *self.tunes)
 
     @property
     def ok(self) -> tuple[Record, ...]:

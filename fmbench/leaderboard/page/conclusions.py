@@ -1,10 +1,9 @@
 """The conclusions: what a board says, in a few sentences for someone who has never seen it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from fmbench.leaderboard.board import Board
-from fmbench.leaderboard.page.subjects import Subject
+from fmbench.leaderboard.page.subjects import Subject, devices_of
 from fmbench.leaderboard.page.text import GAP, count, listing, times
 from fmbench.leaderboard.statistics import NEW_IMAGES, SEEDS_FOR_RANKS, SEEDS_FOR_T
 from fmbench.protocol import TRAINING_IMAGES, Protocol
@@ -12,16 +11,8 @@ from fmbench.wording import duration, percent
 
 MOST_NAMES = 4
 
-
-@dataclass(frozen=True)
-class Phrase:
-    """A piece of a sentence; names of models are set apart."""
-
-    text: str
-    is_name: bool = False
-
-
-Sentence = tuple[Phrase, ...]
+Sentence = tuple[Subject | str, ...]
+"""Words, and between them subjects, whose names the page sets apart."""
 
 
 def rules_in_words(protocol: Protocol) -> str:
@@ -40,12 +31,12 @@ def conclusions(board: Board, seeds: int, subjects: Sequence[Subject]) -> tuple[
     `seeds` is the number the protocol asks for; subjects are in the board's order.
     """
     if not subjects:
-        return (_said(f"No model has been run under {board.protocol} yet."),)
+        return ((f"No model has been run under {board.protocol} yet.",),)
     scored = [subject for subject in subjects if subject.row.accuracy is not None]
     if not scored:
         return (
-            _said(f"No accuracy yet: none of {count(len(subjects), 'model')} has a good run."),
-            _said("The table says what went wrong."),
+            (f"No accuracy yet: none of {count(len(subjects), 'model')} has a good run.",),
+            ("The table says what went wrong.",),
         )
     ranked = [subject for subject in scored if subject.row.rank_best is not None]
     leaders = ranked or [subject for subject in scored if subject.row.complete] or scored
@@ -54,12 +45,11 @@ def conclusions(board: Board, seeds: int, subjects: Sequence[Subject]) -> tuple[
         if ranked
         else _of_unranked(seeds, leaders, alone=len(scored) == 1)
     )
-    higher = [one for one in scored if _accuracy(one) > _accuracy(leaders[0])]
-    if higher:
-        best = max(higher, key=_accuracy)
+    best = max(scored, key=lambda subject: subject.accuracy)
+    if best.accuracy > leaders[0].accuracy:
         lack = "its predictions cannot be read" if best.row.complete else "not with every seed"
         unranked = ", so it is not ranked" if ranked else ""
-        sentences.append(_said(best, f" reached {_percent(best)}, but {lack}{unranked}."))
+        sentences.append((best, f" reached {_percent(best)}, but {lack}{unranked}."))
     return (*sentences, _cost(leaders[:2], scored))
 
 
@@ -70,31 +60,28 @@ def _of_ranked(board: Board, seeds: int, ranked: Sequence[Subject]) -> list[Sent
     share = _with_margin(first) if new else _percent(first)
     says = f"names {share} of {where} right"
     if len(ranked) == 1:
-        return [_said(first, f" {says}. It is the only model ranked so far.")]
+        return [(first, f" {says}. It is the only model ranked so far.")]
     second = ranked[1]
-    gap = f"{percent(_accuracy(first) - _accuracy(second))}{GAP}percentage points"
+    gap = f"{percent(first.accuracy - second.accuracy)}{GAP}percentage points"
     # In the board's order only the first can be surely better than the second.
-    open_place = _open_first_place(ranked)
     second_differs = (second.row.rank_best or 0) > 1
-    seeds_tell = f", as far as {seeds} seeds tell" if _few(seeds) else ""
+    seeds_tell = f", as far as {seeds} seeds tell" if seeds < SEEDS_FOR_T else ""
     chance = f"chance explains{seeds_tell}"
     if first.row.rank_worst == 1:
         others = count(len(ranked) - 1, "other")
         more = "" if len(ranked) == 2 else f", surely more than {others}{seeds_tell}"
         return [
-            _said(first, f" is best: it {says}{more}."),
-            _said(
-                "Second is ", second, f" with {_percent(second)}, {gap} less, more than {chance}."
-            ),
+            (first, f" is best: it {says}{more}."),
+            ("Second is ", second, f" with {_percent(second)}, {gap} less, more than {chance}."),
         ]
     if second_differs:
         opening = f" has the highest mean accuracy: it {says}. Second is "
         less = f" with {_percent(second)}, less by more than {chance}."
-        return [_said(first, opening, second, less), *open_place]
+        return [(first, opening, second, less), *_open_first_place(ranked)]
     opening = f" has the highest mean accuracy, {share} on {where}, but the second, "
     return [
-        _said(first, opening, second, f" with {_percent(second)}, does not differ beyond chance."),
-        *open_place,
+        (first, opening, second, f" with {_percent(second)}, does not differ beyond chance."),
+        *_open_first_place(ranked),
     ]
 
 
@@ -104,64 +91,45 @@ def _open_first_place(ranked: Sequence[Subject]) -> list[Sentence]:
     if len(able) < 2 or able == list(ranked[:2]):
         return []
     if len(able) > MOST_NAMES:
-        return [_said(f"The runs leave open which of {len(able)} models is best.")]
-    return [_said("The runs leave open which is best of ", *_names(able), ".")]
+        return [(f"The runs leave open which of {len(able)} models is best.",)]
+    return [("The runs leave open which is best of ", *_names(able), ".")]
 
 
 def _of_unranked(seeds: int, leaders: Sequence[Subject], *, alone: bool) -> list[Sentence]:
     first, rest = leaders[0], leaders[1:]
     only = "model with a score so far" if alone else "model whose seeds all have a score"
-    sentences = [_said(first, f" is the only {only}, {_percent(first)}.")]
+    best: Sentence = (first, f" is the only {only}, {_percent(first)}.")
     if rest:
         opening = f" has the highest accuracy, {_with_margin(first)}, before "
-        sentences = [_said(first, opening, rest[0], f" with {_with_margin(rest[0])}.")]
-    if seeds < SEEDS_FOR_RANKS:
-        each = "one seed" if seeds == 1 else f"{seeds} seeds"
-        return [
-            *sentences,
-            _said(
-                f"Each model ran with {each} only, so nothing may be concluded about their order: "
-                "other seeds may reverse it."
-            ),
-        ]
-    return [
-        *sentences,
-        _said("No model has readable runs of all ", f"{seeds} seeds, so none is ranked."),
-    ]
+        best = (first, opening, rest[0], f" with {_with_margin(rest[0])}.")
+    if seeds >= SEEDS_FOR_RANKS:
+        return [best, (f"No model has readable runs of all {seeds} seeds, so none is ranked.",)]
+    each = "one seed" if seeds == 1 else f"{seeds} seeds"
+    order = (
+        f"Each model ran with {each} only, so nothing may be concluded about their order: "
+        "other seeds may reverse it."
+    )
+    return [best, (order,)]
 
 
 def _cost(leaders: Sequence[Subject], scored: Sequence[Subject]) -> Sentence:
-    devices = {device for subject in leaders for device, _ in subject.times}
+    devices = devices_of(leaders)
+    parts: list[Subject | str] = []
     if len(devices) != 1:
-        parts: list[Subject | str] = []
         for subject in leaders:
-            each = [f"{duration(seconds)} on {device}" for device, seconds in subject.times]
+            each = [f"{duration(took)} on {device}" for device, took in subject.times.items()]
             parts += [" and " if parts else "", subject, f" trains in {listing(each)}"]
-        return _said(*parts, "; times on different devices do not compare.")
+        return (*parts, "; times on different devices do not compare.")
     (device,) = devices
-    took = [(subject, _time(subject, device)) for subject in leaders]
-    parts = []
-    for subject, seconds in took:
-        parts += [" and " if parts else "", f"{duration(seconds)} for ", subject]
+    for subject in leaders:
+        parts += [" and " if parts else "", f"{duration(subject.times[device])} for ", subject]
     opening = ("Training takes ", *parts, f" on {device}")
-    quickest = min(
-        (subject for subject in scored if device in dict(subject.times)),
-        key=lambda subject: _time(subject, device),
-    )
+    there = [subject for subject in scored if device in subject.times]
+    quickest = min(there, key=lambda subject: subject.times[device])
     if quickest in leaders:
-        return _said(*opening, ".")
-    spent = duration(_time(quickest, device))
-    return _said(
-        *opening, "; the quickest, ", quickest, f", takes {spent} and reaches {_percent(quickest)}."
-    )
-
-
-def _time(subject: Subject, device: str) -> float:
-    return dict(subject.times)[device]
-
-
-def _few(seeds: int) -> bool:
-    return seeds < SEEDS_FOR_T
+        return (*opening, ".")
+    took = f"takes {duration(quickest.times[device])} and reaches {_percent(quickest)}"
+    return (*opening, "; the quickest, ", quickest, f", {took}.")
 
 
 def _names(subjects: Sequence[Subject]) -> list[Subject | str]:
@@ -172,22 +140,11 @@ def _names(subjects: Sequence[Subject]) -> list[Subject | str]:
     return parts
 
 
-def _said(*parts: Subject | str) -> Sentence:
-    return tuple(
-        Phrase(part.name, is_name=True) if isinstance(part, Subject) else Phrase(part)
-        for part in parts
-    )
-
-
-def _accuracy(subject: Subject) -> float:
-    return subject.row.accuracy or 0.0
-
-
 def _percent(subject: Subject) -> str:
-    return f"{percent(_accuracy(subject))}{GAP}%"
+    return f"{percent(subject.accuracy)}{GAP}%"
 
 
 def _with_margin(subject: Subject) -> str:
-    if subject.margin is None:
+    if subject.row.margin is None:
         return _percent(subject)
-    return f"{percent(_accuracy(subject))}{GAP}±{GAP}{percent(subject.margin)}{GAP}%"
+    return f"{percent(subject.accuracy)}{GAP}±{GAP}{percent(subject.row.margin)}{GAP}%"

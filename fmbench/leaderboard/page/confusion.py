@@ -1,5 +1,6 @@
 """Confusion: what each model takes for what, and the pairs of classes that all confuse most."""
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,12 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmbench.contract import CLASSES
+from fmbench.data import LABELS
 from fmbench.errors import StoreError
 from fmbench.leaderboard.page.subjects import Subject
+from fmbench.leaderboard.page.text import count
 from fmbench.leaderboard.stored_results import StoredResults
 from fmbench.store import COPY_OR_REDO
 
 PAIRS, IMAGES = 8, 6
+# Where the shades begin, as shares of a row: mistakes matter from one in a hundred on.
+MISTAKE_STEPS = (0.005, 0.02, 0.05, 0.10, 0.20)
+RIGHT_STEPS = (0.50, 0.70, 0.80, 0.90, 0.95)
 
 Votes = NDArray[np.int64]
 
@@ -35,14 +41,6 @@ class ModelVotes:
         matrix = np.zeros((CLASSES, CLASSES), dtype=np.int64)
         np.add.at(matrix, labels, self.votes)
         return matrix
-
-
-@dataclass(frozen=True)
-class Unread:
-    """Models whose predictions cannot be read, and why."""
-
-    names: tuple[str, ...]
-    why: str
 
 
 @dataclass(frozen=True)
@@ -68,8 +66,11 @@ class Pair:
 
 def read_votes(
     stored: StoredResults, subjects: Sequence[Subject]
-) -> tuple[tuple[ModelVotes, ...], tuple[Unread, ...]]:
-    """The votes of each subject with a good run, in their order, and those that cannot be read."""
+) -> tuple[list[ModelVotes], dict[str, list[str]]]:
+    """The votes of each subject with a good run, in their order.
+
+    Also the names of those whose predictions cannot be read, by why.
+    """
     read: list[ModelVotes] = []
     unread: dict[str, list[str]] = defaultdict(list)
     for subject in subjects:
@@ -84,8 +85,9 @@ def read_votes(
             place = f" ({Path(error.where).name})" if error.where else ""
             unread[f"{error.what}{place}"].append(subject.name)
         else:
-            read.append(ModelVotes(subject.name, _votes(predictions), len(predictions)))
-    return tuple(read), tuple(Unread(tuple(names), why) for why, names in unread.items())
+            votes = [(predictions == label).sum(axis=0) for label in range(CLASSES)]
+            read.append(ModelVotes(subject.name, np.stack(votes, axis=1), len(predictions)))
+    return read, unread
 
 
 def confused_pairs(read: Sequence[ModelVotes], labels: NDArray[np.uint8]) -> tuple[Pair, ...]:
@@ -116,13 +118,69 @@ def confused_pairs(read: Sequence[ModelVotes], labels: NDArray[np.uint8]) -> tup
 def _images(
     of_class: NDArray[np.bool_], said: int, models: Votes, weights: NDArray[np.float64]
 ) -> tuple[ConfusedImage, ...]:
-    candidates = np.flatnonzero(of_class & (models[:, said] > 0))
     best = sorted(
-        candidates.tolist(),
+        np.flatnonzero(of_class & (models[:, said] > 0)).tolist(),
         key=lambda image: (-int(models[image, said]), -round(float(weights[image, said]), 9)),
     )
     return tuple(ConfusedImage(image, int(models[image, said])) for image in best[:IMAGES])
 
 
-def _votes(predictions: NDArray[np.uint8]) -> Votes:
-    return np.stack([(predictions == label).sum(axis=0) for label in range(CLASSES)], axis=1)
+@dataclass(frozen=True)
+class MatrixRow:
+    """What images of one class were taken for; `recall` is the share named right, in per cent.
+
+    cells: counts, each with the class of its shade: `r0` to `r5` where right, `w0` to `w5` where
+           wrong.
+    """
+
+    label: str
+    cells: tuple[tuple[int, str], ...]
+    recall: str
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """One model's confusion matrix, summed over its good seeds; the worst mistake in words."""
+
+    name: str
+    runs: str
+    rows: tuple[MatrixRow, ...]
+    worst: str
+
+
+def matrix_of(model: ModelVotes, labels: NDArray[np.uint8]) -> Matrix:
+    """The confusion matrix of a model."""
+    matrix = model.matrix(labels)
+    return Matrix(
+        name=model.name,
+        runs=count(model.runs, "seed"),
+        rows=tuple(_row(label, row) for label, row in enumerate(matrix)),
+        worst=_worst(matrix),
+    )
+
+
+def _row(label: int, row: NDArray[np.int64]) -> MatrixRow:
+    total = int(row.sum())
+    shares = [int(number) / max(total, 1) for number in row]
+    return MatrixRow(
+        label=LABELS[label],
+        cells=tuple(
+            (int(number), _shade(share, named == label))
+            for named, (number, share) in enumerate(zip(row, shares, strict=True))
+        ),
+        recall=f"{100 * shares[label]:.1f}" if total else "",
+    )
+
+
+def _shade(share: float, right: bool) -> str:
+    kind, steps = ("r", RIGHT_STEPS) if right else ("w", MISTAKE_STEPS)
+    return f"{kind}{bisect_right(steps, share)}"
+
+
+def _worst(matrix: NDArray[np.int64]) -> str:
+    wrong = matrix * (1 - np.eye(CLASSES, dtype=np.int64))
+    true, named = divmod(int(wrong.argmax()), CLASSES)
+    if not wrong[true, named]:
+        return ""
+    share = 100 * wrong[true, named] / matrix[true].sum()
+    return f"{LABELS[true]} taken for {LABELS[named]}: {share:.1f} %"

@@ -9,24 +9,19 @@ from fmbench.leaderboard.page.subjects import Subject
 from fmbench.leaderboard.page.text import count
 from fmbench.records import Record
 
-WIDTH, HEIGHT = 240, 110
 LEFT, RIGHT, TOP, BOTTOM = 6, 234, 8, 102
 
 
 @dataclass(frozen=True)
-class Curve:
-    """One run's curve: the path, and whether the run has a score."""
-
-    path: str
-    ok: bool
-
-
-@dataclass(frozen=True)
 class CurvePlot:
-    """A model's curves, all plots of a page on one scale; `last` is the mean of its seeds."""
+    """A model's curves, all plots of a page on one scale.
+
+    paths: the line of each run, and whether the run has a score.
+    last:  the loss of the last epoch, the mean of its seeds.
+    """
 
     name: str
-    curves: tuple[Curve, ...]
+    paths: tuple[tuple[str, bool], ...]
     last: str
     said: str
 
@@ -63,7 +58,7 @@ def curve_plots(subjects: Sequence[Subject]) -> CurvePlots:
         epochs,
         f"{scale.low:.2g}",
         f"{scale.high:.2g}",
-        tuple(plot for plot in plots if plot.curves),
+        tuple(plot for plot in plots if plot.paths),
         clipped=max(known) > scale.high,
     )
 
@@ -75,19 +70,16 @@ def _losses(records: Sequence[Record]) -> list[float]:
 
 
 def _plot(subject: Subject, scale: Scale, epochs: int) -> CurvePlot:
-    drawn = [
-        Curve(_path(record.result.curve, scale, epochs), record.ok)
-        for record in subject.entry.finals
-    ]
-    first, last = _mean_loss(subject.entry.ok, 0), _mean_loss(subject.entry.ok, -1)
-    runs = len(subject.entry.finals)
-    said = f"{count(runs, 'run')}, none with a score"
+    finals, ok = subject.entry.finals, subject.entry.ok
+    drawn = [(_path(record.result.curve, scale, epochs), record.ok) for record in finals]
+    first, last = _mean_loss(ok, 0), _mean_loss(ok, -1)
+    said = f"{count(len(finals), 'run')}, none with a score"
     if first and last:
-        of_seeds = f"mean of {count(len(subject.entry.ok), 'seed')}"
+        of_seeds = f"mean of {count(len(ok), 'seed')}"
         said = f"training loss {first} after the first epoch, {last} after the last; {of_seeds}"
     return CurvePlot(
         name=subject.name,
-        curves=tuple(curve for curve in drawn if curve.path),
+        paths=tuple((path, good) for path, good in drawn if path),
         last=last,
         said=said,
     )
@@ -110,9 +102,8 @@ def _path(curve: Sequence[float | None], scale: Scale, epochs: int) -> str:
 def _mean_loss(ok: Sequence[Record], epoch: int) -> str:
     losses = [record.result.curve[epoch] for record in ok if record.result.curve]
     known = [loss for loss in losses if loss is not None]
-    return _loss(sum(known) / len(known)) if known else ""
-
-
-def _loss(loss: float) -> str:
-    digits = max(2, min(4, 1 - int(log10(loss)))) if loss > 0 else 2
-    return f"{loss:.{digits}f}"
+    if not known:
+        return ""
+    mean = sum(known) / len(known)
+    digits = max(2, min(4, 1 - int(log10(mean)))) if mean > 0 else 2
+    return f"{mean:.{digits}f}"

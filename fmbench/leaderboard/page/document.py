@@ -1,9 +1,9 @@
-"""The document: everything the page says, put into its template."""
+"""The document: everything the page says, put into its templates."""
 
 import base64
 import hashlib
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
 from importlib import resources
 
 import numpy as np
@@ -13,57 +13,26 @@ from numpy.typing import NDArray
 
 from fmbench.data import LABELS
 from fmbench.leaderboard.board import Board
-from fmbench.leaderboard.page.conclusions import Sentence, conclusions, rules_in_words
-from fmbench.leaderboard.page.confusion import Unread, confused_pairs, read_votes
-from fmbench.leaderboard.page.curves import CurvePlots, curve_plots
-from fmbench.leaderboard.page.dots import DotPlot, dot_plot
-from fmbench.leaderboard.page.gallery import Confusions, gallery, icon_uri
-from fmbench.leaderboard.page.matrices import Matrix, matrices
-from fmbench.leaderboard.page.provenance import Origin, origins
-from fmbench.leaderboard.page.scatter import Panel, panels
+from fmbench.leaderboard.page.conclusions import conclusions, rules_in_words
+from fmbench.leaderboard.page.confusion import confused_pairs, matrix_of, read_votes
+from fmbench.leaderboard.page.curves import curve_plots
+from fmbench.leaderboard.page.dots import dot_plot
+from fmbench.leaderboard.page.gallery import png_uri
+from fmbench.leaderboard.page.provenance import CODE, origins
+from fmbench.leaderboard.page.scatter import panels
 from fmbench.leaderboard.page.subjects import Subject, devices_of, subjects_of
-from fmbench.leaderboard.page.table import Table, table
+from fmbench.leaderboard.page.table import table
 from fmbench.leaderboard.page.text import breakable, count, inert, listing
-from fmbench.leaderboard.page.trials import Trials, trials
+from fmbench.leaderboard.page.trials import trials
 from fmbench.leaderboard.stored_results import StoredResults
 from fmbench.protocol import TRAINING_IMAGES
+from fmbench.wording import counted, percent
 
 _PICTURE = re.compile(r'"data:image/[^"]*"')
 
 
-@dataclass(frozen=True)
-class BoardFact:
-    """A name and a value of the strip below the conclusions."""
-
-    name: str
-    value: str
-
-
-@dataclass(frozen=True)
-class Page:
-    """Everything a page says, ready for its template."""
-
-    board: Board
-    icon: str
-    rules: str
-    conclusions: tuple[Sentence, ...]
-    facts: tuple[BoardFact, ...]
-    dots: DotPlot
-    table: Table
-    panels: tuple[Panel, ...]
-    curves: CurvePlots
-    trials: Trials
-    labels: tuple[str, ...]
-    confusions: tuple[Confusions, ...]
-    models_read: int
-    pictures: str
-    matrices: tuple[Matrix, ...]
-    unread: tuple[Unread, ...]
-    origins: tuple[Origin, ...]
-
-
 def render(board: Board, stored: StoredResults, images: NDArray[np.uint8] | None) -> str:
-    """The page of a board and the stored it rests on, as HTML. The same input gives the same.
+    """The page of a board and the results it rests on, as HTML. The same input gives the same.
 
     `images` are the test images, uint8 (n, 28, 28), or None when the data set is not at hand.
     Labels or predictions that cannot be read are left out and said to be; nothing is raised.
@@ -72,31 +41,47 @@ def render(board: Board, stored: StoredResults, images: NDArray[np.uint8] | None
     read, unread = read_votes(stored, subjects)
     # Votes are read only where the labels can be.
     labels = stored.labels if read else np.zeros(0, dtype=np.uint8)
-    fitting = images if images is not None and len(images) == len(labels) else None
-    page = Page(
-        board=board,
-        icon=icon_uri(),
-        rules=rules_in_words(stored.protocol),
-        conclusions=conclusions(board, len(stored.protocol.seeds), subjects),
-        facts=_facts(board, stored, subjects),
-        dots=dot_plot(subjects),
-        table=table(subjects, len(stored.protocol.seeds)),
-        panels=panels(subjects),
-        curves=curve_plots(subjects),
-        trials=trials(stored.protocol, subjects),
-        labels=LABELS,
-        confusions=gallery(confused_pairs(read, labels), len(read), fitting),
-        models_read=len(read),
-        pictures=_about_pictures(images, fitting),
-        matrices=matrices(read, labels),
-        unread=unread,
-        origins=origins(stored, subjects),
+    pictures = images if images is not None and len(images) == len(labels) else None
+    seeds = len(stored.protocol.seeds)
+    columns, rows = table(subjects, seeds)
+    style, script = _asset("style.css"), _asset("page.js")
+    return (
+        templates()
+        .get_template("page.html.j2")
+        .render(
+            board=board,
+            rules=rules_in_words(stored.protocol),
+            conclusions=conclusions(board, seeds, subjects),
+            facts=_facts(board, stored, subjects),
+            dots=dot_plot(subjects),
+            columns=columns,
+            rows=rows,
+            panels=panels(subjects),
+            curves=curve_plots(subjects),
+            trials=trials(stored.protocol, subjects),
+            labels=LABELS,
+            pairs=confused_pairs(read, labels),
+            matrices=[matrix_of(model, labels) for model in read],
+            models_read=len(read),
+            unread=unread,
+            pictures=pictures,
+            no_pictures=_why_no_pictures(images, pictures),
+            png_uri=png_uri,
+            origins=origins(stored, subjects),
+            code=CODE,
+            style=Markup(style),  # noqa: S704 - a file of this package
+            script=Markup(script),  # noqa: S704 - a file of this package
+            policy=(
+                "default-src 'none'; img-src data:; "
+                f"style-src {_source(style)}; script-src {_source(script)}; "
+                "base-uri 'none'; form-action 'none'"
+            ),
+        )
     )
-    return _fill(page)
 
 
 def is_of(html: str, board: Board, stored: StoredResults) -> bool:
-    """Whether a page says what it should of this board and stored, whatever its pictures are.
+    """Whether a page says what it should of this board and its results, whatever its pictures are.
 
     It may have been written with the test images, without them, or with others.
     """
@@ -107,28 +92,25 @@ def is_of(html: str, board: Board, stored: StoredResults) -> bool:
     )
 
 
-def _facts(
-    board: Board, stored: StoredResults, subjects: tuple[Subject, ...]
-) -> tuple[BoardFact, ...]:
+def _facts(board: Board, stored: StoredResults, subjects: Sequence[Subject]) -> dict[str, str]:
+    """What stands in the strip below the conclusions, by name."""
     protocol = stored.protocol
     complete = sum(subject.row.complete for subject in subjects)
     models = count(len(subjects), "model")
     images = protocol.final.train_images or TRAINING_IMAGES
     tested = sorted({row.test_images for row in board.rows if row.test_images})
     devices = devices_of(subjects)
-    return (
-        BoardFact("Protocol", f"{board.protocol}, {board.status}"),
-        BoardFact(
-            "Models", models if complete == len(subjects) else f"{models}, {complete} complete"
-        ),
-        BoardFact("Seeds", f"{len(protocol.seeds)} for each model"),
-        BoardFact("Trained on", f"{images:,} images, {count(protocol.final.epochs, 'epoch')}"),
-        BoardFact("Judged on", f"{listing([f'{size:,}' for size in tested]) or 'no'} test images"),
-        BoardFact("Device" if len(devices) < 2 else "Devices", "; ".join(devices) or "none"),
-    )
+    return {
+        "Protocol": f"{board.protocol}, {board.status}",
+        "Models": models if complete == len(subjects) else f"{models}, {complete} complete",
+        "Seeds": f"{len(protocol.seeds)} for each model",
+        "Trained on": f"{images:,} images, {count(protocol.final.epochs, 'epoch')}",
+        "Judged on": f"{listing([f'{size:,}' for size in tested]) or 'no'} test images",
+        "Device" if len(devices) < 2 else "Devices": "; ".join(devices) or "none",
+    }
 
 
-def _about_pictures(images: NDArray[np.uint8] | None, fitting: NDArray[np.uint8] | None) -> str:
+def _why_no_pictures(images: NDArray[np.uint8] | None, fitting: NDArray[np.uint8] | None) -> str:
     """Why pictures are left out, empty when they are not."""
     if images is None:
         return "Pictures are left out: the data set is not at hand. It is fetched by"
@@ -148,26 +130,8 @@ def templates() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["breakable"] = breakable
+    environment.filters |= {"breakable": breakable, "counted": counted, "percent": percent}
     return environment
-
-
-def _fill(page: Page) -> str:
-    style, script = _asset("style.css"), _asset("page.js")
-    return (
-        templates()
-        .get_template("page.html.j2")
-        .render(
-            page=page,
-            style=Markup(style),  # noqa: S704 - a file of this package
-            script=Markup(script),  # noqa: S704 - a file of this package
-            policy=(
-                "default-src 'none'; img-src data:; "
-                f"style-src {_source(style)}; script-src {_source(script)}; "
-                "base-uri 'none'; form-action 'none'"
-            ),
-        )
-    )
 
 
 def _asset(name: str) -> str:

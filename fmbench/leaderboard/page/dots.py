@@ -21,11 +21,6 @@ class Interval:
     low: float
     high: float
 
-    @property
-    def width(self) -> float:
-        """How wide it is, in per cent of the axis."""
-        return round(self.high - self.low, 3)
-
 
 @dataclass(frozen=True)
 class Dot:
@@ -37,12 +32,8 @@ class Dot:
     said:    the same in words.
     """
 
-    name: str
-    anchor: str
+    subject: Subject
     rank: str
-    accuracy: str
-    margin: str
-    complete: bool
     off: bool
     mean: float
     by_images: Interval | None
@@ -81,14 +72,10 @@ def dot_plot(subjects: Sequence[Subject]) -> DotPlot:
     missing = len(subjects) - len(scored)
     if not scored:
         return DotPlot((), (), seeds="", line="", ranks=False, provisional=False, missing=missing)
-    accuracies = [subject.row.accuracy or 0.0 for subject in scored]
+    accuracies = [subject.accuracy for subject in scored]
     best, middle = max(accuracies), median(accuracies)
     lowest = best - max(REACH * (best - middle), 0.01)
-    on = [
-        subject
-        for subject, accuracy in zip(scored, accuracies, strict=True)
-        if accuracy >= lowest - 1e-9
-    ]
+    on = [subject for subject in scored if subject.accuracy >= lowest - 1e-9]
     scale, ticks = scales.shares(
         [value for subject in on for value in _all_values(subject)], room=0.03
     )
@@ -117,16 +104,11 @@ def _all_values(subject: Subject) -> list[float]:
 
 def _dot(subject: Subject, scale: Scale, off: bool) -> Dot:
     row = subject.row
-    mean = row.accuracy or 0.0
     return Dot(
-        name=subject.name,
-        anchor=subject.anchor,
+        subject=subject,
         rank=rank_set(row.rank_best, row.rank_worst),
-        accuracy=percent(mean),
-        margin="" if subject.margin is None else percent(subject.margin),
-        complete=row.complete,
         off=off,
-        mean=_place(scale, mean),
+        mean=_place(scale, subject.accuracy),
         by_images=_interval(scale, row.accuracy_image_low, row.accuracy_image_high),
         by_seeds=_interval(scale, row.accuracy_seed_low, row.accuracy_seed_high),
         each=tuple(_place(scale, accuracy) for accuracy in subject.entry.accuracies),
@@ -166,7 +148,7 @@ def _place(scale: Scale, value: float) -> float:
 def _in_words(subject: Subject) -> str:
     row = subject.row
     said = [f"rank {rank_set(row.rank_best, row.rank_worst)}"] if row.rank_best else []
-    said.append(f"accuracy {percent(row.accuracy or 0)} %")
+    said.append(f"accuracy {percent(subject.accuracy)} %")
     if row.accuracy_image_low is not None and row.accuracy_image_high is not None:
         said.append(f"{span(row.accuracy_image_low, row.accuracy_image_high)} % for new images")
     if row.accuracy_seed_low is not None and row.accuracy_seed_high is not None:

@@ -65,29 +65,19 @@ def place_labels(
     taken: list[Box] = []
     placed: list[Label | None] = []
     for text, point in zip(texts, points, strict=True):
-        label, box = _first_free(text, point, size, inside, marks, taken, lines)
+        width = len(text) * size * WIDTH
+        boxes = {label: _box(label, width, size) for label in _candidates(*point, size)}
+        free = (
+            label
+            for avoided in ((*marks, *taken, *lines), (*marks, *taken))
+            for label, box in boxes.items()
+            if box.within(inside) and not any(box.overlaps(other) for other in avoided)
+        )
+        label = next(free, None)
         placed.append(label)
-        if box:
-            taken.append(box)
+        if label:
+            taken.append(boxes[label])
     return tuple(placed)
-
-
-def _first_free(
-    text: str,
-    point: tuple[float, float],
-    size: float,
-    inside: Box,
-    marks: Sequence[Box],
-    taken: Sequence[Box],
-    lines: Sequence[Box],
-) -> tuple[Label | None, Box | None]:
-    width = len(text) * size * WIDTH
-    for avoided in ((*marks, *taken, *lines), (*marks, *taken)):
-        for label in _candidates(*point, size):
-            box = _box(label, width, size)
-            if box.within(inside) and not any(box.overlaps(other) for other in avoided):
-                return label, box
-    return None, None
 
 
 def _candidates(x: float, y: float, size: float) -> Iterator[Label]:

@@ -1,7 +1,7 @@
 """Provenance: where each row comes from, run by run, and the command that makes it again."""
 
 import shlex
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from fmbench import protocol
@@ -10,53 +10,36 @@ from fmbench.leaderboard.page.subjects import Subject
 from fmbench.leaderboard.stored_results import StoredResults
 from fmbench.protocol import Protocol
 from fmbench.records import Record
-from fmbench.wording import memory, percent, versions
+from fmbench.wording import memory, versions
 
-
-@dataclass(frozen=True)
-class ProvenanceFact:
-    """A name and the values that the row's records give it, each once; `code` for digests."""
-
-    name: str
-    values: tuple[str, ...]
-    code: bool = False
-
-
-@dataclass(frozen=True)
-class RunLine:
-    """One run as a line: what it was, how it ended, and the record that says so."""
-
-    stage: str
-    seed: int
-    recipe: str
-    status: str
-    accuracy: str
-    message: str
-    record: str
-    created: str
-    key: str
+CODE = ("Source digest", "Device digest", "fmbench commit")
+"""Facts whose values are shown as code."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """A row's provenance."""
+    """A row's provenance.
 
-    name: str
-    anchor: str
-    status: str
+    command: what makes its runs again.
+    facts:   by their names what the row's records say of where they come from, each value once.
+    """
+
+    subject: Subject
     command: str
-    facts: tuple[ProvenanceFact, ...]
-    runs: tuple[RunLine, ...]
+    facts: dict[str, tuple[str, ...]]
 
 
 def origins(stored: StoredResults, subjects: Sequence[Subject]) -> tuple[Origin, ...]:
     """The provenance of each subject."""
-    ask = _how_to_ask(stored.protocol)
-    offered = [subject.row.model for subject in subjects]
-    return tuple(
-        _origin(subject, ask, ambiguous=offered.count(subject.row.model) > 1)
-        for subject in subjects
-    )
+    ask = shlex.quote(_how_to_ask(stored.protocol))
+    found = []
+    for subject in subjects:
+        model = subject.entry.model
+        if subject.name != model:  # two distributions offer it
+            model = f"{subject.entry.plugin.distribution}:{model}"
+        command = f"fmbench run {shlex.quote(model)} --protocol {ask}"
+        found.append(Origin(subject, command, _facts(subject)))
+    return tuple(found)
 
 
 def _how_to_ask(of: Protocol) -> str:
@@ -69,50 +52,35 @@ def _how_to_ask(of: Protocol) -> str:
     return f"protocol-{of.digest[:8]}.toml"
 
 
-def _origin(subject: Subject, ask: str, *, ambiguous: bool) -> Origin:
-    entry = subject.entry
-    model = f"{entry.plugin.distribution}:{entry.model}" if ambiguous else entry.model
-    return Origin(
-        name=subject.name,
-        anchor=subject.anchor,
-        status=subject.row.status,
-        command=f"fmbench run {shlex.quote(model)} --protocol {shlex.quote(ask)}",
-        facts=tuple(fact for fact in _facts(subject) if any(fact.values)),
-        runs=tuple(_line(record) for record in (*entry.finals, *entry.tunes)),
-    )
-
-
-def _facts(subject: Subject) -> Iterable[ProvenanceFact]:
+def _facts(subject: Subject) -> dict[str, tuple[str, ...]]:
     plugin = subject.entry.plugin
-    found = (*subject.entry.finals, *subject.entry.tunes)
 
     def each(pick: Callable[[Record], str]) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(pick(record) for record in found))
+        return tuple(dict.fromkeys(filter(None, map(pick, subject.entry.records))))
 
-    yield ProvenanceFact("Distribution", (f"{plugin.distribution} {plugin.version}",))
-    yield ProvenanceFact("Entry point", (plugin.entry,))
-    yield ProvenanceFact("Source digest", (plugin.source,), code=True)
-    yield ProvenanceFact("Dependencies", (versions(plugin.dependencies),))
-    yield ProvenanceFact("torch", each(lambda record: record.run.torch))
-    yield ProvenanceFact("Recipe", (subject.recipe,))
-    yield ProvenanceFact("Training semantics", each(lambda record: str(record.run.semantics)))
-    yield ProvenanceFact("Device", each(_device))
-    yield ProvenanceFact(
-        "Device digest", each(lambda record: record.environment.device.digest), code=True
-    )
-    yield ProvenanceFact("Not as the protocol says", each(lambda record: record.departure))
-    yield ProvenanceFact("Driver", each(lambda record: record.environment.device.driver))
-    yield ProvenanceFact("CPU", each(lambda record: record.environment.cpu))
-    yield ProvenanceFact("Cores, threads", each(_cores))
-    yield ProvenanceFact("Memory", each(lambda record: memory(record.environment.memory)))
-    yield ProvenanceFact("Operating system", each(lambda record: record.environment.os))
-    yield ProvenanceFact("Python", each(lambda record: record.environment.python))
-    yield ProvenanceFact("Libraries", each(lambda record: versions(record.environment.libraries)))
-    yield ProvenanceFact("fmbench", each(lambda record: record.environment.fmbench))
-    yield ProvenanceFact(
-        "fmbench commit", each(lambda record: record.environment.commit), code=True
-    )
-    yield ProvenanceFact("Reproducibility", each(lambda record: record.reproducibility))
+    facts = {
+        "Distribution": (f"{plugin.distribution} {plugin.version}",),
+        "Entry point": (plugin.entry,),
+        "Source digest": (plugin.source,),
+        "Dependencies": (versions(plugin.dependencies),),
+        "torch": each(lambda record: record.run.torch),
+        "Recipe": (subject.recipe,),
+        "Training semantics": each(lambda record: str(record.run.semantics)),
+        "Device": each(_device),
+        "Device digest": each(lambda record: record.environment.device.digest),
+        "Not as the protocol says": each(lambda record: record.departure),
+        "Driver": each(lambda record: record.environment.device.driver),
+        "CPU": each(lambda record: record.environment.cpu),
+        "Cores, threads": each(_cores),
+        "Memory": each(lambda record: memory(record.environment.memory)),
+        "Operating system": each(lambda record: record.environment.os),
+        "Python": each(lambda record: record.environment.python),
+        "Libraries": each(lambda record: versions(record.environment.libraries)),
+        "fmbench": each(lambda record: record.environment.fmbench),
+        "fmbench commit": each(lambda record: record.environment.commit),
+        "Reproducibility": each(lambda record: record.reproducibility),
+    }
+    return {name: values for name, values in facts.items() if any(values)}
 
 
 def _device(record: Record) -> str:
@@ -122,18 +90,3 @@ def _device(record: Record) -> str:
 
 def _cores(record: Record) -> str:
     return f"{record.environment.cores}, {record.environment.threads}"
-
-
-def _line(record: Record) -> RunLine:
-    accuracy = record.result.accuracy
-    return RunLine(
-        stage=record.run.stage,
-        seed=record.run.seed,
-        recipe=record.run.recipe,
-        status=record.result.status,
-        accuracy="" if accuracy is None else percent(accuracy),
-        message=record.result.message,
-        record=record.id,
-        created=record.created,
-        key=record.key,
-    )

@@ -1,17 +1,19 @@
-"""Scatter plots: accuracy against what a model costs, one plot for each device, with its front."""
+"""Scatter plots: accuracy against what a model costs, one for each device, with its Pareto front.
+
+The front is of the models that no other beats at both cost and accuracy.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from fmbench.leaderboard.page import scales
-from fmbench.leaderboard.page.fronts import pareto_front
 from fmbench.leaderboard.page.labels import Box, Label, place_labels
 from fmbench.leaderboard.page.scales import Scale, Tick
 from fmbench.leaderboard.page.subjects import Subject, devices_of
 from fmbench.leaderboard.page.text import count, shortened
 from fmbench.wording import duration, percent, short
 
-WIDTH, HEIGHT = 480, 360
+WIDTH = 480
 PLOT = Box(44, 14, 468, 312)
 LETTERS = 14.0  # their size on narrow screens, in units of the drawing; wide screens take less
 LONGEST = 26
@@ -24,11 +26,10 @@ Axis = Callable[[Sequence[float]], tuple[Scale, tuple[Tick, ...]]]
 class Mark:
     """A model in the plot, in units of the drawing; `label` is None where there was no room."""
 
-    name: str
+    subject: Subject
     x: float
     y: float
     on_front: bool
-    complete: bool
     label: Label | None
     short: str
     said: str
@@ -52,50 +53,42 @@ class Panel:
     unplaced: str
 
 
-@dataclass(frozen=True)
-class _Point:
-    subject: Subject
-    cost: float
-
-
 def panels(subjects: Sequence[Subject]) -> tuple[Panel, ...]:
     """Accuracy against training time on each device, then against parameters."""
     scored = [subject for subject in subjects if subject.row.accuracy is not None]
     found = []
     for device in devices_of(scored):
-        of_device = [
-            _Point(subject, dict(subject.times)[device])
-            for subject in scored
-            if device in dict(subject.times)
-        ]
-        found.append(_panel(f"Training time on {device}", of_device, scales.times, duration))
-    sizes = [_Point(subject, float(subject.row.parameters or 0)) for subject in scored]
+        times = [(subject, subject.times.get(device, 0.0)) for subject in scored]
+        found.append(_panel(f"Training time on {device}", times, scales.times, duration))
+    sizes = [(subject, float(subject.row.parameters or 0)) for subject in scored]
     found.append(_panel("Parameters", sizes, scales.counts, short))
     return tuple(panel for panel in found if panel)
 
 
 def _panel(
-    title: str, points: Sequence[_Point], axis: Axis, worded: Callable[[float], str]
+    title: str,
+    costs: Sequence[tuple[Subject, float]],
+    axis: Axis,
+    worded: Callable[[float], str],
 ) -> Panel | None:
-    points = [point for point in points if point.cost > 0]  # a log axis has no place for nothing
-    if not points:
+    """The plot of subjects with their costs; those without one are left out."""
+    costs = [(subject, cost) for subject, cost in costs if cost > 0]
+    if not costs:
         return None
-    x_scale, x_ticks = axis([point.cost for point in points])
-    y_scale, y_ticks = scales.shares([_accuracy(point) for point in points], room=0.08)
-    candidates = [number for number, point in enumerate(points) if point.subject.row.complete]
-    front = [
-        candidates[place]
-        for place in pareto_front(
-            [(points[number].cost, _accuracy(points[number])) for number in candidates]
-        )
-    ]
-    places = [(_x(x_scale.place(p.cost)), _y(y_scale.place(_accuracy(p)))) for p in points]
+    subjects = [subject for subject, _ in costs]
+    points = [(cost, subject.accuracy) for subject, cost in costs]
+    x_scale, x_ticks = axis([cost for cost, _ in points])
+    y_scale, y_ticks = scales.shares([accuracy for _, accuracy in points], room=0.08)
+    complete = [number for number, subject in enumerate(subjects) if subject.row.complete]
+    front = [complete[place] for place in pareto_front([points[number] for number in complete])]
+    places = [(_x(x_scale.place(x)), _y(y_scale.place(y))) for x, y in points]
     steps = _steps([places[number] for number in front])
     # Those on the front are named first, then the others, best first.
-    order = sorted(
-        range(len(points)), key=lambda one: (one not in front, -_accuracy(points[one]), one)
-    )
-    names = [shortened(points[one].subject.name, LONGEST) for one in order]
+    order = sorted(range(len(points)), key=lambda one: (one not in front, -points[one][1], one))
+    names = [shortened(subjects[one].name, LONGEST) for one in order]
+    said = [
+        f"{subject.name} ({worded(cost)}, {percent(subject.accuracy)} %)" for subject, cost in costs
+    ]
     found = place_labels(
         names,
         [places[one] for one in order],
@@ -105,26 +98,42 @@ def _panel(
     )
     marks = tuple(
         Mark(
-            name=points[one].subject.name,
+            subject=subjects[one],
             x=places[one][0],
             y=places[one][1],
             on_front=one in front,
-            complete=points[one].subject.row.complete,
             label=label,
             short=name,
-            said=_in_words(points[one], worded),
+            said=said[one],
         )
         for one, name, label in zip(order, names, found, strict=True)
     )
+    unplaced = sum(label is None for label in found)
     return Panel(
         title=title,
         x_ticks=tuple(Tick(_x(tick.place), tick.label) for tick in x_ticks),
         y_ticks=tuple(Tick(_y(tick.place), tick.label) for tick in y_ticks),
         marks=marks,
         front=_path([places[number] for number in front]),
-        said=_summed([_in_words(points[number], worded) for number in front]),
-        unplaced=_unplaced(sum(label is None for label in found)),
+        said=_summed([said[number] for number in front]),
+        unplaced=f"{count(unplaced, 'name')} found no room." if unplaced else "",
     )
+
+
+def pareto_front(points: Sequence[tuple[float, float]]) -> tuple[int, ...]:
+    """The indices of (cost, accuracy) points on the front, cheapest first.
+
+    A point is on the front unless another costs no more and is at least as accurate, and is better
+    at one of the two. Equal points stand or fall together.
+    """
+    order = sorted(range(len(points)), key=lambda one: (points[one][0], -points[one][1], one))
+    front: list[int] = []
+    for one in order:
+        cost, accuracy = points[one]
+        last = points[front[-1]] if front else None
+        if last is None or accuracy > last[1] or (cost, accuracy) == last:
+            front.append(one)
+    return tuple(front)
 
 
 def _summed(front: Sequence[str]) -> str:
@@ -133,10 +142,6 @@ def _summed(front: Sequence[str]) -> str:
     if rest <= 1:
         return ", ".join(front)
     return f"{', '.join(front[:MOST_NAMED])} and {count(rest, 'more', 'more')}"
-
-
-def _unplaced(names: int) -> str:
-    return f"{count(names, 'name')} found no room." if names else ""
 
 
 def _path(front: Sequence[tuple[float, float]]) -> str:
@@ -165,11 +170,3 @@ def _x(place: float) -> float:
 
 def _y(place: float) -> float:
     return round(PLOT.bottom - place * (PLOT.bottom - PLOT.top), 1)
-
-
-def _accuracy(point: _Point) -> float:
-    return point.subject.row.accuracy or 0.0
-
-
-def _in_words(point: _Point, worded: Callable[[float], str]) -> str:
-    return f"{point.subject.name} ({worded(point.cost)}, {percent(_accuracy(point))} %)"

@@ -17,20 +17,19 @@ class Subject:
 
     name:   the model, with its distribution where two distributions offer a model of that name.
     anchor: the id of its provenance on the page.
-    times:  each device that trained it with the mean training time there, in seconds.
+    times:  the mean training time in seconds on each device that trained it, by their names.
     """
 
     row: Row
     entry: ModelResults
     name: str
     anchor: str
-    times: tuple[tuple[str, float], ...]
+    times: dict[str, float]
 
     @property
-    def margin(self) -> float | None:
-        """Half of its interval for new images, a share from 0 to 1."""
-        low, high = self.row.accuracy_image_low, self.row.accuracy_image_high
-        return None if low is None or high is None else (high - low) / 2
+    def accuracy(self) -> float:
+        """Its mean accuracy, a share from 0 to 1; 0 where it has none."""
+        return self.row.accuracy or 0.0
 
     @property
     def recipe(self) -> str:
@@ -39,7 +38,7 @@ class Subject:
 
 
 def subjects_of(board: Board, stored: StoredResults) -> tuple[Subject, ...]:
-    """The subjects of a board in its order; `KeyError` when a row has no entry in the stored."""
+    """The subjects of a board in its order; `KeyError` when a row has none stored."""
     offered = Counter(row.model for row in board.rows)
     entries = [stored.entry(row.model, row.distribution) for row in board.rows]
     place = place_names([record for one in entries for record in one.ok], with_threads=True)
@@ -55,13 +54,13 @@ def subjects_of(board: Board, stored: StoredResults) -> tuple[Subject, ...]:
     )
 
 
-def _times(entry: ModelResults, place: Callable[[Record], str]) -> tuple[tuple[str, float], ...]:
+def _times(entry: ModelResults, place: Callable[[Record], str]) -> dict[str, float]:
     by_place = defaultdict(list)
     for record in entry.ok:
         by_place[place(record)].append(record.cost.train_seconds)
-    return tuple((name, fmean(times)) for name, times in sorted(by_place.items()))
+    return {name: fmean(times) for name, times in sorted(by_place.items())}
 
 
 def devices_of(subjects: Sequence[Subject]) -> tuple[str, ...]:
     """The devices that trained any of the subjects, sorted."""
-    return tuple(sorted({device for subject in subjects for device, _ in subject.times}))
+    return tuple(sorted({device for subject in subjects for device in subject.times}))

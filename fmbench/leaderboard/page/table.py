@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from fmbench.leaderboard import columns
 from fmbench.leaderboard.board import Row
-from fmbench.leaderboard.columns import COLUMNS, WORDS
+from fmbench.leaderboard.columns import COLUMNS, WORDS, Column
 from fmbench.leaderboard.page.subjects import Subject
 from fmbench.leaderboard.page.text import span
 from fmbench.leaderboard.statistics import SEEDS_FOR_T
@@ -49,32 +48,20 @@ class TableColumn:
     first: Literal["ascending", "descending"]
 
 
-@dataclass(frozen=True)
-class TableRow:
-    """A row: its cells in the order of the columns."""
-
-    subject: Subject
-    cells: tuple[TableCell, ...]
+TableRow = tuple[Subject, tuple[TableCell, ...]]
+"""A subject with its cells in the order of the columns."""
 
 
-@dataclass(frozen=True)
-class Table:
-    """The whole table."""
-
-    columns: tuple[TableColumn, ...]
-    rows: tuple[TableRow, ...]
-
-
-def table(subjects: Sequence[Subject], seeds: int) -> Table:
-    """The table of the subjects in their order; `seeds` is the number the protocol asks for."""
+def table(subjects: Sequence[Subject], seeds: int) -> tuple[list[TableColumn], list[TableRow]]:
+    """The columns and the rows of the subjects; `seeds` is the number the protocol asks for."""
     usual = _kind_of_span(seeds)
     ranks = "provisional" if any(one.row.rank_best for one in subjects) and usual == RANGE else ""
-    return Table(
-        tuple(_headed(column, usual, ranks if column.key == "rank" else "") for column in COLUMNS),
-        tuple(
-            TableRow(subject, tuple(_cell(column, subject.row, usual) for column in COLUMNS))
+    return (
+        [_headed(column, usual, ranks if column.key == "rank" else "") for column in COLUMNS],
+        [
+            (subject, tuple(_cell(column, subject.row, usual) for column in COLUMNS))
             for subject in subjects
-        ),
+        ],
     )
 
 
@@ -82,7 +69,7 @@ def _kind_of_span(seeds: int) -> str:
     return "95 % t" if seeds >= SEEDS_FOR_T else RANGE
 
 
-def _headed(column: columns.Column, usual: str, provisional: str) -> TableColumn:
+def _headed(column: Column, usual: str, provisional: str) -> TableColumn:
     heading, unit = HEADINGS.get(column.key, (column.heading.capitalize(), ""))
     return TableColumn(
         key=column.key,
@@ -93,7 +80,7 @@ def _headed(column: columns.Column, usual: str, provisional: str) -> TableColumn
     )
 
 
-def _cell(column: columns.Column, row: Row, usual: str) -> TableCell:
+def _cell(column: Column, row: Row, usual: str) -> TableCell:
     if column.key == "plugin":
         return TableCell(row.distribution, small=row.version, value=column.cell(row))
     if column.key in WORDS:
@@ -108,7 +95,7 @@ def _cell(column: columns.Column, row: Row, usual: str) -> TableCell:
     return TableCell(text, small=small, value="" if value is None else repr(float(value)))
 
 
-def _number(column: columns.Column, row: Row) -> float | None:
+def _number(column: Column, row: Row) -> float | None:
     """What a cell sorts by: of equal best ranks the worst decides."""
     if column.key == "rank" and row.rank_best is not None:
         return row.rank_best + (row.rank_worst or 0) / 1e6
