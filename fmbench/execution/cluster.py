@@ -35,8 +35,8 @@ ALONE = {
     "RAY_AUTH_MODE": "token",
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
 }
-"""Settings of a cluster that fmbench starts: it reports nothing, asks everybody for a token, and, by
-the last one, listens on the loopback device alone, as Ray does by itself on macOS and Windows.
+"""Settings of a cluster that fmbench starts: it reports nothing, and asks everybody for a token. By
+the last one it listens on the loopback device alone, as Ray does by itself on macOS and Windows.
 """
 
 
@@ -316,7 +316,7 @@ def _import_ray() -> Any:
         raise UsageError(
             "Ray is not installed",
             where="--engine ray",
-            hint="pip install 'ray>=2.52', or fmbench with its extra: 'fashion-mnist-bench[ray]'",
+            hint="pip install 'ray>=2.59', or fmbench with its extra: 'fashion-mnist-bench[ray]'",
         )
     import ray
 
