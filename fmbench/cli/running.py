@@ -210,7 +210,7 @@ def run(
             "models on: --protocol lite-v1"
         )
     if dry_run:
-        runs.print_plan(session)
+        runs.print_plan(session, estimate)
         if estimate and price is not None:
             machines = session.machines if engine == "ray" else 1
             runs.print_price(session, estimate, price=price, machines=machines)

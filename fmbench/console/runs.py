@@ -48,10 +48,10 @@ def _why_no_gpu(gpus: list[Device]) -> str:
     return f"{gpus[0].name} is not used"
 
 
-def print_plan(session: Session) -> None:
+def print_plan(session: Session, estimate: Estimate | None) -> None:
     """The runs that are pending, model by model, and what one worker takes for them."""
     finals = len(session.setting.seeds)
-    estimate = session.estimate()
+    estimate = estimate or session.estimate()
     print_table(
         [
             {
