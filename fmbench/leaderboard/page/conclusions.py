@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fmbench.leaderboard.board import Board
-from fmbench.leaderboard.page.subjects import Subject
+from fmbench.leaderboard.page.board_models import BoardModel
 from fmbench.leaderboard.page.text import GAP, count, listing, times
 from fmbench.leaderboard.statistics import NEW_IMAGES, SEEDS_FOR_RANKS, SEEDS_FOR_T
 from fmbench.protocol import TRAINING_IMAGES, Protocol
@@ -29,26 +29,26 @@ def rules_in_words(protocol: Protocol) -> str:
     images = protocol.final.train_images or TRAINING_IMAGES
     return (
         f"Every model here learned the same {images:,} pictures of clothing, "
-        f"each seen {times(protocol.final.epochs)}, under the same rules, and was then asked what "
-        "it sees on test pictures that no model learned from."
+        f"each seen {times(protocol.final.epochs)}, under the same rules, and then "
+        "classified test pictures that no model learned from."
     )
 
 
-def conclusions(board: Board, seeds: int, subjects: Sequence[Subject]) -> tuple[Sentence, ...]:
+def conclusions(board: Board, seeds: int, models: Sequence[BoardModel]) -> tuple[Sentence, ...]:
     """Which model is best, whether the second differs from it, and what each costs.
 
-    `seeds` is the number the protocol asks for; subjects are in the board's order.
+    `seeds` is the protocol's number of them; models are in the board's order.
     """
-    if not subjects:
+    if not models:
         return (_said(f"No model has been run under {board.protocol} yet."),)
-    scored = [subject for subject in subjects if subject.row.accuracy is not None]
+    scored = [model for model in models if model.row.accuracy is not None]
     if not scored:
         return (
-            _said(f"No accuracy yet: none of {count(len(subjects), 'model')} has a good run."),
+            _said(f"No accuracy yet: none of {count(len(models), 'model')} has a good run."),
             _said("The table says what went wrong."),
         )
-    ranked = [subject for subject in scored if subject.row.rank_best is not None]
-    leaders = ranked or [subject for subject in scored if subject.row.complete] or scored
+    ranked = [model for model in scored if model.row.rank_best is not None]
+    leaders = ranked or [model for model in scored if model.row.complete] or scored
     sentences = (
         _of_ranked(board, seeds, ranked)
         if ranked
@@ -63,7 +63,7 @@ def conclusions(board: Board, seeds: int, subjects: Sequence[Subject]) -> tuple[
     return (*sentences, _cost(leaders[:2], scored))
 
 
-def _of_ranked(board: Board, seeds: int, ranked: Sequence[Subject]) -> list[Sentence]:
+def _of_ranked(board: Board, seeds: int, ranked: Sequence[BoardModel]) -> list[Sentence]:
     first = ranked[0]
     new = board.target == NEW_IMAGES
     where = "new pictures" if new else "these test pictures"
@@ -98,9 +98,9 @@ def _of_ranked(board: Board, seeds: int, ranked: Sequence[Subject]) -> list[Sent
     ]
 
 
-def _open_first_place(ranked: Sequence[Subject]) -> list[Sentence]:
+def _open_first_place(ranked: Sequence[BoardModel]) -> list[Sentence]:
     """Who else may be best, where the sentence before does not say it."""
-    able = [subject for subject in ranked if subject.row.rank_best == 1]
+    able = [model for model in ranked if model.row.rank_best == 1]
     if len(able) < 2 or able == list(ranked[:2]):
         return []
     if len(able) > MOST_NAMES:
@@ -108,7 +108,7 @@ def _open_first_place(ranked: Sequence[Subject]) -> list[Sentence]:
     return [_said("The runs leave open which is best of ", *_names(able), ".")]
 
 
-def _of_unranked(seeds: int, leaders: Sequence[Subject], *, alone: bool) -> list[Sentence]:
+def _of_unranked(seeds: int, leaders: Sequence[BoardModel], *, alone: bool) -> list[Sentence]:
     first, rest = leaders[0], leaders[1:]
     only = "model with a score so far" if alone else "model whose seeds all have a score"
     sentences = [_said(first, f" is the only {only}, {_percent(first)}.")]
@@ -130,23 +130,23 @@ def _of_unranked(seeds: int, leaders: Sequence[Subject], *, alone: bool) -> list
     ]
 
 
-def _cost(leaders: Sequence[Subject], scored: Sequence[Subject]) -> Sentence:
-    devices = {device for subject in leaders for device, _ in subject.times}
+def _cost(leaders: Sequence[BoardModel], scored: Sequence[BoardModel]) -> Sentence:
+    devices = {device for model in leaders for device, _ in model.times}
     if len(devices) != 1:
-        parts: list[Subject | str] = []
-        for subject in leaders:
-            each = [f"{duration(seconds)} on {device}" for device, seconds in subject.times]
-            parts += [" and " if parts else "", subject, f" trains in {listing(each)}"]
+        parts: list[BoardModel | str] = []
+        for model in leaders:
+            each = [f"{duration(seconds)} on {device}" for device, seconds in model.times]
+            parts += [" and " if parts else "", model, f" trains in {listing(each)}"]
         return _said(*parts, "; times on different devices do not compare.")
     (device,) = devices
-    took = [(subject, _time(subject, device)) for subject in leaders]
+    took = [(model, _time(model, device)) for model in leaders]
     parts = []
-    for subject, seconds in took:
-        parts += [" and " if parts else "", f"{duration(seconds)} for ", subject]
+    for model, seconds in took:
+        parts += [" and " if parts else "", f"{duration(seconds)} for ", model]
     opening = ("Training takes ", *parts, f" on {device}")
     quickest = min(
-        (subject for subject in scored if device in dict(subject.times)),
-        key=lambda subject: _time(subject, device),
+        (model for model in scored if device in dict(model.times)),
+        key=lambda model: _time(model, device),
     )
     if quickest in leaders:
         return _said(*opening, ".")
@@ -156,38 +156,38 @@ def _cost(leaders: Sequence[Subject], scored: Sequence[Subject]) -> Sentence:
     )
 
 
-def _time(subject: Subject, device: str) -> float:
-    return dict(subject.times)[device]
+def _time(model: BoardModel, device: str) -> float:
+    return dict(model.times)[device]
 
 
 def _few(seeds: int) -> bool:
     return seeds < SEEDS_FOR_T
 
 
-def _names(subjects: Sequence[Subject]) -> list[Subject | str]:
-    parts: list[Subject | str] = []
-    for number, subject in enumerate(subjects):
-        last = number == len(subjects) - 1
-        parts += ["" if not number else " and " if last else ", ", subject]
+def _names(models: Sequence[BoardModel]) -> list[BoardModel | str]:
+    parts: list[BoardModel | str] = []
+    for number, model in enumerate(models):
+        last = number == len(models) - 1
+        parts += ["" if not number else " and " if last else ", ", model]
     return parts
 
 
-def _said(*parts: Subject | str) -> Sentence:
+def _said(*parts: BoardModel | str) -> Sentence:
     return tuple(
-        Phrase(part.name, is_name=True) if isinstance(part, Subject) else Phrase(part)
+        Phrase(part.name, is_name=True) if isinstance(part, BoardModel) else Phrase(part)
         for part in parts
     )
 
 
-def _accuracy(subject: Subject) -> float:
-    return subject.row.accuracy or 0.0
+def _accuracy(model: BoardModel) -> float:
+    return model.row.accuracy or 0.0
 
 
-def _percent(subject: Subject) -> str:
-    return f"{percent(_accuracy(subject))}{GAP}%"
+def _percent(model: BoardModel) -> str:
+    return f"{percent(_accuracy(model))}{GAP}%"
 
 
-def _with_margin(subject: Subject) -> str:
-    if subject.margin is None:
-        return _percent(subject)
-    return f"{percent(_accuracy(subject))}{GAP}±{GAP}{percent(subject.margin)}{GAP}%"
+def _with_margin(model: BoardModel) -> str:
+    if model.margin is None:
+        return _percent(model)
+    return f"{percent(_accuracy(model))}{GAP}±{GAP}{percent(model.margin)}{GAP}%"

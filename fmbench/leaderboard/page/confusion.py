@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fmbench.contract import CLASSES
 from fmbench.errors import StoreError
-from fmbench.leaderboard.page.subjects import Subject
+from fmbench.leaderboard.page.board_models import BoardModel
 from fmbench.leaderboard.stored_results import StoredResults
 from fmbench.store import COPY_OR_REDO
 
@@ -67,24 +67,24 @@ class Pair:
 
 
 def read_votes(
-    stored: StoredResults, subjects: Sequence[Subject]
+    stored: StoredResults, models: Sequence[BoardModel]
 ) -> tuple[tuple[ModelVotes, ...], tuple[Unread, ...]]:
-    """The votes of each subject with a good run, in their order, and those that cannot be read."""
+    """The votes of each model with a good run, in their order, and those that cannot be read."""
     read: list[ModelVotes] = []
     unread: dict[str, list[str]] = defaultdict(list)
-    for subject in subjects:
-        if not subject.entry.ok:
+    for model in models:
+        if not model.entry.ok:
             continue
         try:
-            predictions = stored.predictions(subject.entry)
+            predictions = stored.predictions(model.entry)
             if max(predictions.max(), stored.labels.max()) >= CLASSES:
                 what = "its predictions or labels hold a class that there is not"
                 raise StoreError(what, hint=COPY_OR_REDO)
         except StoreError as error:
             place = f" ({Path(error.where).name})" if error.where else ""
-            unread[f"{error.what}{place}"].append(subject.name)
+            unread[f"{error.what}{place}"].append(model.name)
         else:
-            read.append(ModelVotes(subject.name, _votes(predictions), len(predictions)))
+            read.append(ModelVotes(model.name, _votes(predictions), len(predictions)))
     return tuple(read), tuple(Unread(tuple(names), why) for why, names in unread.items())
 
 

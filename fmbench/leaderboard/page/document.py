@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fmbench.data import LABELS
 from fmbench.leaderboard.board import Board
+from fmbench.leaderboard.page.board_models import BoardModel, board_models, devices_of
 from fmbench.leaderboard.page.conclusions import Sentence, conclusions, rules_in_words
 from fmbench.leaderboard.page.confusion import Unread, confused_pairs, read_votes
 from fmbench.leaderboard.page.curves import CurvePlots, curve_plots
@@ -21,7 +22,6 @@ from fmbench.leaderboard.page.gallery import Confusions, gallery, icon_uri
 from fmbench.leaderboard.page.matrices import Matrix, matrices
 from fmbench.leaderboard.page.provenance import Origin, origins
 from fmbench.leaderboard.page.scatter import Panel, panels
-from fmbench.leaderboard.page.subjects import Subject, devices_of, subjects_of
 from fmbench.leaderboard.page.table import Table, table
 from fmbench.leaderboard.page.text import breakable, count, inert, listing
 from fmbench.leaderboard.page.trials import Trials, trials
@@ -68,8 +68,8 @@ def render(board: Board, stored: StoredResults, images: NDArray[np.uint8] | None
     `images` are the test images, uint8 (n, 28, 28), or None when the data set is not at hand.
     Labels or predictions that cannot be read are left out and said to be; nothing is raised.
     """
-    subjects = subjects_of(board, stored)
-    read, unread = read_votes(stored, subjects)
+    models = board_models(board, stored)
+    read, unread = read_votes(stored, models)
     # Votes are read only where the labels can be.
     labels = stored.labels if read else np.zeros(0, dtype=np.uint8)
     fitting = images if images is not None and len(images) == len(labels) else None
@@ -77,20 +77,20 @@ def render(board: Board, stored: StoredResults, images: NDArray[np.uint8] | None
         board=board,
         icon=icon_uri(),
         rules=rules_in_words(stored.protocol),
-        conclusions=conclusions(board, len(stored.protocol.seeds), subjects),
-        facts=_facts(board, stored, subjects),
-        dots=dot_plot(subjects),
-        table=table(subjects, len(stored.protocol.seeds)),
-        panels=panels(subjects),
-        curves=curve_plots(subjects),
-        trials=trials(stored.protocol, subjects),
+        conclusions=conclusions(board, len(stored.protocol.seeds), models),
+        facts=_facts(board, stored, models),
+        dots=dot_plot(models),
+        table=table(models, len(stored.protocol.seeds)),
+        panels=panels(models),
+        curves=curve_plots(models),
+        trials=trials(stored.protocol, models),
         labels=LABELS,
         confusions=gallery(confused_pairs(read, labels), len(read), fitting),
         models_read=len(read),
         pictures=_about_pictures(images, fitting),
         matrices=matrices(read, labels),
         unread=unread,
-        origins=origins(stored, subjects),
+        origins=origins(stored, models),
     )
     return _fill(page)
 
@@ -108,22 +108,22 @@ def is_of(html: str, board: Board, stored: StoredResults) -> bool:
 
 
 def _facts(
-    board: Board, stored: StoredResults, subjects: tuple[Subject, ...]
+    board: Board, stored: StoredResults, models: tuple[BoardModel, ...]
 ) -> tuple[BoardFact, ...]:
     protocol = stored.protocol
-    complete = sum(subject.row.complete for subject in subjects)
-    models = count(len(subjects), "model")
+    complete = sum(model.row.complete for model in models)
+    counted = count(len(models), "model")
     images = protocol.final.train_images or TRAINING_IMAGES
     tested = sorted({row.test_images for row in board.rows if row.test_images})
-    devices = devices_of(subjects)
+    devices = devices_of(models)
     return (
         BoardFact("Protocol", f"{board.protocol}, {board.status}"),
         BoardFact(
-            "Models", models if complete == len(subjects) else f"{models}, {complete} complete"
+            "Models", counted if complete == len(models) else f"{counted}, {complete} complete"
         ),
         BoardFact("Seeds", f"{len(protocol.seeds)} for each model"),
         BoardFact("Trained on", f"{images:,} images, {count(protocol.final.epochs, 'epoch')}"),
-        BoardFact("Judged on", f"{listing([f'{size:,}' for size in tested]) or 'no'} test images"),
+        BoardFact("Scored on", f"{listing([f'{size:,}' for size in tested]) or 'no'} test images"),
         BoardFact("Device" if len(devices) < 2 else "Devices", "; ".join(devices) or "none"),
     )
 
@@ -133,7 +133,7 @@ def _about_pictures(images: NDArray[np.uint8] | None, fitting: NDArray[np.uint8]
     if images is None:
         return "Pictures are left out: the data set is not at hand. It is fetched by"
     if fitting is None:
-        return "Pictures are left out: these are not the images the runs were judged on. See"
+        return "Pictures are left out: these are not the images the runs were scored on. See"
     return ""
 
 

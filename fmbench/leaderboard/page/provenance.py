@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from fmbench import protocol
 from fmbench.errors import FmbenchError
-from fmbench.leaderboard.page.subjects import Subject
+from fmbench.leaderboard.page.board_models import BoardModel
 from fmbench.leaderboard.stored_results import StoredResults
 from fmbench.protocol import Protocol
 from fmbench.records import Record
@@ -49,13 +49,12 @@ class Origin:
     runs: tuple[RunLine, ...]
 
 
-def origins(stored: StoredResults, subjects: Sequence[Subject]) -> tuple[Origin, ...]:
-    """The provenance of each subject."""
+def origins(stored: StoredResults, models: Sequence[BoardModel]) -> tuple[Origin, ...]:
+    """The provenance of each model."""
     ask = _how_to_ask(stored.protocol)
-    offered = [subject.row.model for subject in subjects]
+    offered = [model.row.model for model in models]
     return tuple(
-        _origin(subject, ask, ambiguous=offered.count(subject.row.model) > 1)
-        for subject in subjects
+        _origin(model, ask, ambiguous=offered.count(model.row.model) > 1) for model in models
     )
 
 
@@ -69,22 +68,22 @@ def _how_to_ask(of: Protocol) -> str:
     return f"protocol-{of.digest[:8]}.toml"
 
 
-def _origin(subject: Subject, ask: str, *, ambiguous: bool) -> Origin:
-    entry = subject.entry
-    model = f"{entry.plugin.distribution}:{entry.model}" if ambiguous else entry.model
+def _origin(model: BoardModel, ask: str, *, ambiguous: bool) -> Origin:
+    entry = model.entry
+    full_name = f"{entry.plugin.distribution}:{entry.model}" if ambiguous else entry.model
     return Origin(
-        name=subject.name,
-        anchor=subject.anchor,
-        status=subject.row.status,
-        command=f"fmbench run {shlex.quote(model)} --protocol {shlex.quote(ask)}",
-        facts=tuple(fact for fact in _facts(subject) if any(fact.values)),
+        name=model.name,
+        anchor=model.anchor,
+        status=model.row.status,
+        command=f"fmbench run {shlex.quote(full_name)} --protocol {shlex.quote(ask)}",
+        facts=tuple(fact for fact in _facts(model) if any(fact.values)),
         runs=tuple(_line(record) for record in (*entry.finals, *entry.tunes)),
     )
 
 
-def _facts(subject: Subject) -> Iterable[ProvenanceFact]:
-    plugin = subject.entry.plugin
-    found = (*subject.entry.finals, *subject.entry.tunes)
+def _facts(model: BoardModel) -> Iterable[ProvenanceFact]:
+    plugin = model.entry.plugin
+    found = (*model.entry.finals, *model.entry.tunes)
 
     def each(pick: Callable[[Record], str]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(pick(record) for record in found))
@@ -94,7 +93,7 @@ def _facts(subject: Subject) -> Iterable[ProvenanceFact]:
     yield ProvenanceFact("Source digest", (plugin.source,), code=True)
     yield ProvenanceFact("Dependencies", (versions(plugin.dependencies),))
     yield ProvenanceFact("torch", each(lambda record: record.run.torch))
-    yield ProvenanceFact("Recipe", (subject.recipe,))
+    yield ProvenanceFact("Recipe", (model.recipe,))
     yield ProvenanceFact("Training semantics", each(lambda record: str(record.run.semantics)))
     yield ProvenanceFact("Device", each(_device))
     yield ProvenanceFact(

@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from fmbench.leaderboard.page import scales
+from fmbench.leaderboard.page.board_models import BoardModel, devices_of
 from fmbench.leaderboard.page.fronts import pareto_front
 from fmbench.leaderboard.page.labels import Box, Label, place_labels
 from fmbench.leaderboard.page.scales import Scale, Tick
-from fmbench.leaderboard.page.subjects import Subject, devices_of
 from fmbench.leaderboard.page.text import count, shortened
 from fmbench.wording import duration, percent, short
 
@@ -54,22 +54,22 @@ class Panel:
 
 @dataclass(frozen=True)
 class _Point:
-    subject: Subject
+    model: BoardModel
     cost: float
 
 
-def panels(subjects: Sequence[Subject]) -> tuple[Panel, ...]:
+def panels(models: Sequence[BoardModel]) -> tuple[Panel, ...]:
     """Accuracy against training time on each device, then against parameters."""
-    scored = [subject for subject in subjects if subject.row.accuracy is not None]
+    scored = [model for model in models if model.row.accuracy is not None]
     found = []
     for device in devices_of(scored):
         of_device = [
-            _Point(subject, dict(subject.times)[device])
-            for subject in scored
-            if device in dict(subject.times)
+            _Point(model, dict(model.times)[device])
+            for model in scored
+            if device in dict(model.times)
         ]
         found.append(_panel(f"Training time on {device}", of_device, scales.times, duration))
-    sizes = [_Point(subject, float(subject.row.parameters or 0)) for subject in scored]
+    sizes = [_Point(model, float(model.row.parameters or 0)) for model in scored]
     found.append(_panel("Parameters", sizes, scales.counts, short))
     return tuple(panel for panel in found if panel)
 
@@ -82,7 +82,7 @@ def _panel(
         return None
     x_scale, x_ticks = axis([point.cost for point in points])
     y_scale, y_ticks = scales.shares([_accuracy(point) for point in points], room=0.08)
-    candidates = [number for number, point in enumerate(points) if point.subject.row.complete]
+    candidates = [number for number, point in enumerate(points) if point.model.row.complete]
     front = [
         candidates[place]
         for place in pareto_front(
@@ -95,7 +95,7 @@ def _panel(
     order = sorted(
         range(len(points)), key=lambda one: (one not in front, -_accuracy(points[one]), one)
     )
-    names = [shortened(points[one].subject.name, LONGEST) for one in order]
+    names = [shortened(points[one].model.name, LONGEST) for one in order]
     found = place_labels(
         names,
         [places[one] for one in order],
@@ -105,11 +105,11 @@ def _panel(
     )
     marks = tuple(
         Mark(
-            name=points[one].subject.name,
+            name=points[one].model.name,
             x=places[one][0],
             y=places[one][1],
             on_front=one in front,
-            complete=points[one].subject.row.complete,
+            complete=points[one].model.row.complete,
             label=label,
             short=name,
             said=_in_words(points[one], worded),
@@ -168,8 +168,8 @@ def _y(place: float) -> float:
 
 
 def _accuracy(point: _Point) -> float:
-    return point.subject.row.accuracy or 0.0
+    return point.model.row.accuracy or 0.0
 
 
 def _in_words(point: _Point, worded: Callable[[float], str]) -> str:
-    return f"{point.subject.name} ({worded(point.cost)}, {percent(_accuracy(point))} %)"
+    return f"{point.model.name} ({worded(point.cost)}, {percent(_accuracy(point))} %)"

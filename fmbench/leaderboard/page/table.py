@@ -7,7 +7,7 @@ from typing import Literal
 from fmbench.leaderboard import columns
 from fmbench.leaderboard.board import Row
 from fmbench.leaderboard.columns import COLUMNS, WORDS
-from fmbench.leaderboard.page.subjects import Subject
+from fmbench.leaderboard.page.board_models import BoardModel
 from fmbench.leaderboard.page.text import span
 from fmbench.leaderboard.statistics import SEEDS_FOR_T
 
@@ -37,7 +37,7 @@ class TableCell:
 
 @dataclass(frozen=True)
 class TableColumn:
-    """A column: its heading with the unit, and how it sorts when first asked to.
+    """A column: its heading with the unit, and how it sorts at first.
 
     kind: numbers sort by size and stand to the right; words sort by letters.
     """
@@ -53,7 +53,7 @@ class TableColumn:
 class TableRow:
     """A row: its cells in the order of the columns."""
 
-    subject: Subject
+    model: BoardModel
     cells: tuple[TableCell, ...]
 
 
@@ -65,15 +65,15 @@ class Table:
     rows: tuple[TableRow, ...]
 
 
-def table(subjects: Sequence[Subject], seeds: int) -> Table:
-    """The table of the subjects in their order; `seeds` is the number the protocol asks for."""
+def table(models: Sequence[BoardModel], seeds: int) -> Table:
+    """The table of the models in their order; `seeds` is the protocol's number of seeds."""
     usual = _kind_of_span(seeds)
-    ranks = "provisional" if any(one.row.rank_best for one in subjects) and usual == RANGE else ""
+    ranks = "provisional" if any(one.row.rank_best for one in models) and usual == RANGE else ""
     return Table(
         tuple(_headed(column, usual, ranks if column.key == "rank" else "") for column in COLUMNS),
         tuple(
-            TableRow(subject, tuple(_cell(column, subject.row, usual) for column in COLUMNS))
-            for subject in subjects
+            TableRow(model, tuple(_cell(column, model.row, usual) for column in COLUMNS))
+            for model in models
         ),
     )
 

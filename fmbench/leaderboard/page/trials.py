@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fmbench.leaderboard.page import scales
+from fmbench.leaderboard.page.board_models import BoardModel
 from fmbench.leaderboard.page.scales import Tick
-from fmbench.leaderboard.page.subjects import Subject
 from fmbench.leaderboard.page.text import count
 from fmbench.leaderboard.recipes import Tried, recipes_tried
 from fmbench.protocol import Protocol
@@ -37,7 +37,7 @@ class TriedOn:
 class Trials:
     """All models with tune runs, by recipes in the protocol's order; the ends of the axis.
 
-    images: how many validation images each run was judged on; seeds: runs of each recipe; epochs:
+    images: how many validation images each run was scored on; seeds: runs of each recipe; epochs:
             how long each took.
     """
 
@@ -51,31 +51,31 @@ class Trials:
     chosen: bool
 
 
-def trials(protocol: Protocol, subjects: Sequence[Subject]) -> Trials:
-    """The tune runs of the subjects; without rows when there are none."""
-    tried = [subject for subject in subjects if subject.entry.tunes]
-    results = [record.result for subject in tried for record in subject.entry.tunes]
+def trials(protocol: Protocol, models: Sequence[BoardModel]) -> Trials:
+    """The tune runs of the models; without rows when there are none."""
+    tried = [model for model in models if model.entry.tunes]
+    results = [record.result for model in tried for record in model.entry.tunes]
     known = [result.accuracy for result in results if result.accuracy is not None]
     scale, ticks = scales.shares(known) if known else (scales.Scale(0, 1), (Tick(0, "0"),))
     recipes = tuple(recipe.name for recipe in protocol.recipes)
     return Trials(
         recipes=recipes,
-        rows=tuple(_tried(subject, recipes, scale) for subject in tried),
+        rows=tuple(_tried(model, recipes, scale) for model in tried),
         low=ticks[0].label,
         high=ticks[-1].label,
         images=max((result.images for result in results), default=0),
         seeds=len(protocol.tuning.seeds) if protocol.tuning else 1,
         epochs=count(protocol.stage("tune").epochs, "epoch"),
-        chosen=any(subject.recipe for subject in tried),
+        chosen=any(model.recipe for model in tried),
     )
 
 
-def _tried(subject: Subject, recipes: Sequence[str], scale: scales.Scale) -> TriedOn:
-    by_recipe = {tried.recipe: tried for tried in recipes_tried(subject.entry)}
+def _tried(model: BoardModel, recipes: Sequence[str], scale: scales.Scale) -> TriedOn:
+    by_recipe = {tried.recipe: tried for tried in recipes_tried(model.entry)}
     return TriedOn(
-        subject.name,
+        model.name,
         tuple(
-            _trial(by_recipe[recipe], subject.recipe == recipe, scale)
+            _trial(by_recipe[recipe], model.recipe == recipe, scale)
             if recipe in by_recipe
             else None
             for recipe in recipes

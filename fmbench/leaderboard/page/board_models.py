@@ -1,4 +1,4 @@
-"""What the page is about: each row of the board with the entry that it stands for."""
+"""The models of a board as the page shows them: each row with its stored results."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
@@ -12,8 +12,8 @@ from fmbench.records import Record
 
 
 @dataclass(frozen=True)
-class Subject:
-    """One row, its entry and what the page calls it.
+class BoardModel:
+    """One row, its stored results and what the page calls it.
 
     name:   the model, with its distribution where two distributions offer a model of that name.
     anchor: the id of its provenance on the page.
@@ -38,13 +38,13 @@ class Subject:
         return self.entry.finals[-1].run.recipe if self.entry.finals else ""
 
 
-def subjects_of(board: Board, stored: StoredResults) -> tuple[Subject, ...]:
-    """The subjects of a board in its order; `KeyError` when a row has no entry in the stored."""
+def board_models(board: Board, stored: StoredResults) -> tuple[BoardModel, ...]:
+    """The models of a board in its order; `KeyError` when a row has no stored results."""
     offered = Counter(row.model for row in board.rows)
     entries = [stored.entry(row.model, row.distribution) for row in board.rows]
     place = place_names([record for one in entries for record in one.ok], with_threads=True)
     return tuple(
-        Subject(
+        BoardModel(
             row=row,
             entry=entry,
             times=_times(entry, place),
@@ -62,6 +62,6 @@ def _times(entry: ModelResults, place: Callable[[Record], str]) -> tuple[tuple[s
     return tuple((name, fmean(times)) for name, times in sorted(by_place.items()))
 
 
-def devices_of(subjects: Sequence[Subject]) -> tuple[str, ...]:
-    """The devices that trained any of the subjects, sorted."""
-    return tuple(sorted({device for subject in subjects for device, _ in subject.times}))
+def devices_of(models: Sequence[BoardModel]) -> tuple[str, ...]:
+    """The devices that trained any of the models, sorted."""
+    return tuple(sorted({device for model in models for device, _ in model.times}))
