@@ -11,7 +11,7 @@ def models(incomplete: str) -> list[str]:
         from fmbench import discovery
 
         catalogue = discovery.remembered()
-    except Exception:  # a shell that completes has nobody to tell
+    except Exception:  # completion has no place for a message
         return []
     names = [model.name for model in catalogue.models]
     names += [family.prefix for family in catalogue.families]
@@ -31,7 +31,7 @@ def stored(context: typer.Context, incomplete: str) -> list[str]:
 
     try:
         held = protocols_in(_results(context))
-    except Exception:  # a shell that completes has nobody to tell
+    except Exception:  # completion has no place for a message
         return []
     return [name for name in held if name.startswith(incomplete)]
 
