@@ -5,10 +5,10 @@ names a module (or any object) implementing `fmbench_models`. It may say which c
 written for, `fmbench_contract = 1`; another number than `fmbench.CONTRACT` is refused.
 
 An observer is an object with `@fmbench.hookimpl` methods, named by an entry point in the group
-`fmbench.observers`. It is loaded when it is asked for by the name of that entry point, `fmbench
-run -p NAME`; plugins of models go by their distribution, `-p no:fmbench-vgg`. It never sees a
-model, and is called in the runner with frozen data, while the worker trains in a process of its
-own: a hook cannot change a result, but one that keeps a core busy slows training down.
+`fmbench.observers`. `fmbench run -p NAME` loads the observer of that entry point's name; a plugin
+of models goes by its distribution, `-p no:fmbench-vgg`. An observer never sees a model. It is
+called in the runner, the process of `fmbench run`, with frozen data, while the worker trains in a
+process of its own: a hook cannot change a result, but one that keeps a core busy slows training.
 """
 
 from collections.abc import Sequence
@@ -33,10 +33,10 @@ class ModelHooks:
     def fmbench_models(self) -> Sequence[Model | Family]:  # type: ignore[empty-body]
         """Return the models and families this plugin offers.
 
-        Called once in a child process when the catalogue is made, and once in each worker that
-        trains one of them. It must not import torch: listing models stays fast that way.
-        All plugins are asked in one process, and each in its own once anything is wrong: a fault
-        here costs only this plugin's models.
+        Called in a child process when fmbench lists the installed models, and in each worker, the
+        process that trains. It must not import torch, so that listing models stays fast. One
+        process calls all plugins, and where one of them fails, each is called in a process of its
+        own: a fault here costs only this plugin's models.
         """
 
 
@@ -45,7 +45,7 @@ class ObserverHooks:
 
     @hookspec
     def fmbench_run_start(self, run: "Run") -> None:
-        """Note that a worker has begun this run. Called in the runner, before its first epoch."""
+        """Note that a worker has begun this run. Called before its first epoch."""
 
     @hookspec
     def fmbench_epoch_end(self, progress: "Progress") -> None:
@@ -53,4 +53,4 @@ class ObserverHooks:
 
     @hookspec
     def fmbench_run_end(self, record: "Record") -> None:
-        """Note the record a run has left, failures included. Called once it is safely stored."""
+        """Note the record of a run that has ended, failed or not. Called once it is stored."""
