@@ -101,11 +101,11 @@ class Family:
 
     prefix:  what every member's name begins with; ends in `/` or `@`, for instance `timm/`.
     resolve: called with a member's full name; returns its `Model`, and raises `LookupError` with a
-             sentence for people when there is no such member.
+             message, one sentence, when there is no such member.
     listed:  full names of the members that `fmbench models` shows and `fmbench run --all` runs.
              Resolving one of these must not import anything heavy.
-    members: called when a person asks for all members; returns their full names. None for a family
-             that has no list of them.
+    members: called by `fmbench models 'timm/*'`; returns the full names of all members. None for a
+             family that has no list of them.
 
     Raises `PluginError` when a field breaks these rules.
     """

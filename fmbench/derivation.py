@@ -26,7 +26,7 @@ def merge(parent: Mapping[str, Any], child: Mapping[str, Any]) -> dict[str, Any]
 def differences(parent: Struct, child: Struct) -> tuple[str, ...]:
     """What the child says otherwise, a phrase for each key: `final.epochs 30 instead of 8`.
 
-    Of a recipe that only one of them has, the name is all that is told.
+    Of a recipe that only one of them has, only the name is given.
     """
     old, new = dict(_leaves(parent)), dict(_leaves(child))
     return tuple(

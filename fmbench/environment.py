@@ -47,7 +47,7 @@ def describe(device: Device, threads: int) -> Environment:
 
 
 def _c_library() -> dict[str, str]:
-    """The C library, which computes the cosines of schedules; empty where it cannot be told."""
+    """The C library, which computes the cosines of schedules; empty where it is not known."""
     name, number = platform.libc_ver()
     return {name: number} if name and number else {}
 

@@ -37,7 +37,7 @@ class FmbenchError(Exception):
 
 
 class UsageError(FmbenchError):
-    """A command was asked for something that does not exist or cannot be done."""
+    """A command names something that does not exist or cannot be done."""
 
 
 class PluginError(FmbenchError):

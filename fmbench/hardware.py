@@ -170,7 +170,7 @@ def torch_is_built_for_cuda() -> bool:
     try:
         text = Path(found.origin).with_name("version.py").read_text("utf-8")
     except OSError:
-        return True  # a build that does not say so: trying it tells
+        return True  # a build that does not say so: trying it shows
     return re.search(r"^cuda\b[^=]*= *None", text, re.MULTILINE) is None
 
 
@@ -206,11 +206,11 @@ def _visible_handles() -> Iterator[Any]:
 
 @cache
 def cpu_name() -> str:
-    """The CPU's model name as the operating system tells it; of ARM under Linux, its numbers."""
-    told = _cpu_info()
-    if "CPU part" in told:
-        return f"{platform.machine()} {told.get('CPU implementer', '')} {told['CPU part']}"
-    return told.get("model name") or _apples_name() or platform.processor() or platform.machine()
+    """The CPU's model name as the operating system gives it; of ARM under Linux, its numbers."""
+    cpu = _cpu_info()
+    if "CPU part" in cpu:
+        return f"{platform.machine()} {cpu.get('CPU implementer', '')} {cpu['CPU part']}"
+    return cpu.get("model name") or _apples_name() or platform.processor() or platform.machine()
 
 
 def cpu_facts() -> dict[str, str]:
@@ -219,18 +219,18 @@ def cpu_facts() -> dict[str, str]:
     Its names may hide generations, and a virtual machine some of its instructions, so that both are
     facts. Caches are: oneDNN cuts its sums into blocks that fit them.
     """
-    told = _cpu_info()
+    cpu = _cpu_info()
     facts = {
-        "vendor": told.get("vendor_id") or told.get("CPU implementer", ""),
-        "family": told.get("cpu family") or told.get("CPU architecture", ""),
-        "model": told.get("model") or told.get("CPU part", ""),
-        "stepping": told.get("stepping") or told.get("CPU revision", ""),
-        "variant": told.get("CPU variant", ""),
+        "vendor": cpu.get("vendor_id") or cpu.get("CPU implementer", ""),
+        "family": cpu.get("cpu family") or cpu.get("CPU architecture", ""),
+        "model": cpu.get("model") or cpu.get("CPU part", ""),
+        "stepping": cpu.get("stepping") or cpu.get("CPU revision", ""),
+        "variant": cpu.get("CPU variant", ""),
         "brand": _apples_name(),
     }
     if not any(facts.values()):
         return {}
-    flags = (told.get("flags") or told.get("Features", "")).split()
+    flags = (cpu.get("flags") or cpu.get("Features", "")).split()
     facts |= {
         "machine": platform.machine(),
         "caches": ", ".join(_caches()),
@@ -280,5 +280,5 @@ def _variables() -> dict[str, str]:
 def _apples_name() -> str:
     if platform.system() != "Darwin":
         return ""
-    asked = ["sysctl", "-n", "machdep.cpu.brand_string"]
-    return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
+    command = ["sysctl", "-n", "machdep.cpu.brand_string"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()

@@ -5,11 +5,11 @@ names a module (or any object) implementing `fmbench_models`. It may say which c
 written for, `fmbench_contract = 1`; another number than `fmbench.CONTRACT` is refused.
 
 An observer is an object with `@fmbench.hookimpl` methods, named by an entry point in the group
-`fmbench.observers`. It is loaded when it is asked for by the name of that entry point, `fmbench
-run -p NAME`; plugins of models go by their distribution, `-p no:fmbench-vgg`. It never sees a
-model, and is called in the runner with frozen data, while workers train in processes of their own:
-a hook cannot change a result, but one that keeps a core busy slows training down. Several runs may
-be under way at once, and what is told of them comes interleaved.
+`fmbench.observers`. `fmbench run -p NAME` loads the observer of that entry point's name; a plugin
+of models goes by its distribution, `-p no:fmbench-vgg`. An observer never sees a model. It is
+called in the runner, the process of `fmbench run`, with frozen data, while workers train in
+processes of their own: a hook cannot change a result, but one that keeps a core busy slows
+training. Several runs may be under way at once: calls about them come interleaved.
 """
 
 from collections.abc import Sequence
@@ -54,7 +54,7 @@ class ObserverHooks:
 
     @hookspec
     def fmbench_run_end(self, record: "Record") -> None:
-        """Note the record a run has left, failures included. Called once it is safely stored."""
+        """Note the record of a run that has ended, failed or not. Called once it is stored."""
 
     @hookspec
     def fmbench_run_again(self, run: "Run", why: str) -> None:

@@ -83,10 +83,10 @@ def _started(pid: int) -> float:
 
 @contextlib.contextmanager
 def kept_apart() -> Iterator[None]:
-    """Let a guest's code run in this process, and put back what others here rely on.
+    """Let an observer's code run in this process, and put back what others here rely on.
 
     That is the working directory, the environment, which workers inherit, and what signals do that
-    stop a command or tell of a child's end. What the guest prints is talk, on whatever stream.
+    stop a command or report a child's end. What the observer prints goes to stderr.
     """
     to_stand_in = getattr(os, "O_PATH", os.O_RDONLY)  # it need not be readable
     folder = os.open(".", to_stand_in | os.O_CLOEXEC)
@@ -119,7 +119,7 @@ def begin_as_child(of: int, number: int = signal.SIGKILL) -> None:
 
 
 def hear_of_children() -> None:
-    """Let the system keep a child's exit status until it is asked for.
+    """Let the system keep a child's exit status until it is read.
 
     A parent that ignored SIGCHLD, some window managers say, hands that on to all it starts.
     """
@@ -129,7 +129,7 @@ def hear_of_children() -> None:
 def end_with_parent(number: int, parent: int) -> None:
     """Ask Linux to send this process a signal when its parent dies; elsewhere nothing happens.
 
-    parent: the parent's pid as the parent told it; exits at once when it has died already.
+    parent: the parent's pid as the parent gave it; exits at once when it has died already.
     """
     _prctl(_PR_SET_PDEATHSIG, number)
     if os.getppid() != parent:
@@ -235,7 +235,7 @@ def _answers_in_time(pipe: IO[bytes], child: psutil.Process, seconds: float) -> 
 
 def _answer_and_exit(work: Callable[[], bytes], writer: int, parent: int) -> NoReturn:
     """In a fork: write what the work answers, and leave without any of its parent's clean-up."""
-    faulthandler.disable()  # a crash is the answer, and is told by the status
+    faulthandler.disable()  # a crash is the answer, and the status reports it
     try:
         end_with_parent(signal.SIGKILL, parent)
         nowhere = os.open(os.devnull, os.O_RDWR)

@@ -36,7 +36,7 @@ class _Table(Struct, frozen=True, forbid_unknown_fields=True):
 class Digests(_Table, frozen=True):
     """SHA-256 of the four decompressed idx files.
 
-    Distributors recompress the files, so the bytes of a .gz prove nothing.
+    Distributors recompress the files, so the bytes of a .gz differ between them.
     """
 
     train_images: Sha256
@@ -48,11 +48,11 @@ class Digests(_Table, frozen=True):
 class DataRules(_Table, frozen=True, kw_only=True):
     """Which bytes, how they are split and how pixels are normalised.
 
-    mean, std:         what is taken from pixels between 0 and 1, and what they are then divided by.
-                       quick-v1 and lite-v1 call the second `deviation`; either name is read.
-    validation_images: how many of the 60,000, drawn by class, recipes are scored on; tune runs
+    mean, std:         pixels between 0 and 1 have `mean` subtracted and are then divided by `std`.
+                       quick-v1 and lite-v1 call `std` `deviation`; either name is read.
+    validation_images: how many training images, drawn by class, recipes are scored on; tune runs
                        train on others, final runs on all.
-    split_seed:        what that draw, and those of `train_images` and `fit_images`, start from.
+    split_seed:        the seed of that draw, and of those of `train_images` and `fit_images`.
     """
 
     sha256: Digests
@@ -77,9 +77,9 @@ class Tuning(Stage, frozen=True, kw_only=True, omit_defaults=True):
     """The stage that tries recipes, scored on validation images.
 
     seeds:      each recipe is tried with each of them; their mean decides.
-    each_epoch: whether validation accuracy is measured after each epoch, outside the clock.
-    fit_images: training images, drawn by class, that are classified as well once training has
-                ended, as they are: how far a model fits what it was trained on.
+    each_epoch: whether validation accuracy is measured after each epoch; its time does not count.
+    fit_images: how many training images, drawn by class and without augmentation, are classified
+                after training, which shows how far a model fits them.
     """
 
     seeds: tuple[Seed32, ...] = (0,)
@@ -110,8 +110,8 @@ class TrainingRules(_Table, frozen=True, kw_only=True):
 class DeviceRules(_Table, frozen=True, kw_only=True):
     """Numerics on one kind of device, `cpu` or `cuda`.
 
-    threads:       CPU threads of a run. When absent, all cores or as `--threads` says. Sums over
-                   other counts are other bits.
+    threads:       CPU threads of a run. When absent, all cores or as `--threads` says. Other
+                   counts give other bits.
     precision:     of forward passes: float32, or torch's autocast to bfloat16.
     channels_last: whether weights and images lie in memory channels last.
     tf32:          whether CUDA may multiply float32 in TF32.
@@ -130,7 +130,7 @@ class Augmentation(_Table, frozen=True, kw_only=True):
     """What is done to training images, drawn anew for each image of each batch.
 
     shift: up to so many pixels in each direction, zeros moving in.
-    flip:  left to right, every other time.
+    flip:  left to right, with probability one half.
     """
 
     shift: Annotated[int, Meta(ge=0, le=14)] = 0
@@ -164,8 +164,8 @@ class Protocol(_Table, frozen=True, kw_only=True):
                    where this file has none. Its tables merge with the parent's key by key; a list
                    or any other value, `[[recipes]]` too, replaces the parent's. Name, version,
                    status and summary are never taken over.
-    differs:       written by fmbench into the copy beside records, which has all rules: what they
-                   say otherwise than the protocol it extends.
+    differs:       how the rules differ from the protocol that is extended; fmbench writes it into
+                   the copy beside records, which has all rules.
     seeds:         of the final runs; `--seeds K` makes the first K.
     devices:       the kinds of device it may run on.
     tune:          needed, like `data.validation_images`, when there are several recipes.
@@ -231,7 +231,7 @@ class Protocol(_Table, frozen=True, kw_only=True):
 
     @property
     def derived(self) -> str:
-        """What it says otherwise than the protocol it extends, a sentence; empty without one."""
+        """How it differs from the protocol it extends, a sentence; empty without one."""
         if self.extends is None or self.differs is None:
             return ""
         if not self.differs:

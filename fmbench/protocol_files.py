@@ -38,7 +38,7 @@ def parent_of(name: object, where: str, heirs: tuple[str, ...]) -> tuple[str, st
     """
     hint = f"extend one of {', '.join(names())}, or give the path of a .toml file"
     if not isinstance(name, str):
-        raise ProtocolError("extends is no text", where=where, hint=hint)
+        raise ProtocolError("the value of extends is no text", where=where, hint=hint)
     file = str(Path(where).parent / name) if is_path(name) else name
     try:
         text = source(file)

@@ -79,8 +79,8 @@ class Result(_Part, frozen=True, kw_only=True):
     """What is deterministic about a run: two runs are equal when these are.
 
     curve: mean training loss of each epoch, null where it was not finite.
-    validation_curve: images right after each epoch, where the protocol asks for it.
-    fit_correct: images right of `fit_images` images the run was trained on, likewise.
+    validation_curve: correct validation images after each epoch, where the protocol measures it.
+    fit_correct: correct ones of `fit_images` images the run was trained on, likewise.
     The scores are over `images` images of the test set (final) or of the validation split (tune);
     they are null unless the status is ok.
     """
@@ -134,11 +134,11 @@ class Cost(_Part, frozen=True, kw_only=True):
 
 
 class Record(_Part, frozen=True, kw_only=True):
-    """The immutable file a run leaves behind, failures included.
+    """The immutable file of a run that has ended, failed or not.
 
-    schema:    1 until 0.1.0; it knew neither `departure` nor the facts of a device.
-    departure: what was not done as the protocol says, because this device does it wrong, and how
-               that showed; empty where all was.
+    schema:    2; records of schema 1 have no `departure` and no facts of the device.
+    departure: what was not done as the protocol says, because this device computes it wrong, and
+               how that was found; empty where nothing was.
     """
 
     schema: Literal[1, 2] = 2

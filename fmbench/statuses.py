@@ -20,7 +20,7 @@ class Meaning:
     """A row of the table.
 
     said:       what happened.
-    told_by:    who may say so. Nobody believes a worker that tells a status of the runner's.
+    reported_by:    who may say so. Nobody believes a worker that tells a status of the runner's.
     repeat:     when it is made again. Where that is never, it says something about the model, and
                 its checkpoints are removed; the others may be a machine's doing, and go on from
                 them.
@@ -29,7 +29,7 @@ class Meaning:
     """
 
     said: str
-    told_by: Literal["worker", "runner"]
+    reported_by: Literal["worker", "runner"]
     repeat: Repeat
     ends_job: bool = True
 

@@ -38,7 +38,7 @@ class Store:
     RESULTS/PROTOCOL/records/ holds a .json for each run, beside it a .npy of the predicted classes,
     a .logits.npy where they are kept and, when the plugin printed anything, a .log.
     RESULTS/PROTOCOL/protocol-DIGEST.toml is the protocol they were made under,
-    t10k-labels-idx1-ubyte the test labels they were judged by, and RESULTS/PROTOCOL/work/ is
+    t10k-labels-idx1-ubyte the test labels they were scored by, and RESULTS/PROTOCOL/work/ is
     scratch.
     """
 
@@ -150,7 +150,7 @@ class Store:
             return data.read(self.folder, TEST_LABELS, of.data.sha256)
         except DataError as error:
             raise StoreError(
-                f"the test labels its records were judged by: {error.what}",
+                f"the test labels its records were scored by: {error.what}",
                 where=str(self.folder / TEST_LABELS),
                 hint="copy the file from where the records come from, or from the data set",
             ) from error

@@ -56,7 +56,7 @@ def encodable(words: str) -> str:
 
 
 def raised(error: BaseException) -> str:
-    """What was raised, its class and its message, whatever either does when it is asked."""
+    """What was raised, its class and its message, whatever either does when it is read."""
     try:
         said = str(error)
     except Exception:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from fmbench.data import FILES, idx
 
 settings.register_profile("no-clock", deadline=None, database=None)
-settings.load_profile("no-clock")  # no test waits on a clock for its verdict
+settings.load_profile("no-clock")  # no test's result depends on a clock
 
 TRAIN, TEST = 320, 100
 
@@ -92,7 +92,7 @@ class TinyData:
 
 
 def tiny_images(count: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Noise with a bright block whose place tells the class."""
+    """Noise with a bright block whose place says the class."""
     random = np.random.RandomState(seed)
     labels = random.permutation(np.arange(count, dtype=np.uint8) % 10)
     images = random.randint(0, 120, (count, 28, 28)).astype(np.uint8)

@@ -83,11 +83,11 @@ class LightEngine:
     def start(self, job: Job, folder: JobFolder, memory: float) -> LightWorker:  # noqa: ARG002
         """Do the whole job at once."""
         folder.write_job(job)
-        asked = Inputs(Path(job.inputs)).read("evaluation_images")
+        images = Inputs(Path(job.inputs)).read("evaluation_images")
         for number, run in enumerate(job.runs):
             folder.append(Event(kind="start", run=number))
             random = np.random.RandomState(run.seed + len(run.recipe))
-            logits = random.standard_normal((len(asked), 10)).astype(np.float32)
+            logits = random.standard_normal((len(images), 10)).astype(np.float32)
             files.make_folder(folder.answers(number).logits.parent)
             files.write(folder.answers(number).logits, files.npy_bytes(logits))
             folder.write_outcome(number, RunOutcome(status="ok", curve=(1.0,)))

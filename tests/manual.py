@@ -45,18 +45,18 @@ def help_of(*command: str) -> str:
 def statuses() -> str:
     """docs/statuses.md: what each status means, and the states before it, from the two tables."""
     rows = [
-        f"| `{name}` | {one.said} | {one.told_by} | {one.repeat.value} | "
+        f"| `{name}` | {one.said} | {one.reported_by} | {one.repeat.value} | "
         f"{'removed' if one.models_own else 'kept'} | {'ends' if one.ends_job else 'goes on'} |"
         for name, one in STATUSES.items()
     ]
     return "\n".join(
         [
             f"{HEAD}# Statuses\n",
-            "A run ends in one of these. Only `ok` has scores: it alone counts for ranks and the "
-            "choice of a recipe. A final run that ends",
-            "otherwise, or a model of which no recipe ends so, makes the exit code 1. A board "
-            "shows the others by name.\n",
-            "| status | what happened | told by | made again | checkpoints | the worker |",
+            "Each run ends with one of these. Only `ok` runs have scores and count for ranks and "
+            "the choice of a recipe. `fmbench run` ends with",
+            "exit code 1 when a final run is not `ok`, or all recipes of a model fail. A board "
+            "names the other statuses.\n",
+            "| status | what happened | reported by | made again | checkpoints | the worker |",
             "|---|---|---|---|---|---|",
             *rows,
             "",
@@ -135,11 +135,11 @@ def protocol_keys() -> str:
 
 CHECKS_PAGE = """# What `fmbench check` checks
 
-Each check is one requirement of the plugin contract. A failed check is an *error*, if no row of the
-model can be made or trusted then, or else a *warning*. `fmbench check` checks every listed model,
-`fmbench check vgg11 'timm/*'` some, `fmbench check my-plugin` all of a distribution. Each model is
-checked in a process of its own, on the CPU, with an empty home folder and without a network. The
-command ends with exit code 1 when there is an error, or when nothing could be checked of a model.
+Each check is one requirement of the plugin contract. A failed check is an *error* if no row of the
+model could be made or trusted, else a *warning*. `fmbench check` checks every listed model,
+`fmbench check vgg11 'timm/*'` the named ones, and `fmbench check my-plugin` all of a distribution.
+Each model is checked in a process of its own, on the CPU, with an empty home folder and without a
+network. The command ends with exit code 1 after an error, or when no check of a model could run.
 
 The same checks are a pytest suite. A plugin's whole test file:
 
@@ -153,17 +153,18 @@ def test_contract(check):
     check()
 ```
 
-Each check of each model is an item of its own. An error fails it, and a warning is shown as one. A
-check that needs what another one failed to find out is skipped. The plugin has to be installed;
-`pip install --editable .` will do. `contract(my_plugin, models=["timm/resnet18"])` chooses models,
-members of families among them.
+Each check of each model is a test. An error fails it, and pytest shows a warning as a warning. A
+check is skipped when it needs the result of one that failed. The plugin has to be installed, for
+example by `pip install --editable .`. `contract(my_plugin, models=["timm/resnet18"])` chooses
+models, also members of families.
 
 {table}
 
 A check does not see files outside the home folder or hidden ones in it, addresses that native code
 reaches, what programs do that a plugin starts, and state in objects other than modules, tensors,
-arrays, random generators, plain values and containers of them. Time and memory are estimates from a
-few steps.
+arrays, random generators, plain values and containers of them. The time and memory of `cost` are
+estimates from a few steps. They take 60,000 training images, as many as Fashion-MNIST has, for
+every data set; a smaller `train_images` of the protocol shortens the time.
 """
 
 

@@ -118,7 +118,7 @@ def work_of(rules: Protocol, model: Model, images: int, epochs: int = 1) -> Work
 
 
 def options(tiny: TinyData) -> list[str]:
-    """What every script that trains is told: the tiny data set, one thread."""
+    """What every script that trains is given: the tiny data set, one thread."""
     return ["--protocol", str(tiny.protocol), "--data-dir", str(tiny.folder), "--threads", "1"]
 
 

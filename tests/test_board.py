@@ -132,7 +132,7 @@ def test_a_newer_failure_does_not_hide_a_complete_row(rules: Protocol) -> None:
         assert any("Left out: 1 record older" in note for note in board.notes)
 
 
-def test_a_newer_version_that_failed_is_told_in_the_row(rules: Protocol) -> None:
+def test_a_newer_version_that_failed_is_reported_in_the_row(rules: Protocol) -> None:
     """The row says which version is shown, and how the newer one ended; mended, it is shown."""
     newer = msgspec.structs.replace(samples.PLUGIN, version="0.1.1", source="9" * 64)
     good = [final(rules, seed=seed, correct=90) for seed in (1, 2)]
@@ -231,7 +231,7 @@ def test_times_of_other_thread_counts_are_told_apart(rules: Protocol) -> None:
 def test_what_nobody_has_reproduced_is_doubted(
     rules: Protocol, correct: int, doubted: bool
 ) -> None:
-    """Above 97 % on the true data set a row is told to be doubtful; on another set it is not."""
+    """Above 97 % on the true data set a row is called doubtful; on another set it is not."""
     data_rules = msgspec.structs.replace(rules.data, sha256=FASHION_MNIST)
     true = msgspec.structs.replace(rules, data=data_rules)
     board = board_of(true, [final(true, correct=correct)])
@@ -250,7 +250,7 @@ def test_what_nobody_has_reproduced_is_doubted(
 def test_times_that_the_runner_did_not_see_are_doubted(
     rules: Protocol, train: float, runner: float, resumed: int, doubted: bool
 ) -> None:
-    """A worker's training time that fits ill into the runner's is told; a resumed run's may."""
+    """A worker's training time that fits ill into the runner's is reported; a resumed run's may."""
     cost = Cost(
         train_seconds=train, runner_seconds=runner, resumed_after=resumed,
         inference_images_per_second=100.0,

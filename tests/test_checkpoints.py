@@ -480,7 +480,7 @@ def deep(depth: int, inmost: int = 0) -> list[Any]:
     return made
 
 
-UNTOLD = {
+UNREADABLE = {
     "a tensor without values": torch.empty(3, device="meta"),
     "tensors of several lengths": torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]),
     "a very large number": 10**5000,
@@ -491,16 +491,16 @@ UNTOLD = {
 }
 
 
-@pytest.mark.parametrize("what", UNTOLD)
-def test_what_cannot_be_told_hinders_no_training(what: str) -> None:
+@pytest.mark.parametrize("what", UNREADABLE)
+def test_what_cannot_be_read_hinders_no_training(what: str) -> None:
     """Attributes that fail when they are looked at, or are too deep, count as unchanged."""
     model = linear()
-    model.kept = UNTOLD[what]
+    model.kept = UNREADABLE[what]
     assert hidden_state(attributes(model), model) == ""
 
 
 def test_a_change_deep_in_containers_is_noticed() -> None:
-    """What is told of a container grows with what it holds, not with each depth."""
+    """The text of a container grows with what it holds, not with each depth."""
     model = linear()
     model.kept = deep(60)
     before = attributes(model)

@@ -143,7 +143,7 @@ def bad_inputs(tmp_path: Path, tiny: TinyData, install: Install) -> None:
 
 
 @pytest.mark.parametrize("case", BAD_INPUT)
-def test_bad_input_is_told_with_a_hint_and_its_exit_code(
+def test_bad_input_is_reported_with_a_hint_and_its_exit_code(
     fmbench: Fmbench, bad_inputs: None, case: str
 ) -> None:
     """Each kind of bad input names what is wrong, says what to do, and ends with its code."""
@@ -485,7 +485,7 @@ def test_no_terminal_is_so_narrow_that_a_number_is_cut(fmbench: Fmbench) -> None
 def test_a_check_notices_predictions_that_are_not_the_records(
     fmbench: Fmbench, tmp_path: Path, seeds: int
 ) -> None:
-    """Other predictions than the record was scored with are told, on boards without ranks too."""
+    """Predictions that the record was not scored with are reported, without ranks too."""
     store = simulated.write_store(tmp_path / "results", {"a": 0.9, "b": 0.8}, seeds=seeds)
     fmbench("leaderboard", "--write")
     path = next(store.records.glob("a-final-*.npy"))

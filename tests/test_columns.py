@@ -64,7 +64,7 @@ def test_a_filter_keeps_ranks_and_says_so(board: Board) -> None:
         arrange(board, patterns=["vgg*"])
 
 
-def test_an_unknown_column_is_told(board: Board) -> None:
+def test_an_unknown_column_is_reported(board: Board) -> None:
     """A key that no column has is named, with those there are."""
     for wrong in (lambda: choose("model,colour"), lambda: arrange(board, sort="colour")):
         with pytest.raises(UsageError, match="colour") as raised:

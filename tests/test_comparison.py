@@ -168,7 +168,7 @@ def test_pictures_show_either_models_commonest_mistakes(tmp_path: Path) -> None:
         assert all(by_image[image].lead * ahead > 0 for image in row.images)
 
 
-def test_a_name_that_is_not_one_entry_is_told(tmp_path: Path) -> None:
+def test_a_name_that_is_not_one_entry_is_reported(tmp_path: Path) -> None:
     """Unknown names get a suggestion; a model without a good run is refused."""
     stored = StoredResults(
         simulated.write_store(tmp_path, {"alpha": 0.8, "b": 0.9}, seeds=1, broken="b")

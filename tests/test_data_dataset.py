@@ -63,7 +63,7 @@ def test_load_gives_what_the_files_hold(tmp_path: Path) -> None:
         assert array.dtype == np.uint8
         assert not array.flags.writeable
     with pytest.raises(AttributeError):
-        loaded.test_labels = loaded.train_labels  # type: ignore[misc]  # the law is that it fails
+        loaded.test_labels = loaded.train_labels  # type: ignore[misc]  # it must fail
 
 
 def test_plain_and_gzip_mix(tmp_path: Path) -> None:

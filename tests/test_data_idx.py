@@ -42,7 +42,7 @@ near_idx = st.builds(
 
 @given(st.binary(max_size=64) | near_idx, st.sampled_from([1, 3]))
 def test_parse_raises_nothing_else(data: bytes, rank: int) -> None:
-    """Whatever the bytes, parse returns an array of the asked rank or raises DataError."""
+    """Whatever the bytes, parse returns an array of the requested rank or raises DataError."""
     result = attempt(lambda: idx.parse(data, rank=rank, where="x"))
     if isinstance(result, DataError):
         assert result.where == "x"
@@ -113,7 +113,7 @@ def test_huge_sides_allocate_nothing() -> None:
         idx.parse(data, rank=3, where="x")
 
 
-def test_gzip_is_told_by_content(tmp_path: Path) -> None:
+def test_gzip_is_recognised_by_content(tmp_path: Path) -> None:
     """Plain and gzip files of any name and compression have one content and one digest."""
     data = spell(2, 3, 4)
     contents = {"a.gz": data, "b": gzip.compress(data, 1), "c": gzip.compress(data, 9)}

@@ -176,7 +176,7 @@ def test_failure_lists_every_attempt(place: Place) -> None:
 
 
 def test_unwritable_cache_is_a_plain_error(place: Place) -> None:
-    """A cache that cannot be made is told as one more reason."""
+    """A cache that cannot be made is reported as one more reason."""
     (place.root / "cache").write_text("a file where a folder should be")
     with pytest.raises(DataError, match="the cache cannot be filled"):
         place.find()
@@ -218,7 +218,7 @@ def test_bad_mirror_passes_the_rest_on(
 def test_bad_mirrors_leave_nothing(
     place: Place, mirror: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When no mirror has the right bytes the cache stays empty and each mirror's fault is told."""
+    """When no mirror has the right bytes the cache stays empty and each fault is reported."""
     (mirror[0] / PACKED[3]).write_bytes(gzip.compress(b"\0\0\x08\x01\0\0\0\x01\x05"))
     monkeypatch.setattr(download, "MIRRORS", (mirror[1], f"{mirror[1]}none/"))
     monkeypatch.setattr(download, "_RETRIES", 0)

@@ -86,7 +86,7 @@ def test_a_child_has_its_parents_rules_but_for_its_own(tmp_path: Path) -> None:
 
 
 def test_recipes_replace_those_of_the_parent(tmp_path: Path) -> None:
-    """A child's own recipes are all it has; what changed in one of the same name is told."""
+    """A child's own recipes are all it has; what changed in one of the same name is listed."""
     recipe = '[[recipes]]\nname = "adamw-4e-3"\noptimizer = "adamw"\nlearning_rate = 0.5\n[final]'
     mine = protocol.load(str(child(tmp_path, "lite-v1", ("[final]", recipe))))
     assert [one.learning_rate for one in mine.recipes] == [0.5]
@@ -96,7 +96,7 @@ def test_recipes_replace_those_of_the_parent(tmp_path: Path) -> None:
 
 
 def test_a_child_that_changes_nothing_is_its_parent_by_another_name(tmp_path: Path) -> None:
-    """Only the name then tells its digest from its parent's, and it says so."""
+    """Only the name then distinguishes its digest from its parent's, and it says so."""
     path = child(tmp_path, "quick-v1", ("[final]\nepochs = 1\n", ""))
     mine = protocol.load(str(path))
     assert mine.derived == "Its rules are those of quick-v1."
@@ -196,7 +196,7 @@ def test_a_new_protocol_is_written_and_resolved(fmbench: Fmbench, tmp_path: Path
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["new", "--from", "lite-v1", "--set", "training.schedule=cosine"], "stands in quotes"),
+        (["new", "--from", "lite-v1", "--set", "training.schedule=cosine"], "put text in quotes"),
         (["new", "--from", "lite-v1", "--set", "final.epoch=3"], "epoch"),
         (["new", "--from", "lite-v1", "--set", "final.epochs=0"], "$.final.epochs"),
         (["new", "--from", "lite-v1", "--set", "name='x'"], "sets no rule"),
@@ -208,7 +208,7 @@ def test_a_new_protocol_is_written_and_resolved(fmbench: Fmbench, tmp_path: Path
 def test_a_new_protocol_that_cannot_be_is_a_usage_error(
     fmbench: Fmbench, tmp_path: Path, arguments: list[str], said: str
 ) -> None:
-    """A wrong name, parent or rule is told with a hint, and nothing is written."""
+    """A wrong name, parent or rule is reported with a hint, and nothing is written."""
     refused = fmbench("protocols", "new", *arguments)
     assert refused.returncode == ExitCode.USAGE
     assert said in refused.stderr

@@ -1,4 +1,4 @@
-"""Discovery: plugins of all kinds as real metadata in a real folder, asked in real children."""
+"""Discovery: plugins of all kinds as real metadata in a real folder, listed in real children."""
 
 import importlib.abc
 import json
@@ -62,7 +62,7 @@ def found(site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_broken_plugin_costs_only_its_own_models(
     found: Path, install: Install, name: str
 ) -> None:
-    """Whatever a plugin does when it is loaded is its own problem, told with a hint."""
+    """Whatever a plugin does when it is loaded is its own problem, reported with a hint."""
     code, said = BAD[name]
     install(f"bad-{name}", code)
     install("zz-good", GOOD)
@@ -254,7 +254,7 @@ def test_a_plugin_in_an_archive_is_known_by_the_archive(
 
 
 def test_a_plugin_whose_code_cannot_be_found_is_refused(found: Path, install: Install) -> None:
-    """Where no file is found nothing would tell when the code changes: a problem, no model."""
+    """Where no file is found nothing would show when the code changes: a problem, no model."""
     install("plugin-a", GOOD)
     (found / "plugin_a.py").rename(found.parent / "code.txt")
     (found / "sitecustomize.py").write_text(
@@ -340,7 +340,7 @@ def test_however_an_entry_point_is_written_its_module_is_known(
 
 
 @pytest.mark.parametrize("value", ["plugin_a :", "./plugin_a.py", "plugin a"])
-def test_what_is_no_entry_point_is_told_so(found: Path, install: Install, value: str) -> None:
+def test_what_is_no_entry_point_is_reported(found: Path, install: Install, value: str) -> None:
     """A value that names no module is shown, with what to write instead."""
     install("plugin-a", GOOD, entry=value)
     (problem,) = discovery.catalogue().problems
@@ -439,7 +439,7 @@ def test_a_dependency_of_another_version_makes_another_run(
 def test_a_fault_is_looked_at_again(
     found: Path, install: Install, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
-    """A fault at import is asked about each time: what mends it may show in no stamp."""
+    """A broken plugin is imported each time: what mends it may show in no stamp."""
     install("bad-dies", fault)
     asked, ask = [], listing._ask
     monkeypatch.setattr(listing, "_ask", lambda found: asked.append(1) or ask(found))
@@ -542,7 +542,7 @@ def test_two_entries_of_one_distribution_are_one_offer(found: Path, install: Ins
 def test_a_shell_completes_from_what_was_offered_last(
     found: Path, install: Install, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A broken plugin is asked anew by commands, but not each time a shell completes a name."""
+    """A broken plugin is imported anew by commands, but not each time a shell completes a name."""
     install("plugin-a", GOOD)
     install("bad-one", "import nothing_of_this_name")
     asked = []
@@ -668,7 +668,7 @@ def test_a_member_of_a_family_that_two_plugins_offer_must_be_asked_for_in_full(
 
 
 @pytest.mark.parametrize("good", [GOOD, ""])
-def test_a_model_that_is_not_there_is_told_with_what_is_broken(
+def test_a_model_that_is_not_there_is_reported_with_what_is_broken(
     found: Path, install: Install, good: str
 ) -> None:
     """Whoever asks for a broken plugin's model hears why it is not there."""

@@ -113,7 +113,7 @@ def test_every_command_the_pages_name_exists(fmbench: Fmbench) -> None:
                 assert option in text, f"{page}: fmbench {command} {option}"
 
 
-def test_the_readme_tells_the_exit_codes() -> None:
+def test_the_readme_lists_the_exit_codes() -> None:
     """Every exit code is in README with its number."""
     sentence = README[README.index("Exit codes:") :].partition("\n\n")[0]
     numbers = [int(number) for number in re.findall(r"\b(\d+) [a-z]", sentence)]

@@ -66,7 +66,7 @@ def test_a_guard_that_cannot_start_a_worker_says_so(
     assert "Resource temporarily unavailable" in capfd.readouterr().err
 
 
-def test_a_device_that_torch_cannot_use_is_told_and_makes_no_row(
+def test_a_device_that_torch_cannot_use_is_reported_and_makes_no_row(
     tiny: TinyData, tmp_path: Path
 ) -> None:
     """A device only the driver sees ends the command with a hint; no model is blamed for it."""

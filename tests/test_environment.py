@@ -91,7 +91,7 @@ def test_a_torch_without_cuda_trains_on_the_cpu(
 
 
 class Driver:
-    """Three GPUs as NVML tells of them; a handle is a number, and a MIG device's its UUID."""
+    """Three GPUs as NVML lists them; a handle is a number, and a MIG device's its UUID."""
 
     NVMLError = RuntimeError
     __spec__ = None  # what `import` asks a module for
@@ -138,7 +138,7 @@ def test_devices_are_counted_as_torch_counts_them(
 
 
 @pytest.mark.parametrize("request_", ["cuda:2", "cuda:x", "cpu:0", "tpu", ""])
-def test_what_is_no_device_is_told(monkeypatch: pytest.MonkeyPatch, request_: str) -> None:
+def test_what_is_no_device_is_reported(monkeypatch: pytest.MonkeyPatch, request_: str) -> None:
     """A device that is not there, or is none, is a usage error with a hint."""
     monkeypatch.setattr(hardware, "cuda_devices", lambda: [gpu(0, 8), gpu(1, 40)])
     with pytest.raises(UsageError) as told:
@@ -166,7 +166,7 @@ def test_an_environment_names_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
     ids=["x86", "arm", "neither"],
 )
-def test_a_cpu_is_named_by_what_tells_it_from_others(
+def test_a_cpu_is_named_by_what_distinguishes_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: str, named: str
 ) -> None:
     """The model's name where there is one; of ARM, where there is none, its numbers."""
@@ -191,7 +191,7 @@ vendor_id\t: SomebodyElse
 
 @pytest.fixture
 def cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Device]:
-    """A CPU that Linux tells of so."""
+    """A CPU that Linux describes so."""
     monkeypatch.setattr(hardware, "CPU_INFO", tmp_path / "cpuinfo")
     monkeypatch.setattr(hardware, "CPU_CACHES", tmp_path / "cache")
     monkeypatch.setattr(hardware, "cpu_name", lambda: "AMD EPYC")
@@ -252,7 +252,7 @@ def test_a_cpu_of_which_nothing_is_known_is_nobodys_equal(
 
 
 def test_torch_adds_what_only_it_knows() -> None:
-    """A worker's device has the instructions in its name, and is still the one it was asked for."""
+    """A worker's device has the instructions in its name, and is still the requested one."""
     asked = hardware.cpu_device()
     found = devices.identified(asked)
     assert found.name.startswith(f"{asked.name}, ")

@@ -131,8 +131,8 @@ def test_progress_takes_its_share_off(setting: Setting) -> None:
     assert before - of.remaining() == pytest.approx(images / 50.0 / 2)
 
 
-def test_a_run_that_has_ended_is_not_owed_any_more(setting: Setting) -> None:
-    """With each run that ends its time goes, whatever was told of it, until nothing is left."""
+def test_a_run_that_has_ended_is_not_pending_any_more(setting: Setting) -> None:
+    """With each run that ends its time goes, whatever was reported of it, until nothing is left."""
     of = estimate(setting, "m", [measured("m", 50.0)], [])
     one = (of.remaining() - SECONDS_TO_START_A_JOB) / 2
     of.fmbench_epoch_end(

@@ -99,7 +99,7 @@ def finish(folder: JobFolder, run: int) -> None:
     folder.append(Event(kind="end", run=run))
 
 
-def test_runs_are_told_in_order(folder: JobFolder) -> None:
+def test_runs_are_reported_in_order(folder: JobFolder) -> None:
     """Start, progress and end of each run arrive once, in the order they happened."""
     worker = Scripted(
         lambda: folder.append(Event(kind="start", run=0)),
@@ -124,7 +124,7 @@ def test_a_worker_that_dies_costs_the_run_it_was_at(folder: JobFolder) -> None:
     assert "SIGSEGV" in end.outcome.message
 
 
-def test_a_run_that_never_started_is_still_owed(folder: JobFolder) -> None:
+def test_a_run_that_never_started_is_still_pending(folder: JobFolder) -> None:
     """A worker that ends between two runs costs neither: the second goes into a new job."""
     worker = Scripted(
         lambda: folder.append(Event(kind="start", run=0)), lambda: finish(folder, 0), CRASH
@@ -240,7 +240,7 @@ def test_lines_a_plugin_wrote_are_passed_over(folder: JobFolder) -> None:
 def test_progress_that_cannot_be_is_passed_over(
     folder: JobFolder, impossible: dict[str, float]
 ) -> None:
-    """No epoch, step or speed that the loop cannot have told reaches an observer."""
+    """No epoch, step or speed that the loop cannot have reported reaches an observer."""
     told = happenings(
         folder,
         Scripted(

@@ -327,7 +327,7 @@ def leaving(_: Tensor) -> Tensor:
 def test_what_a_model_does_in_the_check_is_left_to_training(
     does: Callable[[Tensor], Tensor],
 ) -> None:
-    """A model that raises, or ends its process in any format, is not judged here."""
+    """A model that raises, or ends its process in any format, is not the check's finding."""
 
     class Doing(nn.Module):
         def __init__(self) -> None:

@@ -64,13 +64,13 @@ def test_a_line_without_end_is_kept_too() -> None:
     assert log_of(states[: len(states) // 2], states[len(states) // 2 :]) == b"049999"
 
 
-def test_the_home_folder_is_not_told() -> None:
+def test_the_home_folder_is_not_kept() -> None:
     """Logs get published: what lies in the user's home folder is written with `~`."""
     assert log_of(f"in {Path.home() / 'x'}".encode()) == b"in ~/x"
 
 
 def test_what_was_printed_before_is_in_the_log() -> None:
-    """A log that is asked for right after a flood has all of it; at its end the pipe is closed."""
+    """A log that is read right after a flood has all of it; at its end the pipe is closed."""
     reading, writing = os.pipe()
     with os.fdopen(reading, "rb") as pipe, os.fdopen(writing, "wb", buffering=0) as printed:
         drain = Drain(pipe)

@@ -50,8 +50,8 @@ def test_a_new_plugin_passes_its_own_tests_and_gets_a_row(
         ("../my-cnn", "not a name"),
         ("9lives", "not a name"),
         ("a" * 41, "not a name"),
-        ("json", "Python's own"),
-        ("class", "Python's own"),
+        ("json", "Python uses"),
+        ("class", "Python uses"),
         ("numpy", "installed"),
         ("fmbench-softmax", "installed"),
         ("fashion-mnist-bench", "would replace"),
@@ -60,7 +60,7 @@ def test_a_new_plugin_passes_its_own_tests_and_gets_a_row(
 def test_a_name_that_cannot_work_is_refused(
     fmbench: Fmbench, tmp_path: Path, name: str, said: str
 ) -> None:
-    """Names that no distribution, module or model may have are told with a hint."""
+    """Names that no distribution, module or model may have are reported with a hint."""
     ran = fmbench("new", name)
     assert ran.returncode == ExitCode.USAGE
     assert said in ran.stderr

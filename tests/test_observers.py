@@ -1,4 +1,4 @@
-"""Observers: loaded by name, told what happens, and dropped when they fail."""
+"""Observers: loaded by name, called with what happens, and dropped when they fail."""
 
 import asyncio
 import os
@@ -49,13 +49,13 @@ class Failing:
     """An observer that fails at its first record."""
 
     def __init__(self, error: BaseException) -> None:
-        self.told = 0
+        self.calls = 0
         self.error = error
 
     @hookimpl
     def fmbench_run_end(self) -> None:
         """Count and fail."""
-        self.told += 1
+        self.calls += 1
         raise self.error
 
 
@@ -69,18 +69,18 @@ class Failing:
         UnprintableError("on purpose"),
     ],
 )
-def test_a_guest_that_fails_is_said_and_told_no_more(error: BaseException) -> None:
+def test_an_observer_that_fails_is_reported_once_and_called_no_more(error: BaseException) -> None:
     """The first fault of an installed observer is said once; the run goes on without it."""
     said: list[str] = []
-    guest = Failing(error)
-    observers = Observers(guests={"g": guest}, say=said.append)
+    failing = Failing(error)
+    observers = Observers(guests={"g": failing}, say=said.append)
     for _ in range(3):
         observers.run_end(samples.record())
-    assert guest.told == 1
+    assert failing.calls == 1
     words = "it has no message that can be printed"
     words = words if isinstance(error, UnprintableError) else "on purpose"
     assert said == [
-        "the observer g failed at fmbench_run_end and is told no more: "
+        "the observer g failed at fmbench_run_end and is called no more: "
         f"{type(error).__name__}: {words}"
     ]
 
@@ -95,13 +95,13 @@ class Meddling:
         os.environ["OMP_NUM_THREADS"] = "7"
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-        sys.stdout.write("from a guest\n")
+        sys.stdout.write("from an observer\n")
 
 
-def test_a_guest_changes_nothing_that_others_rely_on(
+def test_an_observer_changes_nothing_that_others_rely_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Folder, environment and Ctrl-C are as before it was told, and what it prints is talk."""
+    """Folder, environment and Ctrl-C are as before the call, and its output goes to stderr."""
     monkeypatch.chdir(tmp_path)
 
     def surroundings() -> tuple[object, ...]:
@@ -112,7 +112,7 @@ def test_a_guest_changes_nothing_that_others_rely_on(
     Observers(guests={"g": Meddling()}).run_end(samples.record())
     assert surroundings() == before
     said = capsys.readouterr()
-    assert (said.out, said.err) == ("", "from a guest\n")
+    assert (said.out, said.err) == ("", "from an observer\n")
 
 
 def test_our_own_faults_are_raised() -> None:
@@ -153,10 +153,10 @@ def test_an_installed_observer_sees_runs_when_it_is_named(
     assert "epoch 2 of 2\n" in seen
     assert seen.count("end ok\n") == 2
     assert (tmp_path / "less.txt").read_text().count("end ok\n") == 1
-    assert ran.stderr.count("told no more") == 1
+    assert ran.stderr.count("called no more") == 1
 
 
-def test_an_unknown_or_broken_observer_is_told_before_anything_runs(
+def test_an_unknown_or_broken_observer_is_reported_before_anything_runs(
     fmbench: Fmbench, install: Install, tiny: TinyData, tmp_path: Path
 ) -> None:
     """A name nobody has, and an observer that cannot be imported, end with 2 and a hint."""
@@ -171,7 +171,7 @@ def test_an_unknown_or_broken_observer_is_told_before_anything_runs(
     assert not list((tmp_path / "results").glob("*/records/*"))
 
 
-def test_two_observers_of_one_name_are_told_apart_by_nobody(
+def test_two_observers_of_one_name_are_refused(
     fmbench: Fmbench, install: Install, tiny: TinyData
 ) -> None:
     """Of two distributions whose observers share a name none is taken silently: exit code 2."""

@@ -28,12 +28,12 @@ import simulated
 from fmbench.hardware import Device
 from fmbench.leaderboard.board import Board, read_board
 from fmbench.leaderboard.page import draw, is_of, render, scales
+from fmbench.leaderboard.page.board_models import board_models
 from fmbench.leaderboard.page.conclusions import Sentence, conclusions
 from fmbench.leaderboard.page.confusion import ConfusedImage, ModelVotes, Pair, confused_pairs
 from fmbench.leaderboard.page.gallery import png_uri
 from fmbench.leaderboard.page.labels import Box, place_labels
 from fmbench.leaderboard.page.scatter import panels, pareto_front
-from fmbench.leaderboard.page.subjects import subjects_of
 from fmbench.leaderboard.page.text import shortened
 from fmbench.leaderboard.stored_results import StoredResults
 from fmbench.store import Store
@@ -437,7 +437,7 @@ def test_the_conclusions_says_no_more_than_the_rank_sets(
         for row, (best, worst) in zip(board.rows, ranks, strict=True)
     ]
     board = replace(board, rows=tuple(rows))
-    sentences = conclusions(board, 5, subjects_of(board, stored))
+    sentences = conclusions(board, 5, board_models(board, stored))
     said = in_words(sentences)
     assert says in said
     assert never not in said
@@ -459,7 +459,7 @@ def test_the_conclusions_counts_few_seeds_and_names_no_lone_candidate(tmp_path: 
             for row, (best, worst) in zip(board.rows, ranks, strict=True)
         ]
         board = replace(board, rows=tuple(rows))
-        sentences = conclusions(board, seeds, subjects_of(board, stored))
+        sentences = conclusions(board, seeds, board_models(board, stored))
         said = in_words(sentences)
         assert says in said
         assert "leave open" not in said
@@ -475,7 +475,7 @@ def test_the_conclusions_says_why_the_highest_is_not_ranked(
     store = small_store(tmp_path, {"first": 0.95, "second": 0.9, "third": 0.85}, seeds=3)
     next(store.records.glob(f"first-final-*{lost}")).unlink()
     board, stored = board_of(store)
-    sentences = conclusions(board, 3, subjects_of(board, stored))
+    sentences = conclusions(board, 3, board_models(board, stored))
     said = in_words(sentences)
     assert f", but {why}, so it is not ranked." in said
 
@@ -492,16 +492,14 @@ def test_times_are_compared_only_on_one_device(tmp_path: Path) -> None:
                 msgspec.json.encode(msgspec.structs.replace(record, environment=environment))
             )
     board, stored = board_of(store)
-    subjects = subjects_of(board, stored)
-    found = panels(subjects)
+    models = board_models(board, stored)
+    found = panels(models)
     assert [panel.title for panel in found] == [
         "Training time on A CPU, 2 threads",
         "Training time on A GPU",
         "Parameters",
     ]
-    assert [
-        [mark.subject.name for mark in panel.marks if mark.on_front] for panel in found[:2]
-    ] == [
+    assert [[mark.model.name for mark in panel.marks if mark.on_front] for panel in found[:2]] == [
         ["slow"],
         ["quick"],
     ]
@@ -758,8 +756,8 @@ def test_an_absent_value_is_last_both_ways(page: Page) -> None:
         assert shown(page)[-2:] == ["m10", "m9"]
 
 
-def test_the_filter_hides_rows_and_tells_how_many_are_left(page: Page) -> None:
-    """All words typed must occur in a row; a live region tells the count."""
+def test_the_filter_hides_rows_and_says_how_many_are_left(page: Page) -> None:
+    """All words typed must occur in a row; a live region says the count."""
     status = page.get_by_role("status")
     assert status.inner_text() == "6 models"
     search = page.get_by_label("Filter")

@@ -67,7 +67,7 @@ def test_one_recipe_needs_no_tune_runs(setting: Setting) -> None:
     assert plan.count == 2
 
 
-def test_what_is_done_is_not_owed_again(setting: Setting) -> None:
+def test_what_is_done_is_not_pending_again(setting: Setting) -> None:
     """A finished run leaves the plan; when all are there nothing is next."""
     first, second = pending(MODEL, setting, {}).finals
     assert pending(MODEL, setting, records_of((first,))).next == (second,)

@@ -159,7 +159,7 @@ def test_a_claim_names_the_worker(tiny: TinyData, tmp_path: Path) -> None:
 
 
 class Impatient:
-    """An observer of ours that presses Ctrl-C as soon as it is told of a record."""
+    """An observer of ours that presses Ctrl-C as soon as it is called with a record."""
 
     @hookimpl
     def fmbench_run_end(self) -> None:

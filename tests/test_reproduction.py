@@ -40,7 +40,7 @@ UNPROMISED = msgspec.structs.replace(OTHER_BITS, reproducibility="statistical")
         (NEWER, None, False, "same bits"),
         (UNPROMISED, WIDE, False, "alike"),
         (UNPROMISED, NARROW, False, "not alike"),
-        (UNPROMISED, None, False, "not judged"),
+        (UNPROMISED, None, False, "no conclusion"),
         (msgspec.structs.replace(FAILED, reproducibility="statistical"), WIDE, False, "not alike"),
     ],
     ids=[
@@ -93,7 +93,7 @@ def test_runs_that_diverge_alike_are_alike() -> None:
 
 
 def test_what_was_not_alike_is_named() -> None:
-    """Versions, sources, devices and threads that differ are told with both their values."""
+    """Versions, sources, devices and threads that differ are reported with both their values."""
     plugin = msgspec.structs.replace(
         samples.PLUGIN, source="1" * 64, dependencies={"torch": "2", "timm": "1.0"}
     )
@@ -109,7 +109,7 @@ def test_what_was_not_alike_is_named() -> None:
 def test_a_run_is_made_again_with_as_many_threads(
     tiny: TinyData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Threads are those on record, whatever this machine has, unless others are asked for."""
+    """Threads are those on record, whatever this machine has, unless others are given."""
     model = ListedModel(name="m", summary="", size=28, source="", plugin=samples.PLUGIN)
     monkeypatch.setattr(reproduction, "select", lambda *_: [model])
     where = msgspec.structs.replace(samples.ENVIRONMENT, threads=7)
@@ -175,7 +175,7 @@ def test_a_run_is_made_again_and_compared(
     assert "Other bits, which nobody promised" in edited.stdout
 
 
-def test_what_cannot_be_made_again_is_told_before_anything_is_trained(
+def test_what_cannot_be_made_again_is_reported_before_anything_is_trained(
     fmbench: Fmbench, install: Install, tiny: TinyData, tmp_path: Path
 ) -> None:
     """A record without its predictions, and a model that nobody offers, are errors with a hint."""

@@ -222,7 +222,7 @@ def good(install: Install) -> None:
 def test_a_run_leaves_records_predictions_and_a_leaderboard(
     fmbench: Fmbench, good: None, tiny: TinyData, tmp_path: Path
 ) -> None:
-    """One command trains, judges, records and tabulates; the same command again does nothing."""
+    """One command trains, scores, records and tabulates; the same command again does nothing."""
     asked = ("run", "good", "conv", "--protocol", tiny.protocol, "--data-dir", tiny.folder)
     first = fmbench(*asked, "--threads", 1, "--timings", "--keep-logits")
     assert first.returncode == 0, first.stderr
@@ -310,7 +310,7 @@ def strange(spec):
 """
 
 
-def test_a_device_that_is_wrong_is_departed_from_and_told(
+def test_a_device_that_is_wrong_is_departed_from_and_reported(
     fmbench: Fmbench, install: Install, good: None, tiny: TinyData, tmp_path: Path
 ) -> None:
     """Record, `show` and board say what was done otherwise than the protocol says, and why."""
@@ -418,7 +418,7 @@ def edits(spec):
 """
 
 
-def test_a_plugin_edited_meanwhile_costs_its_own_runs_and_they_stay_owed(
+def test_a_plugin_edited_meanwhile_costs_its_own_runs_and_they_stay_pending(
     fmbench: Fmbench, install: Install, tiny: TinyData, tmp_path: Path
 ) -> None:
     """Runs after the edit are interrupted, not failed: put back as it was, they are pending."""
@@ -523,7 +523,7 @@ def mortal(spec):
 def test_recipes_are_chosen_on_validation_and_tested_once(
     fmbench: Fmbench, good: None, tiny: TinyData, tmp_path: Path
 ) -> None:
-    """Tune runs are records too, judged on validation images; finals use the better recipe."""
+    """Tune runs are records too, scored on validation images; finals use the better recipe."""
     path = tiny.variant(
         tmp_path / "tuned.toml",
         (

@@ -68,7 +68,7 @@ Images = NDArray[np.uint8]
 def placed(
     dataset: Dataset, rules: Protocol, stage: StageName, folder: Path
 ) -> tuple[Images, Images, Images]:
-    """Training images, their labels and asked images, as a worker of that stage gets them."""
+    """Training images, their labels and evaluation images, as a worker of that stage gets them."""
     Scorer(dataset, rules).write_inputs(stage, folder / stage)
     assert {path.name for path in (folder / stage).iterdir()} == {
         "train_images.npy", "train_labels.npy", "evaluation_images.npy",
@@ -95,30 +95,30 @@ def labelled(dataset: Dataset) -> set[tuple[bytes, int]]:
 def test_recipes_are_tried_on_neither_test_nor_validation_images(
     dataset: Dataset, rules: Protocol, tmp_path: Path
 ) -> None:
-    """A tune run is asked about the validation split, then about images it trains on, no others."""
-    images, labels, asked = placed(dataset, rules, "tune", tmp_path)
+    """A tune run classifies the validation split, then images it trains on, no others."""
+    images, labels, evaluated = placed(dataset, rules, "tune", tmp_path)
     _, validation = stratified_split(dataset.train_labels, VALIDATION, rules.data.split_seed)
-    np.testing.assert_array_equal(asked[:VALIDATION], dataset.train_images[validation])
-    assert len(asked) == VALIDATION + FIT
-    assert each(asked[VALIDATION:]) <= each(images)
-    assert not each(images) & each(asked[:VALIDATION])
-    assert not each(dataset.test_images) & (each(images) | each(asked))
+    np.testing.assert_array_equal(evaluated[:VALIDATION], dataset.train_images[validation])
+    assert len(evaluated) == VALIDATION + FIT
+    assert each(evaluated[VALIDATION:]) <= each(images)
+    assert not each(images) & each(evaluated[:VALIDATION])
+    assert not each(dataset.test_images) & (each(images) | each(evaluated))
     pairs = {(image.tobytes(), int(label)) for image, label in zip(images, labels, strict=True)}
     assert pairs < labelled(dataset)
     assert len(pairs) == len(dataset.train_labels) - VALIDATION
 
 
-def test_final_runs_train_on_everything_and_are_asked_about_the_test_set(
+def test_final_runs_train_on_everything_and_classify_the_test_set(
     dataset: Dataset, rules: Protocol, tmp_path: Path
 ) -> None:
     """A final run is given all training images with their labels, and the test images alone."""
-    images, labels, asked = placed(dataset, rules, "final", tmp_path)
+    images, labels, evaluated = placed(dataset, rules, "final", tmp_path)
     np.testing.assert_array_equal(images, dataset.train_images)
     np.testing.assert_array_equal(labels, dataset.train_labels)
-    np.testing.assert_array_equal(asked, dataset.test_images)
+    np.testing.assert_array_equal(evaluated, dataset.test_images)
 
 
-def test_the_fit_is_marked_apart(answered: Answered) -> None:
+def test_the_fit_is_scored_apart(answered: Answered) -> None:
     """Answers to images trained on are counted among them, by class: one in ten is class 0."""
     logits = np.zeros((VALIDATION + FIT, 10), np.float32)
     assert answered.score_run(logits) == ("ok", FIT // 10)
@@ -142,7 +142,7 @@ def test_no_logit_may_be_other_than_finite(answered: Answered, image: int) -> No
     ids=["classes", "images", "dtype"],
 )
 def test_answers_of_another_form_are_invalid(answered: Answered, logits: NDArray[Any]) -> None:
-    """Only float32 logits for each image asked and each class are scored."""
+    """Only float32 logits for each evaluation image and each class are scored."""
     assert answered.score_run(logits) == ("invalid", None)
 
 

@@ -39,4 +39,4 @@ def test_a_worker_is_believed_what_the_table_lets_it_tell(tmp_path: Path, status
     """A status that is the runner's to tell is not read from a worker's file."""
     folder = JobFolder(tmp_path)
     folder.write_outcome(0, RunOutcome(status=status))
-    assert (folder.read_outcome(0) is not None) == (STATUSES[status].told_by == "worker")
+    assert (folder.read_outcome(0) is not None) == (STATUSES[status].reported_by == "worker")

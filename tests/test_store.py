@@ -28,7 +28,7 @@ def store(tmp_path: Path) -> Store:
     return store
 
 
-def test_a_copied_record_is_told_and_counts_once(tmp_path: Path) -> None:
+def test_a_copied_record_is_reported_and_counts_once(tmp_path: Path) -> None:
     """A file manager's copy of a record, or a renamed one, is no second run."""
     store = Store(tmp_path, "tiny-v1")
     store.make()
@@ -183,7 +183,7 @@ def test_a_place_that_cannot_be_written_is_a_clear_error(tmp_path: Path, name: s
         files.write(tmp_path / name, b"content")
 
 
-def test_a_file_system_without_links_is_told_before_anything_is_made(
+def test_a_file_system_without_links_is_reported_before_anything_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where a record could not be placed, making the store says so: no run is trained for it."""

@@ -123,7 +123,7 @@ def test_a_reader_that_has_gone_costs_no_run_and_no_board(
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
 @pytest.mark.parametrize("form", ["--format=terminal", "--json"])
-def test_data_that_cannot_be_written_are_told(
+def test_data_that_cannot_be_written_are_reported(
     environment: dict[str, str], tmp_path: Path, form: str
 ) -> None:
     """Into a full disk a board ends with exit code 2 and a hint; talk there is just lost."""
@@ -257,7 +257,7 @@ def test_a_user_without_a_home_loses_nothing(
     site: Path,
     tmp_path: Path,
 ) -> None:
-    """In a container with a bare user id runs are made and judged; only the cache is not there."""
+    """In a container with a bare user id runs are made and scored; only the cache is not there."""
     (site / "sitecustomize.py").write_text(NOBODY)
     for name in ("HOME", "XDG_CACHE_HOME"):
         environment.pop(name, None)

@@ -97,7 +97,7 @@ def test_every_check_has_a_model_that_fails_it() -> None:
 
 
 def test_a_model_that_is_not_offered_is_caught_by_discovery(tmp_path: Path) -> None:
-    """What an import raises is told with its hint, and leaves other checks without a result."""
+    """What an import raises is reported with its hint, and leaves other checks without a result."""
     imported = Imported(PluginError("the model is no longer offered", hint="install it again"))
     model = CheckedModel("model", imported, PLAIN, tmp_path, SideEffects())
     unmet: dict[str, str] = {}
@@ -201,7 +201,7 @@ def test_a_model_that_learns_from_one_of_two_seeds_learns(
 
 
 def test_a_run_that_does_not_fit_is_a_warning(tiny: TinyData, tmp_path: Path) -> None:
-    """More memory than there is, or more than a day, is told beforehand."""
+    """More memory than there is, or more than a day, is reported beforehand."""
     long = tiny.variant(tmp_path / "long.toml", ("epochs = 2", "epochs = 1_000_000_000"))
     for rules, memory, says in (
         (PLAIN, 1_000_000, "and there are 1.00 MB"),
@@ -319,7 +319,7 @@ def test_problems_of_what_is_asked_for_are_errors() -> None:
 
 
 def test_names_that_nobody_offers_are_usage_errors() -> None:
-    """An unknown name is told at once; no plugin at all is nothing selected."""
+    """An unknown name is reported at once; no plugin at all is nothing selected."""
     with pytest.raises(NothingSelectedError):
         check_models(Catalogue(), [], PLAIN)
     known = discovery.catalogue()
@@ -328,7 +328,7 @@ def test_names_that_nobody_offers_are_usage_errors() -> None:
 
 
 def test_a_plugin_that_lists_nothing_says_what_to_name() -> None:
-    """A distribution of families alone is told so, with the prefixes of what it can resolve."""
+    """A distribution of families alone is reported, with the prefixes of what it can resolve."""
     family = ListedFamily(prefix="vgg11@", plugin=samples.PLUGIN)
     with pytest.raises(NothingSelectedError, match="plugin-a lists no model") as caught:
         check_models(Catalogue(families=(family,)), ["plugin-a"], PLAIN)
@@ -398,7 +398,7 @@ def spare(spec):
 def test_a_model_that_crashes_exits_or_hangs_is_named_with_the_check_it_was_at(
     installed: Path,
 ) -> None:
-    """It costs its own remaining checks alone, what it started is ended, and the line is told."""
+    """It costs its own remaining checks alone, its children are ended, and the line is reported."""
     marker = installed / "marker"
     reports = list(
         check_models(

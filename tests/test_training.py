@@ -185,8 +185,8 @@ def test_training_learns_and_reports_what_it_did(rules: Protocol) -> None:
     assert outcome.images == 2 * 320
     assert outcome.seconds > 0
     test_pixels, test_labels = tiny_images(100, 2)
-    asked = Images(torch.from_numpy(test_pixels), size=28, rules=rules.data, device=CPU)
-    logits, seconds = loop.predict(model, asked, protocol=rules, device=CPU)
+    evaluated = Images(torch.from_numpy(test_pixels), size=28, rules=rules.data, device=CPU)
+    logits, seconds = loop.predict(model, evaluated, protocol=rules, device=CPU)
     assert logits.shape == (100, 10)
     assert seconds > 0
     assert (logits.argmax(1).numpy() == test_labels).mean() > 0.8
@@ -253,8 +253,8 @@ def test_training_semantics_are_guarded_by_golden_curves(
 def test_a_table_made_while_a_model_answers_can_be_trained_with(rules: Protocol) -> None:
     """What a model makes and keeps in evaluation hinders no training afterwards."""
     model = Tabled()
-    asked = Images(PIXELS, size=28, rules=rules.data, device=CPU)
-    loop.predict(model, asked, protocol=rules, device=CPU)
+    evaluated = Images(PIXELS, size=28, rules=rules.data, device=CPU)
+    loop.predict(model, evaluated, protocol=rules, device=CPU)
     assert trained(rules, lambda: model)[1].curve[1] < 2
 
 
@@ -278,7 +278,7 @@ class Pair(NamedTuple):
 
 
 @pytest.mark.parametrize("training", [False, True])
-def test_an_output_that_is_no_tensor_is_told_alike_in_both_modes(
+def test_an_output_that_is_no_tensor_is_reported_alike_in_both_modes(
     rules: Protocol, training: bool
 ) -> None:
     """Auxiliary logits beside the logits get one sentence, in training as in evaluation."""
@@ -292,9 +292,9 @@ def test_an_output_that_is_no_tensor_is_told_alike_in_both_modes(
             logits = self.layers(batch)
             return Pair(logits, logits) if self.training == training else logits
 
-    asked = Images(PIXELS, size=28, rules=rules.data, device=CPU)
+    evaluated = Images(PIXELS, size=28, rules=rules.data, device=CPU)
     with pytest.raises(loop.InvalidOutputError, match="a Pair, not a tensor"):
-        loop.predict(trained(rules, Auxiliary)[0], asked, protocol=rules, device=CPU)
+        loop.predict(trained(rules, Auxiliary)[0], evaluated, protocol=rules, device=CPU)
 
 
 OUT_OF_MEMORY = {
@@ -316,7 +316,7 @@ def raised(error: Exception, cause: Exception | None = None) -> None:
 
 
 @pytest.mark.parametrize("who", OUT_OF_MEMORY)
-def test_want_of_memory_is_known_whoever_tells_of_it(who: str) -> None:
+def test_want_of_memory_is_known_whatever_reports_it(who: str) -> None:
     """Each allocator has its own words for it, and its own exception."""
     with pytest.raises(Exception) as caught:  # noqa: PT011 - each raises another
         OUT_OF_MEMORY[who]()
@@ -327,7 +327,7 @@ def test_want_of_memory_is_known_whoever_tells_of_it(who: str) -> None:
 def test_each_step_is_reported_at_most_once(
     rules: Protocol, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However often progress is told, an epoch's end is told once, after all of its steps."""
+    """However often progress is reported, an epoch's end is, once, after all of its steps."""
     monkeypatch.setattr(loop, "SECONDS_BETWEEN_REPORTS", 0)
     told: list[tuple[int, int]] = []
     trained(rules, report=lambda epoch, step, *_: told.append((epoch, step)))

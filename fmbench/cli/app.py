@@ -41,7 +41,7 @@ def nameable(option: typer.CallbackParam, path: Path | None) -> Path | None:
         whole = Path() if path is None else path.absolute()
     except FileNotFoundError as error:
         raise UsageError(
-            "the folder that this was typed in is gone", where=option.opts[0], hint="cd elsewhere"
+            "the current folder does not exist any more", where=option.opts[0], hint="cd elsewhere"
         ) from error
     try:
         str(whole).encode()
@@ -92,7 +92,7 @@ def finite(option: typer.CallbackParam, seconds: float) -> float:
         raise UsageError(
             f"{seconds} is not a number of seconds",
             where=option.opts[0],
-            hint="for as long as you like: 1e9",
+            hint="for practically no limit use 1e9",
         )
     return seconds
 
@@ -106,7 +106,7 @@ PluginsOption = Annotated[
     typer.Option(
         "-p",
         metavar="NAME|no:NAME",
-        help="Load this observer, or this plugin if it is off; no:NAME leaves one out. Repeatable.",
+        help="Load an observer, or a plugin that is left out; no:NAME leaves one out. Repeatable.",
     ),
 ]
 JsonOption = Annotated[

@@ -66,7 +66,7 @@ def leaderboard(
         bool,
         typer.Option(
             "--check",
-            help="Check that those four files are what the records say; if not, exit with 4.",
+            help="Compare these four files with the records; exit with 4 if one differs.",
         ),
     ] = False,
 ) -> None:
@@ -126,7 +126,8 @@ def leaderboard(
     if format_ == "terminal" and not json:
         if output is not None:
             raise UsageError(
-                "a terminal table is for a terminal", hint="add --json, or --format md, csv or html"
+                "a terminal table is not written to a file",
+                hint="add --json, or --format md, csv or html",
             )
         tables.print_board(board, chosen, fixed=bool(columns))
         return

@@ -29,7 +29,10 @@ def check(
     timeout: Annotated[
         float,
         typer.Option(
-            metavar="SECONDS", min=1, callback=finite, help="Give a model up that takes longer."
+            metavar="SECONDS",
+            min=1,
+            callback=finite,
+            help="Stop checking a model that takes longer.",
         ),
     ] = 600.0,
     plugins: PluginsOption = None,

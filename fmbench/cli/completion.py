@@ -52,7 +52,7 @@ def _beginning(incomplete: str, offered: Callable[[], Iterable[str]]) -> list[st
     """What is offered and begins so, each once; nothing where what is offered cannot be told."""
     try:
         return sorted({name for name in offered() if name.startswith(incomplete)})
-    except Exception:  # a shell that completes has nobody to tell
+    except Exception:  # completion has no place for a message
         return []
 
 

@@ -49,7 +49,7 @@ def models(
         return
     tables.print_catalogue(catalogue)
     if not catalogue.models and not patterns:
-        stream.say("no plugin offers a model\n\nhint: pip install plugins/fmbench-softmax")
+        stream.say(f"no plugin offers a model\n\nhint: {discovery.INSTALL_MODELS}")
 
 
 def data(

@@ -14,7 +14,7 @@ class ShowsByDefault(TyperGroup):
     """A group whose command `show` is meant where none is named: `fmbench protocols quick-v1`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put in `show` unless a command is named, or help asked for."""
+        """Put in `show` unless a command or help is named."""
         if not args or args[0] not in (*self.commands, *ctx.help_option_names):
             args = ["show", *args]
         return super().parse_args(ctx, args)
@@ -39,13 +39,18 @@ def protocols() -> None:
 @app.command()
 def show(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME|FILE]", autocompletion=completion.protocols)
+        str | None,
+        typer.Argument(
+            metavar="[NAME|FILE]",
+            help="A built-in name, or the path of a .toml file; without it, all built-in ones.",
+            autocompletion=completion.protocols,
+        ),
     ] = None,
     json: JsonOption = False,
 ) -> None:
     """List the built-in protocols, or print what one fixes and leaves free.
 
-    The word `show` may be left out. Of a protocol that extends another it says what differs.
+    The word `show` may be left out. Of a derived protocol it prints the changes too.
 
     \b
     Examples:
@@ -73,7 +78,7 @@ def new(
         typer.Option(
             "--from",
             metavar="NAME|FILE",
-            help="The protocol that it extends.",
+            help="The protocol to extend: a built-in name, or the path of a .toml file.",
             autocompletion=completion.protocols,
         ),
     ],
@@ -82,11 +87,11 @@ def new(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="A rule of its own: a dotted key and a TOML value; repeatable.",
+            help="Change this key, written with dots, to this TOML value. Repeatable.",
         ),
     ] = None,
 ) -> None:
-    """Write ./NAME.toml, a protocol that extends another one with rules of its own.
+    """Write ./NAME.toml, a protocol that extends another one with changes of your own.
 
     \b
     Examples:

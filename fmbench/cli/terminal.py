@@ -53,7 +53,7 @@ class _Outliving(io.FileIO):
                 raise UsageError(
                     f"cannot be written: {error.strerror}",
                     where="standard output",
-                    hint="send it where there is room",
+                    hint="write to a disk with free space",
                 ) from error
         return memoryview(content).nbytes
 

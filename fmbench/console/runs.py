@@ -193,7 +193,7 @@ def _conclusion(found: Reproduction) -> str:
             return f"Alike: it ended in the same way, {found.now.result.status}."
         case "alike":
             return f"Alike: within what another seed gives, {expected} after {runs} on record."
-        case "not judged":
+        case "no conclusion":
             return (
                 "Other bits, which nobody promised. How far apart seeds lie is not on record, so "
                 "that nothing can be said about the difference."

@@ -106,7 +106,7 @@ def missing(folder: Path) -> list[str]:
 def load(folder: Path, digests: Digests = FASHION_MNIST) -> Dataset:
     """Read the four files in `folder` and verify every byte of them.
 
-    Raises `DataError` naming the file when one is missing or is not the one `digests` tells.
+    Raises `DataError` naming the file when one is missing or is not the one that `digests` names.
     """
     arrays = {name: read(folder, name, digests) for name in FILES}
     # Only digests of one's own can let these through.
@@ -129,7 +129,7 @@ def load(folder: Path, digests: Digests = FASHION_MNIST) -> Dataset:
 def read(folder: Path, name: str, digests: Digests = FASHION_MNIST) -> NDArray[np.uint8]:
     """Return the array in the file `name` of `folder`, (n, h, w) images or (n,) labels, verified.
 
-    Raises `DataError` naming the file when it is missing or is not the one `digests` tells.
+    Raises `DataError` naming the file when it is missing or is not the one that `digests` names.
     """
     path = locate(folder, name)
     if path is None:
@@ -171,9 +171,9 @@ def _reason(data: bytes, name: str, path: Path, expected: dict[str, str], found:
     for other, digest in expected.items():
         if found == digest:
             return f"it holds what belongs in {other}: the files are swapped"
-    asked_for = "[data.sha256] of the protocol asks for"
+    wanted = "[data.sha256] of the protocol asks for"
     if found in msgspec.structs.astuple(FASHION_MNIST):
-        return f"it is Fashion-MNIST's, and not what {asked_for}"
+        return f"it is Fashion-MNIST's, and not what {wanted}"
     if found in msgspec.structs.astuple(MNIST):
         return "it is from plain MNIST, the digits, not Fashion-MNIST"
     try:
@@ -182,6 +182,6 @@ def _reason(data: bytes, name: str, path: Path, expected: dict[str, str], found:
         return error.what
     own = expected[name] not in msgspec.structs.astuple(FASHION_MNIST)
     return (
-        f"its bytes are not those {f'that {asked_for}' if own else 'of Fashion-MNIST'}"
+        f"its bytes are not those {f'that {wanted}' if own else 'of Fashion-MNIST'}"
         f" (SHA-256 {found[:12]}… instead of {expected[name][:12]}…)"
     )

@@ -42,7 +42,7 @@ def fetch(work: Path, say: Callable[[str], None]) -> Path:
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
         raise DataError("apt-get and dpkg-deb are not on PATH")
     if any(character in str(work) for character in '"\\\n'):
-        raise DataError(f"apt-get cannot be told of a folder named {work}")
+        raise DataError(f"apt-get cannot use a folder named {work}")
     say(f"fetching the Debian package {PACKAGE} with apt-get (31 MB, needs no root)")
     for folder in ("lists/partial", "cache/archives/partial", "log"):
         (work / folder).mkdir(parents=True)

@@ -19,7 +19,7 @@ UNSIGNED_BYTE = 0x08
 
 
 def read(path: Path, *, limit: int = LARGEST_FILE) -> bytes:
-    """Return the decompressed content of `path`, plain or gzip as its first bytes tell.
+    """Return the decompressed content of `path`, plain or gzip as its first bytes say.
 
     Never holds more than about `limit` bytes of either form. Raises `DataError` naming the file
     when it is missing, unreadable, larger than that, or a damaged gzip stream.

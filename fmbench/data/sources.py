@@ -58,7 +58,7 @@ def find(
         tried.append("the user's cache: there is no home folder, and XDG_CACHE_HOME is not set")
     if cache is None or missing(cache):
         lines = "".join(f"\n  {line}" for line in tried)
-        raise DataError(f"Fashion-MNIST is nowhere to be found. Tried:{lines}", hint=_HINT)
+        raise DataError(f"Fashion-MNIST was not found. Tried:{lines}", hint=_HINT)
     return cache
 
 

@@ -2,6 +2,7 @@
 
 from fmbench.discovery.entries import Problem
 from fmbench.discovery.listing import (
+    INSTALL_MODELS,
     Catalogue,
     ListedFamily,
     ListedModel,
@@ -13,6 +14,7 @@ from fmbench.discovery.listing import (
 )
 
 __all__ = [
+    "INSTALL_MODELS",
     "Catalogue",
     "ListedFamily",
     "ListedModel",

@@ -75,7 +75,7 @@ def _answer(found: Iterable[Entry], member: str) -> Catalogue:
             offers = _offers(entry)
             if not installed_files(entry):
                 raise PluginError(
-                    "none of its files is found: nothing would tell when its code changes",
+                    "none of its files is found: nothing would show when its code changes",
                     hint="install it from a folder or a wheel with pip",
                 )
             own_families = [offer for offer in offers if isinstance(offer, Family)]
@@ -87,8 +87,8 @@ def _answer(found: Iterable[Entry], member: str) -> Catalogue:
                     problems += refused
                     continue
                 belongs = family is family_of(member, own_families)
-                asked = [member] if belongs else family.listed
-                own_models += [_member(family, name) for name in asked]
+                names = [member] if belongs else family.listed
+                own_models += [_member(family, name) for name in names]
             _check_names([model.name for model in own_models])
         except BaseException as error:  # whatever a plugin raises costs only its own models
             problems.append(_problem(entry, error))
@@ -118,7 +118,7 @@ def _provenance(entry: Entry) -> Plugin:
         )
     except Exception as error:  # of a parser that met what is no metadata
         raise PluginError(
-            f"what is installed of it cannot be told: {raised(error)}", hint="install it again"
+            f"what is installed of it cannot be listed: {raised(error)}", hint="install it again"
         ) from error
 
 

@@ -21,7 +21,7 @@ def add(words: Sequence[str]) -> None:
 
 
 def named() -> list[str]:
-    """The names that are asked for, in order, as they were written; a later `no:` takes one out."""
+    """The names that are given, in order, as they were written; a later `no:` takes one out."""
     names: dict[str, str] = {}
     for word in _words():
         if word.startswith(NOT):

@@ -1,4 +1,4 @@
-"""Observers by name: entry points of the group `fmbench.observers`, loaded only when asked for."""
+"""Observers: entry points of the group `fmbench.observers`, loaded only when they are named."""
 
 from collections.abc import Iterable
 from importlib.metadata import EntryPoint

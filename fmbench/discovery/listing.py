@@ -1,4 +1,4 @@
-"""The catalogue: what installed plugins offer, asked for in a child and kept as plain data.
+"""The catalogue: what installed plugins offer, listed in a child and kept as plain data.
 
 The process that runs benchmarks never imports a plugin of models. `catalogue()` asks a child,
 entry by entry when something is wrong, and keeps the answer until an installed file changes.
@@ -25,6 +25,11 @@ from fmbench.wording import encodable
 
 CHILD_SECONDS = 60
 ALL_MEMBERS = "*"
+INSTALL_MODELS = (
+    "pip install plugins/*/ in a checkout of fmbench, "
+    f"or pip install '{DISTRIBUTION}[models]' from a package index that has it"
+)
+"""What to do when no plugin offers a model."""
 
 
 class ListedModel(Struct, frozen=True, kw_only=True):
@@ -83,12 +88,12 @@ def _offered(found: list[Entry]) -> Catalogue:
 
 
 def remembered() -> Catalogue:
-    """What the plugins last offered, problems included; they are asked when they never were."""
+    """What the plugins last offered, problems included; listed now if they never were."""
     return cache.read(_kept_as(entries()), Catalogue) or catalogue()
 
 
 def resolve(name: str, family: ListedFamily) -> ListedModel:
-    """The member of a family, asked for in a child.
+    """The member of a family, resolved in a child.
 
     Raises `PluginError` with the plugin's own sentence when the family has no such member.
     """
@@ -106,7 +111,7 @@ def resolve(name: str, family: ListedFamily) -> ListedModel:
 
 
 def members(family: ListedFamily) -> Catalogue:
-    """All members of a family, asked for in a child; problems say why some cannot be had."""
+    """All members of a family, listed in a child; problems say why some cannot be had."""
     entry = entry_of(family.plugin)
     return _run_child([entry], f"{family.prefix}{ALL_MEMBERS}") if entry else Catalogue()
 
@@ -171,6 +176,6 @@ def _kept_as(found: list[Entry]) -> str:
                 for stat in [path.stat()]
             ]
             facts.append((entry, dependencies(entry), stats))
-        except Exception as error:  # of broken metadata, which the child will tell of
+        except Exception as error:  # of broken metadata, which the child will report
             facts.append((entry, encodable(repr(error))))
     return f"catalogue-{hashlib.sha256(msgspec.json.encode(facts)).hexdigest()[:16]}"

@@ -1,1 +1,1 @@
-"""From planned runs to records: jobs, the workers that train, and the runner that judges."""
+"""From planned runs to records: jobs, the workers that train, and the runner."""

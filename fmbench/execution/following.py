@@ -52,8 +52,8 @@ def follow(
         longest, spent = looked - began, outcome.spent
         first = begun if begun - began > SECONDS_BLIND else began
         last = before if looked - before > SECONDS_BLIND else looked
-        told = spent.training + spent.evaluation + spent.checkpoints
-        seconds = min(longest, max(last - first, told))
+        claimed = spent.training + spent.evaluation + spent.checkpoints
+        seconds = min(longest, max(last - first, claimed))
         return Ended(runs[at], outcome, folder.answers(at), seconds)
 
     while at < len(runs):

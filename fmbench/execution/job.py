@@ -166,7 +166,7 @@ class JobFolder:
     def read_outcome(self, run: int) -> RunOutcome | None:
         """How a run ended; None while it has not, or when a plugin spoilt the file."""
         outcome = files.read_json(self.answers(run).outcome, RunOutcome)
-        believed = outcome is not None and STATUSES[outcome.status].told_by == "worker"
+        believed = outcome is not None and STATUSES[outcome.status].reported_by == "worker"
         return outcome if believed else None
 
 

@@ -39,10 +39,10 @@ def manager_of(name: str, observer: object) -> pluggy.PluginManager:
 
 @dataclass
 class Observers:
-    """Those who are told.
+    """The parts of fmbench and the installed observers that are called.
 
     own:    parts of fmbench; their faults are ours and are raised.
-    guests: installed observers by name; the first fault of one is said, and it is told no more.
+    guests: installed observers by name; the first fault of one is said, and it is called no more.
     """
 
     own: Iterable[object] = ()
@@ -81,5 +81,5 @@ class Observers:
             except BaseException as error:  # asyncio's CancelledError, say
                 del self._guests[name]
                 self.say(
-                    f"the observer {name} failed at {hook} and is told no more: {raised(error)}"
+                    f"the observer {name} failed at {hook} and is called no more: {raised(error)}"
                 )

@@ -23,7 +23,7 @@ from fmbench.records import Record, Run
 from fmbench.store import Store
 from fmbench.wording import same_records
 
-Conclusion = Literal["same bits", "alike", "not alike", "not judged"]
+Conclusion = Literal["same bits", "alike", "not alike", "no conclusion"]
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Reproduction:
         if self.now.result.accuracy is None:
             return "alike"
         if self.expected is None:
-            return "not judged"
+            return "no conclusion"
         return "alike" if self.expected.covers(self.now.result.accuracy) else "not alike"
 
 

@@ -20,7 +20,7 @@ def select(catalogue: Catalogue, requests: Sequence[str]) -> list[ListedModel]:
     if not catalogue.models and not catalogue.families:
         raise NothingSelectedError(
             "no plugin is installed that offers a model",
-            hint=_hint("pip install plugins/fmbench-softmax", catalogue),
+            hint=_hint(discovery.INSTALL_MODELS, catalogue),
         )
     chosen: dict[tuple[str, str], ListedModel] = {}
     for request in requests:

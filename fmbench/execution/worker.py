@@ -152,8 +152,8 @@ def perform(folder: JobFolder, under_training: ModelUnderTraining, number: int) 
 
 def failed(status: Status, error: BaseException, curve: list[float]) -> RunOutcome:
     """The outcome of a run that ended early."""
-    told_by_us = status in ("diverged", "invalid")
-    sentence = str(error) if told_by_us else raised(error)
+    in_our_words = status in ("diverged", "invalid")
+    sentence = str(error) if in_our_words else raised(error)
     message = without_home(sentence.strip())[:2000]
     return RunOutcome(status=status, message=message, curve=finite(curve))
 

@@ -70,7 +70,7 @@ class Row:
 
     @property
     def complete(self) -> bool:
-        """Whether the row holds all that the protocol asks for."""
+        """Whether the row has all runs of the protocol."""
         return self.seeds == self.seeds_expected
 
 
@@ -242,14 +242,14 @@ def _what_to_doubt(
     unclear = [entry.model for entry in entries if any(map(clocks_disagree, entry.ok))]
     if unclear:
         notes.append(
-            f"Doubt the times of {', '.join(unclear)}: the worker's clock and the runner's tell "
-            "different stories, which `fmbench show ID` prints."
+            f"Doubt the times of {', '.join(unclear)}: the worker's and the runner's clock differ. "
+            "`fmbench show ID` prints both."
         )
     return notes
 
 
 def clocks_disagree(record: Record) -> bool:
-    """Whether the times a worker tells of a final run do not fit into the runner's, or fill it ill.
+    """Whether a worker's times of a final run exceed the runner's, or explain too little of it.
 
     Building, importing and checkpoints are in the runner's time alone: they may take half of it.
     """

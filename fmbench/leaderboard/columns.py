@@ -19,7 +19,7 @@ class Column:
 
     key:  what options call it; heading: what tables call it.
     best: whether high or low values come first when rows are sorted by it.
-    wide: whether only files have it, not a terminal unless asked.
+    wide: whether only files have it, not a terminal unless it is named.
     """
 
     key: str

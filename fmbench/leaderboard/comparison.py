@@ -119,13 +119,15 @@ def find_entry(stored: StoredResults, name: str) -> ModelResults:
 
 
 def compare_entries(stored: StoredResults, first: ModelResults, second: ModelResults) -> Compared:
-    """Compare two entries on the test images both were judged on.
+    """Compare two entries on the test images both were scored on.
 
     Raises `StoreError` when predictions or labels are missing or contradict the records, and
     `UsageError` when both are the same.
     """
     if first is second:
-        raise UsageError("it is compared with itself", where=first.model, hint="name another model")
+        raise UsageError(
+            "a model cannot be compared with itself", where=first.model, hint="name another model"
+        )
     labels = stored.labels
     predictions = stored.predictions(first), stored.predictions(second)
     hits = predictions[0] == labels, predictions[1] == labels

@@ -31,7 +31,7 @@ def place_names(shown: Sequence[Record], *, with_threads: bool = False) -> Calla
         name = record.environment.device.name
         digests, counts = said[name]
         name += f", {digest(record)}" if len(digests) > 1 else ""
-        told = threads(record) if with_threads or len(counts) > 1 else ""
-        return f"{name}, {told}" if told else name
+        suffix = threads(record) if with_threads or len(counts) > 1 else ""
+        return f"{name}, {suffix}" if suffix else name
 
     return place

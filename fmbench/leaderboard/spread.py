@@ -116,10 +116,10 @@ def _spread(stored: StoredResults, entry: ModelResults) -> Spread:
 
 
 def predict(row: Spread, others: Sequence[Spread], same: Spread | None = None) -> Prediction | None:
-    """Where another seed of a row would lie; None when nothing tells how far runs lie apart.
+    """Where another seed of a row would lie; None when nothing shows how far runs lie apart.
 
     others: of other models under the same protocol, each with several runs.
-    same:   further runs of the row's model, which tell of its spread but not of its mean.
+    same:   further runs of the row's model, which show its spread but not its mean.
 
     A run's variance is the row's own, moderated by those of the others: an empirical Bayes estimate
     with the prior's degrees of freedom added (Smyth 2004, doi:10.2202/1544-6115.1027), or the row's
@@ -152,7 +152,7 @@ def predict(row: Spread, others: Sequence[Spread], same: Spread | None = None) -
 def _prior(known: Sequence[Spread]) -> tuple[float, float]:
     """A typical variance, and how many degrees of freedom it is worth; infinite where all agree.
 
-    The moments of log variances, as in Smyth's equations 10 and 11. Two models tell too little.
+    The moments of log variances, as in Smyth's equations 10 and 11. Two models show too little.
     """
     from scipy.special import digamma, polygamma
 

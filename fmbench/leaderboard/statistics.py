@@ -1,6 +1,6 @@
 """What runs of models on the same test images allow to be said about expected accuracy.
 
-Models are judged on the same n images, each by S runs that differ in their seed. Images and seeds
+Models are scored on the same n images, each by S runs that differ in their seed. Images and seeds
 are crossed: a run's accuracy varies with the images and with its seed, and the images vary alike
 for all models. The target is a model's expected accuracy, over seeds, on new images of the same
 kind (`NEW_IMAGES`), or on these very images (`THESE_IMAGES`), a weaker claim.
@@ -103,7 +103,7 @@ def no_tie(gaps: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def compare(samples: Sequence[Sample], target: Target = NEW_IMAGES) -> Comparison:
-    """Compare all pairs of K models, judged on the same n images.
+    """Compare all pairs of K models, scored on the same n images.
 
     The variance of a gap has two parts. The image part is the variance of the per-image
     differences of `shares`, over n: it holds the images, and what single images do from seed to
@@ -112,9 +112,9 @@ def compare(samples: Sequence[Sample], target: Target = NEW_IMAGES) -> Compariso
 
     Intervals hold for all pairs at once: their quantile is that of max |t| in a multiplier
     bootstrap over images (Chernozhukov, Chetverikov, Kato 2013), which with Gaussian multipliers is
-    a draw from the normal law with the samples' own covariance, to which seed effects are added.
-    Pairs without variance stay out. Draws come from a fixed seed: the same samples in the same
-    order give the same numbers.
+    a draw from the normal distribution with the samples' own covariance, to which seed effects are
+    added. Pairs without variance stay out. Draws come from a fixed seed: the same samples in the
+    same order give the same numbers.
 
     Why images and seeds are kept apart: Bouthillier et al. 2021 (arXiv:2103.03098), Jordan 2023
     (arXiv:2304.01910). Why pairs on the same images: Dietterich 1998. Why all at once: Demšar 2006.

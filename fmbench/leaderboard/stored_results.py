@@ -53,7 +53,7 @@ class ModelResults:
 class StoredResults:
     """What a store holds for one protocol: entries, test labels and predictions.
 
-    Labels and predictions are read when first asked for; they raise `StoreError` when they are
+    Labels and predictions are read when first used; they raise `StoreError` when they are
     missing or contradict the records.
     """
 

@@ -45,7 +45,9 @@ def names_of(name: str) -> Names:
         )
     names = Names(name, name.replace("-", "_"), name.removeprefix(PREFIX))
     if keyword.iskeyword(names.module) or names.module in sys.stdlib_module_names:
-        raise UsageError(f"{names.module} is a word of Python's own", hint=f"fmbench new my-{name}")
+        raise UsageError(
+            f"{names.module} is a name that Python uses", hint=f"fmbench new my-{name}"
+        )
     if version(name):
         raise UsageError(
             f"a distribution {name} is installed, which the plugin would replace",
@@ -71,7 +73,7 @@ def write_plugin(name: str, folder: Path | None = None) -> list[Path]:
     names = names_of(name)
     folder = folder or Path(name)
     if os.path.lexists(folder):
-        raise UsageError("exists already", where=str(folder), hint="nothing is ever overwritten")
+        raise UsageError("exists already", where=str(folder), hint="choose another --folder")
     templates = resources.files("fmbench.scaffold") / "templates"
     environment = Environment(  # noqa: S701 - what is written is Python, TOML and Markdown
         loader=FunctionLoader(lambda path: (templates / path).read_text("utf-8")),
@@ -144,7 +146,7 @@ def _rule(words: str) -> dict[str, Any]:
         raise UsageError(
             f"{words!r} is not KEY=VALUE with a TOML value: {error}",
             where="--set",
-            hint="""text stands in quotes of its own: --set 'training.schedule="cosine"'""",
+            hint="""put text in quotes: --set 'training.schedule="cosine"'""",
         ) from error
     if not found or found.keys() & {"name", "extends", "differs"}:
         raise UsageError(

@@ -41,8 +41,9 @@ def settle(
     After `avoid_known_faults` one batch's gradients are checked, see `gradients.examine`. Where
     channels last is wrong the rules say contiguous. The network and the random streams stay as they
     are: on a CPU under Linux the check is done in a fork, which may even crash, as wrong kernels
-    may write where they should not. Elsewhere a copy is checked. Where the check itself fails
-    nothing departs: training will tell. Raises `WrongGradientError` when no memory format is right.
+    may write where they should not. Elsewhere a copy is checked. Where the check fails itself
+    nothing departs, and training reports the fault. Raises `WrongGradientError` when no memory
+    format is right.
     """
     rules, departure = avoid_known_faults(network, rules)
     contiguous = msgspec.structs.replace(rules, channels_last=False)

@@ -28,7 +28,7 @@ LIBRARIES = {
     "MKL": r"Math Kernel Library Version (\S+)",
     "BLAS": r"BLAS_INFO=(\w+)",
 }
-"""Where torch's description of its own build tells of the libraries that compute."""
+"""Where torch's description of its own build names the libraries that compute."""
 
 
 OUT_OF_MEMORY = (

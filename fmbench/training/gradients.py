@@ -123,7 +123,7 @@ class _Trial:
         self._draws = _SameDraws()
 
     def run(self, rules: DeviceRules, *, perturbation: float = 0.0) -> Values:
-        """The loss and each parameter's gradient, float32; of weights moved a little, if asked."""
+        """The loss and each parameter's gradient, float32; `perturbation` moves the weights."""
         network, device = self._network, self._images.device
         for buffer, kept in zip(network.buffers(), self._buffers, strict=True):
             buffer.copy_(kept)

@@ -69,17 +69,17 @@ def hidden_state(fresh: dict[str, dict[str, str]], trained: nn.Module) -> str:
 
 
 def _told_or_not(value: object, own: set[int]) -> str:
-    """What `_told` says; nothing of what fails when it is looked at."""
+    """What `_as_text` says; nothing of what fails when it is looked at."""
     try:
-        return _told(value, own)
+        return _as_text(value, own)
     except Exception:  # a tensor without values, or a plugin's own __repr__ or __iter__
         return ""
 
 
-def _told(value: object, own: set[int]) -> str:
-    """What a value holds, as comparable text; "" for what cannot be told.
+def _as_text(value: object, own: set[int]) -> str:
+    """What a value holds, as comparable text; "" for what cannot be read.
 
-    own: the ids of what is told elsewhere. Such are the model's parameters and buffers, which are
+    own: the ids of what is read elsewhere. Such are the model's parameters and buffers, which are
          in the state dict, and what is computed from them; recurrent layers of torch keep a list.
     """
     if id(value) in own:
@@ -91,17 +91,17 @@ def _told(value: object, own: set[int]) -> str:
             content = np.ascontiguousarray(value).tobytes()
             return f"{value.dtype} {value.shape} {hashlib.sha256(content).hexdigest()}"
         case torch.Generator():
-            return _told(value.get_state(), own)
+            return _as_text(value.get_state(), own)
         case np.random.Generator():
-            return _told(value.bit_generator.state, own)
+            return _as_text(value.bit_generator.state, own)
         case np.random.RandomState():
-            return _told(value.get_state(legacy=False), own)
+            return _as_text(value.get_state(legacy=False), own)
         case random.Random():
             return repr(value.getstate())
         case dict() | list() | tuple() | deque() | set() | frozenset():
             items = chain.from_iterable(value.items()) if isinstance(value, dict) else value
             inside = own | {id(value)}  # it may hold itself
-            said = [_told(one, inside) for one in items]
+            said = [_as_text(one, inside) for one in items]
             if isinstance(value, set | frozenset):
                 said.sort()
             return f"[{', '.join(said)}]"  # a repr would double what is in it at each depth

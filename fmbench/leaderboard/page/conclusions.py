@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from fmbench.leaderboard.board import Board
-from fmbench.leaderboard.page.subjects import Subject, devices_of
+from fmbench.leaderboard.page.board_models import BoardModel, devices_of
 from fmbench.leaderboard.page.text import GAP, count, listing, times
 from fmbench.leaderboard.statistics import NEW_IMAGES, SEEDS_FOR_RANKS, SEEDS_FOR_T
 from fmbench.protocol import TRAINING_IMAGES, Protocol
@@ -11,8 +11,8 @@ from fmbench.wording import duration, percent
 
 MOST_NAMES = 4
 
-Sentence = tuple[Subject | str, ...]
-"""Words, and between them subjects, whose names the page sets apart."""
+Sentence = tuple[BoardModel | str, ...]
+"""Words, and between them models, whose names the page sets apart."""
 
 
 def rules_in_words(protocol: Protocol) -> str:
@@ -25,27 +25,27 @@ def rules_in_words(protocol: Protocol) -> str:
     )
 
 
-def conclusions(board: Board, seeds: int, subjects: Sequence[Subject]) -> tuple[Sentence, ...]:
+def conclusions(board: Board, seeds: int, models: Sequence[BoardModel]) -> tuple[Sentence, ...]:
     """Which model is best, whether the second differs from it, and what each costs.
 
-    `seeds` is the number the protocol asks for; subjects are in the board's order.
+    `seeds` is the number the protocol asks for; models are in the board's order.
     """
-    if not subjects:
+    if not models:
         return ((f"No model has been run under {board.protocol} yet.",),)
-    scored = [subject for subject in subjects if subject.row.accuracy is not None]
+    scored = [model for model in models if model.row.accuracy is not None]
     if not scored:
         return (
-            (f"No accuracy yet: none of {count(len(subjects), 'model')} has a good run.",),
+            (f"No accuracy yet: none of {count(len(models), 'model')} has a good run.",),
             ("The table says what went wrong.",),
         )
-    ranked = [subject for subject in scored if subject.row.rank_best is not None]
-    leaders = ranked or [subject for subject in scored if subject.row.complete] or scored
+    ranked = [model for model in scored if model.row.rank_best is not None]
+    leaders = ranked or [model for model in scored if model.row.complete] or scored
     sentences = (
         _of_ranked(board, seeds, ranked)
         if ranked
         else _of_unranked(seeds, leaders, alone=len(scored) == 1)
     )
-    best = max(scored, key=lambda subject: subject.accuracy)
+    best = max(scored, key=lambda model: model.accuracy)
     if best.accuracy > leaders[0].accuracy:
         lack = "its predictions cannot be read" if best.row.complete else "not with every seed"
         unranked = ", so it is not ranked" if ranked else ""
@@ -53,7 +53,7 @@ def conclusions(board: Board, seeds: int, subjects: Sequence[Subject]) -> tuple[
     return (*sentences, _cost(leaders[:2], scored))
 
 
-def _of_ranked(board: Board, seeds: int, ranked: Sequence[Subject]) -> list[Sentence]:
+def _of_ranked(board: Board, seeds: int, ranked: Sequence[BoardModel]) -> list[Sentence]:
     first = ranked[0]
     new = board.target == NEW_IMAGES
     where = "new pictures" if new else "these test pictures"
@@ -85,9 +85,9 @@ def _of_ranked(board: Board, seeds: int, ranked: Sequence[Subject]) -> list[Sent
     ]
 
 
-def _open_first_place(ranked: Sequence[Subject]) -> list[Sentence]:
+def _open_first_place(ranked: Sequence[BoardModel]) -> list[Sentence]:
     """Who else may be best, where the sentence before does not say it."""
-    able = [subject for subject in ranked if subject.row.rank_best == 1]
+    able = [model for model in ranked if model.row.rank_best == 1]
     if len(able) < 2 or able == list(ranked[:2]):
         return []
     if len(able) > MOST_NAMES:
@@ -95,7 +95,7 @@ def _open_first_place(ranked: Sequence[Subject]) -> list[Sentence]:
     return [("The runs leave open which is best of ", *_names(able), ".")]
 
 
-def _of_unranked(seeds: int, leaders: Sequence[Subject], *, alone: bool) -> list[Sentence]:
+def _of_unranked(seeds: int, leaders: Sequence[BoardModel], *, alone: bool) -> list[Sentence]:
     first, rest = leaders[0], leaders[1:]
     only = "model with a score so far" if alone else "model whose seeds all have a score"
     best: Sentence = (first, f" is the only {only}, {_percent(first)}.")
@@ -112,39 +112,39 @@ def _of_unranked(seeds: int, leaders: Sequence[Subject], *, alone: bool) -> list
     return [best, (order,)]
 
 
-def _cost(leaders: Sequence[Subject], scored: Sequence[Subject]) -> Sentence:
+def _cost(leaders: Sequence[BoardModel], scored: Sequence[BoardModel]) -> Sentence:
     devices = devices_of(leaders)
-    parts: list[Subject | str] = []
+    parts: list[BoardModel | str] = []
     if len(devices) != 1:
-        for subject in leaders:
-            each = [f"{duration(took)} on {device}" for device, took in subject.times.items()]
-            parts += [" and " if parts else "", subject, f" trains in {listing(each)}"]
+        for model in leaders:
+            each = [f"{duration(took)} on {device}" for device, took in model.times.items()]
+            parts += [" and " if parts else "", model, f" trains in {listing(each)}"]
         return (*parts, "; times on different devices do not compare.")
     (device,) = devices
-    for subject in leaders:
-        parts += [" and " if parts else "", f"{duration(subject.times[device])} for ", subject]
+    for model in leaders:
+        parts += [" and " if parts else "", f"{duration(model.times[device])} for ", model]
     opening = ("Training takes ", *parts, f" on {device}")
-    there = [subject for subject in scored if device in subject.times]
-    quickest = min(there, key=lambda subject: subject.times[device])
+    there = [model for model in scored if device in model.times]
+    quickest = min(there, key=lambda model: model.times[device])
     if quickest in leaders:
         return (*opening, ".")
     took = f"takes {duration(quickest.times[device])} and reaches {_percent(quickest)}"
     return (*opening, "; the quickest, ", quickest, f", {took}.")
 
 
-def _names(subjects: Sequence[Subject]) -> list[Subject | str]:
-    parts: list[Subject | str] = []
-    for number, subject in enumerate(subjects):
-        last = number == len(subjects) - 1
-        parts += ["" if not number else " and " if last else ", ", subject]
+def _names(models: Sequence[BoardModel]) -> list[BoardModel | str]:
+    parts: list[BoardModel | str] = []
+    for number, model in enumerate(models):
+        last = number == len(models) - 1
+        parts += ["" if not number else " and " if last else ", ", model]
     return parts
 
 
-def _percent(subject: Subject) -> str:
-    return f"{percent(subject.accuracy)}{GAP}%"
+def _percent(model: BoardModel) -> str:
+    return f"{percent(model.accuracy)}{GAP}%"
 
 
-def _with_margin(subject: Subject) -> str:
-    if subject.row.margin is None:
-        return _percent(subject)
-    return f"{percent(subject.accuracy)}{GAP}±{GAP}{percent(subject.row.margin)}{GAP}%"
+def _with_margin(model: BoardModel) -> str:
+    if model.row.margin is None:
+        return _percent(model)
+    return f"{percent(model.accuracy)}{GAP}±{GAP}{percent(model.row.margin)}{GAP}%"

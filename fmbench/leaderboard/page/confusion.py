@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fmbench.contract import CLASSES
 from fmbench.data import LABELS
 from fmbench.errors import StoreError
-from fmbench.leaderboard.page.subjects import Subject
+from fmbench.leaderboard.page.board_models import BoardModel
 from fmbench.leaderboard.page.text import count
 from fmbench.leaderboard.stored_results import StoredResults
 from fmbench.store import COPY_OR_REDO
@@ -65,28 +65,28 @@ class Pair:
 
 
 def read_votes(
-    stored: StoredResults, subjects: Sequence[Subject]
+    stored: StoredResults, models: Sequence[BoardModel]
 ) -> tuple[list[ModelVotes], dict[str, list[str]]]:
-    """The votes of each subject with a good run, in their order.
+    """The votes of each model with a good run, in their order.
 
     Also the names of those whose predictions cannot be read, by why.
     """
     read: list[ModelVotes] = []
     unread: dict[str, list[str]] = defaultdict(list)
-    for subject in subjects:
-        if not subject.entry.ok:
+    for model in models:
+        if not model.entry.ok:
             continue
         try:
-            predictions = stored.predictions(subject.entry)
+            predictions = stored.predictions(model.entry)
             if max(predictions.max(), stored.labels.max()) >= CLASSES:
                 what = "its predictions or labels hold a class that there is not"
                 raise StoreError(what, hint=COPY_OR_REDO)
         except StoreError as error:
             place = f" ({Path(error.where).name})" if error.where else ""
-            unread[f"{error.what}{place}"].append(subject.name)
+            unread[f"{error.what}{place}"].append(model.name)
         else:
             votes = [(predictions == label).sum(axis=0) for label in range(CLASSES)]
-            read.append(ModelVotes(subject.name, np.stack(votes, axis=1), len(predictions)))
+            read.append(ModelVotes(model.name, np.stack(votes, axis=1), len(predictions)))
     return read, unread
 
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log10
 
+from fmbench.leaderboard.page.board_models import BoardModel
 from fmbench.leaderboard.page.scales import Scale
-from fmbench.leaderboard.page.subjects import Subject
 from fmbench.leaderboard.page.text import count
 from fmbench.records import Record
 
@@ -42,9 +42,9 @@ class CurvePlots:
     clipped: bool = False
 
 
-def curve_plots(subjects: Sequence[Subject]) -> CurvePlots:
-    """The curves of the subjects' final runs, failed ones included."""
-    finals = [record for subject in subjects for record in subject.entry.finals]
+def curve_plots(models: Sequence[BoardModel]) -> CurvePlots:
+    """The curves of the models' final runs, failed ones included."""
+    finals = [record for model in models for record in model.entry.finals]
     known = _losses(finals)
     lengths = [len(one.result.curve) for one in finals]
     epochs = max(lengths, default=0)
@@ -53,7 +53,7 @@ def curve_plots(subjects: Sequence[Subject]) -> CurvePlots:
     # A diverging run must not press all others flat.
     top = max(_losses([one for one in finals if one.ok]) or known)
     scale = Scale(min(known) / 1.1, top * 1.1, log=True)
-    plots = [_plot(subject, scale, epochs) for subject in subjects]
+    plots = [_plot(model, scale, epochs) for model in models]
     return CurvePlots(
         epochs,
         f"{scale.low:.2g}",
@@ -69,8 +69,8 @@ def _losses(records: Sequence[Record]) -> list[float]:
     return [loss for loss in found if loss is not None and loss > 0]
 
 
-def _plot(subject: Subject, scale: Scale, epochs: int) -> CurvePlot:
-    finals, ok = subject.entry.finals, subject.entry.ok
+def _plot(model: BoardModel, scale: Scale, epochs: int) -> CurvePlot:
+    finals, ok = model.entry.finals, model.entry.ok
     drawn = [(_path(record.result.curve, scale, epochs), record.ok) for record in finals]
     first, last = _mean_loss(ok, 0), _mean_loss(ok, -1)
     said = f"{count(len(finals), 'run')}, none with a score"
@@ -78,7 +78,7 @@ def _plot(subject: Subject, scale: Scale, epochs: int) -> CurvePlot:
         of_seeds = f"mean of {count(len(ok), 'seed')}"
         said = f"training loss {first} after the first epoch, {last} after the last; {of_seeds}"
     return CurvePlot(
-        name=subject.name,
+        name=model.name,
         paths=tuple((path, good) for path, good in drawn if path),
         last=last,
         said=said,

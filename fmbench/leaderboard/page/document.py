@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fmbench.data import LABELS
 from fmbench.leaderboard.board import Board
+from fmbench.leaderboard.page.board_models import BoardModel, board_models, devices_of
 from fmbench.leaderboard.page.conclusions import conclusions, rules_in_words
 from fmbench.leaderboard.page.confusion import confused_pairs, matrix_of, read_votes
 from fmbench.leaderboard.page.curves import curve_plots
@@ -20,7 +21,6 @@ from fmbench.leaderboard.page.dots import dot_plot
 from fmbench.leaderboard.page.gallery import png_uri
 from fmbench.leaderboard.page.provenance import CODE, origins
 from fmbench.leaderboard.page.scatter import panels
-from fmbench.leaderboard.page.subjects import Subject, devices_of, subjects_of
 from fmbench.leaderboard.page.table import table
 from fmbench.leaderboard.page.text import breakable, count, inert, listing
 from fmbench.leaderboard.page.trials import trials
@@ -37,13 +37,13 @@ def render(board: Board, stored: StoredResults, images: NDArray[np.uint8] | None
     `images` are the test images, uint8 (n, 28, 28), or None when the data set is not at hand.
     Labels or predictions that cannot be read are left out and said to be; nothing is raised.
     """
-    subjects = subjects_of(board, stored)
-    read, unread = read_votes(stored, subjects)
+    models = board_models(board, stored)
+    read, unread = read_votes(stored, models)
     # Votes are read only where the labels can be.
     labels = stored.labels if read else np.zeros(0, dtype=np.uint8)
     pictures = images if images is not None and len(images) == len(labels) else None
     seeds = len(stored.protocol.seeds)
-    columns, rows = table(subjects, seeds)
+    columns, rows = table(models, seeds)
     style, script = _asset("style.css"), _asset("page.js")
     return (
         templates()
@@ -51,14 +51,14 @@ def render(board: Board, stored: StoredResults, images: NDArray[np.uint8] | None
         .render(
             board=board,
             rules=rules_in_words(stored.protocol),
-            conclusions=conclusions(board, seeds, subjects),
-            facts=_facts(board, stored, subjects),
-            dots=dot_plot(subjects),
+            conclusions=conclusions(board, seeds, models),
+            facts=_facts(board, stored, models),
+            dots=dot_plot(models),
             columns=columns,
             rows=rows,
-            panels=panels(subjects),
-            curves=curve_plots(subjects),
-            trials=trials(stored.protocol, subjects),
+            panels=panels(models),
+            curves=curve_plots(models),
+            trials=trials(stored.protocol, models),
             labels=LABELS,
             pairs=confused_pairs(read, labels),
             matrices=[matrix_of(model, labels) for model in read],
@@ -67,7 +67,7 @@ def render(board: Board, stored: StoredResults, images: NDArray[np.uint8] | None
             pictures=pictures,
             no_pictures=_why_no_pictures(images, pictures),
             png_uri=png_uri,
-            origins=origins(stored, subjects),
+            origins=origins(stored, models),
             code=CODE,
             style=Markup(style),  # noqa: S704 - a file of this package
             script=Markup(script),  # noqa: S704 - a file of this package
@@ -92,20 +92,20 @@ def is_of(html: str, board: Board, stored: StoredResults) -> bool:
     )
 
 
-def _facts(board: Board, stored: StoredResults, subjects: Sequence[Subject]) -> dict[str, str]:
+def _facts(board: Board, stored: StoredResults, models: Sequence[BoardModel]) -> dict[str, str]:
     """What stands in the strip below the conclusions, by name."""
     protocol = stored.protocol
-    complete = sum(subject.row.complete for subject in subjects)
-    models = count(len(subjects), "model")
+    complete = sum(model.row.complete for model in models)
+    counted = count(len(models), "model")
     images = protocol.final.train_images or TRAINING_IMAGES
     tested = sorted({row.test_images for row in board.rows if row.test_images})
-    devices = devices_of(subjects)
+    devices = devices_of(models)
     return {
         "Protocol": f"{board.protocol}, {board.status}",
-        "Models": models if complete == len(subjects) else f"{models}, {complete} complete",
+        "Models": counted if complete == len(models) else f"{counted}, {complete} complete",
         "Seeds": f"{len(protocol.seeds)} for each model",
         "Trained on": f"{images:,} images, {count(protocol.final.epochs, 'epoch')}",
-        "Judged on": f"{listing([f'{size:,}' for size in tested]) or 'no'} test images",
+        "Scored on": f"{listing([f'{size:,}' for size in tested]) or 'no'} test images",
         "Device" if len(devices) < 2 else "Devices": "; ".join(devices) or "none",
     }
 
@@ -115,7 +115,7 @@ def _why_no_pictures(images: NDArray[np.uint8] | None, fitting: NDArray[np.uint8
     if images is None:
         return "Pictures are left out: the data set is not at hand. It is fetched by"
     if fitting is None:
-        return "Pictures are left out: these are not the images the runs were judged on. See"
+        return "Pictures are left out: these are not the images the runs were scored on. See"
     return ""
 
 

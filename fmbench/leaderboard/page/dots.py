@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from statistics import median
 
 from fmbench.leaderboard.page import scales
+from fmbench.leaderboard.page.board_models import BoardModel
 from fmbench.leaderboard.page.scales import Scale, Tick
-from fmbench.leaderboard.page.subjects import Subject
 from fmbench.leaderboard.page.text import span
 from fmbench.leaderboard.statistics import SEEDS_FOR_T
 from fmbench.wording import percent, rank_set
@@ -32,7 +32,7 @@ class Dot:
     said:    the same in words.
     """
 
-    subject: Subject
+    model: BoardModel
     rank: str
     off: bool
     mean: float
@@ -66,24 +66,22 @@ class DotPlot:
         return any(dot.off for dot in self.dots)
 
 
-def dot_plot(subjects: Sequence[Subject]) -> DotPlot:
-    """The dot plot of a board's subjects; without dots when none has an accuracy."""
-    scored = [subject for subject in subjects if subject.row.accuracy is not None]
-    missing = len(subjects) - len(scored)
+def dot_plot(models: Sequence[BoardModel]) -> DotPlot:
+    """The dot plot of a board's models; without dots when none has an accuracy."""
+    scored = [model for model in models if model.row.accuracy is not None]
+    missing = len(models) - len(scored)
     if not scored:
         return DotPlot((), (), seeds="", line="", ranks=False, provisional=False, missing=missing)
-    accuracies = [subject.accuracy for subject in scored]
+    accuracies = [model.accuracy for model in scored]
     best, middle = max(accuracies), median(accuracies)
     lowest = best - max(REACH * (best - middle), 0.01)
-    on = [subject for subject in scored if subject.accuracy >= lowest - 1e-9]
-    scale, ticks = scales.shares(
-        [value for subject in on for value in _all_values(subject)], room=0.03
-    )
-    counts = [subject.row.seeds for subject in scored]
-    ranked = [subject.row for subject in scored if subject.row.rank_best]
+    on = [model for model in scored if model.accuracy >= lowest - 1e-9]
+    scale, ticks = scales.shares([value for model in on for value in _all_values(model)], room=0.03)
+    counts = [model.row.seeds for model in scored]
+    ranked = [model.row for model in scored if model.row.rank_best]
     return DotPlot(
         ticks=ticks,
-        dots=tuple(_dot(subject, scale, subject not in on) for subject in scored),
+        dots=tuple(_dot(model, scale, model not in on) for model in scored),
         seeds=_about_seeds(counts),
         line=_about_line(counts),
         ranks=bool(ranked),
@@ -92,27 +90,27 @@ def dot_plot(subjects: Sequence[Subject]) -> DotPlot:
     )
 
 
-def _all_values(subject: Subject) -> list[float]:
-    row = subject.row
+def _all_values(model: BoardModel) -> list[float]:
+    row = model.row
     bounds = (
         *(row.accuracy_image_low, row.accuracy_image_high),
         *(row.accuracy_seed_low, row.accuracy_seed_high),
-        *subject.entry.accuracies,
+        *model.entry.accuracies,
     )
     return [min(1.0, max(0.0, bound)) for bound in bounds if bound is not None]
 
 
-def _dot(subject: Subject, scale: Scale, off: bool) -> Dot:
-    row = subject.row
+def _dot(model: BoardModel, scale: Scale, off: bool) -> Dot:
+    row = model.row
     return Dot(
-        subject=subject,
+        model=model,
         rank=rank_set(row.rank_best, row.rank_worst),
         off=off,
-        mean=_place(scale, subject.accuracy),
+        mean=_place(scale, model.accuracy),
         by_images=_interval(scale, row.accuracy_image_low, row.accuracy_image_high),
         by_seeds=_interval(scale, row.accuracy_seed_low, row.accuracy_seed_high),
-        each=tuple(_place(scale, accuracy) for accuracy in subject.entry.accuracies),
-        said=_in_words(subject),
+        each=tuple(_place(scale, accuracy) for accuracy in model.entry.accuracies),
+        said=_in_words(model),
     )
 
 
@@ -145,10 +143,10 @@ def _place(scale: Scale, value: float) -> float:
     return round(100 * scale.place(value), 3)
 
 
-def _in_words(subject: Subject) -> str:
-    row = subject.row
+def _in_words(model: BoardModel) -> str:
+    row = model.row
     said = [f"rank {rank_set(row.rank_best, row.rank_worst)}"] if row.rank_best else []
-    said.append(f"accuracy {percent(subject.accuracy)} %")
+    said.append(f"accuracy {percent(model.accuracy)} %")
     if row.accuracy_image_low is not None and row.accuracy_image_high is not None:
         said.append(f"{span(row.accuracy_image_low, row.accuracy_image_high)} % for new images")
     if row.accuracy_seed_low is not None and row.accuracy_seed_high is not None:

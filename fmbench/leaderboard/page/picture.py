@@ -1,9 +1,9 @@
 """The board as one picture: an SVG file of its dot plot, for a README or a slide."""
 
 from fmbench.leaderboard.board import Board
+from fmbench.leaderboard.page.board_models import board_models
 from fmbench.leaderboard.page.document import templates
 from fmbench.leaderboard.page.dots import DotPlot, dot_plot
-from fmbench.leaderboard.page.subjects import subjects_of
 from fmbench.leaderboard.page.text import count, shortened
 from fmbench.leaderboard.stored_results import StoredResults
 
@@ -14,7 +14,7 @@ TOP, ROW, FOOT, LINE = 62, 36, 22, 18
 
 def draw(board: Board, stored: StoredResults) -> str:
     """The picture of a board, as SVG. The same input gives the same bytes."""
-    plot = dot_plot(subjects_of(board, stored))
+    plot = dot_plot(board_models(board, stored))
     bottom = TOP + ROW * len(plot.dots)
     about = _about(plot, board)
     seeds = count(len(stored.protocol.seeds), "seed")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from fmbench import protocol
 from fmbench.errors import FmbenchError
-from fmbench.leaderboard.page.subjects import Subject
+from fmbench.leaderboard.page.board_models import BoardModel
 from fmbench.leaderboard.stored_results import StoredResults
 from fmbench.protocol import Protocol
 from fmbench.records import Record
@@ -24,21 +24,21 @@ class Origin:
     facts:   by their names what the row's records say of where they come from, each value once.
     """
 
-    subject: Subject
+    model: BoardModel
     command: str
     facts: dict[str, tuple[str, ...]]
 
 
-def origins(stored: StoredResults, subjects: Sequence[Subject]) -> tuple[Origin, ...]:
-    """The provenance of each subject."""
+def origins(stored: StoredResults, models: Sequence[BoardModel]) -> tuple[Origin, ...]:
+    """The provenance of each model."""
     ask = shlex.quote(_how_to_ask(stored.protocol))
     found = []
-    for subject in subjects:
-        model = subject.entry.model
-        if subject.name != model:  # two distributions offer it
-            model = f"{subject.entry.plugin.distribution}:{model}"
-        command = f"fmbench run {shlex.quote(model)} --protocol {ask}"
-        found.append(Origin(subject, command, _facts(subject)))
+    for model in models:
+        request = model.entry.model
+        if model.name != request:  # two distributions offer it
+            request = f"{model.entry.plugin.distribution}:{request}"
+        command = f"fmbench run {shlex.quote(request)} --protocol {ask}"
+        found.append(Origin(model, command, _facts(model)))
     return tuple(found)
 
 
@@ -52,11 +52,11 @@ def _how_to_ask(of: Protocol) -> str:
     return f"protocol-{of.digest[:8]}.toml"
 
 
-def _facts(subject: Subject) -> dict[str, tuple[str, ...]]:
-    plugin = subject.entry.plugin
+def _facts(model: BoardModel) -> dict[str, tuple[str, ...]]:
+    plugin = model.entry.plugin
 
     def each(pick: Callable[[Record], str]) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(filter(None, map(pick, subject.entry.records))))
+        return tuple(dict.fromkeys(filter(None, map(pick, model.entry.records))))
 
     facts = {
         "Distribution": (f"{plugin.distribution} {plugin.version}",),
@@ -64,7 +64,7 @@ def _facts(subject: Subject) -> dict[str, tuple[str, ...]]:
         "Source digest": (plugin.source,),
         "Dependencies": (versions(plugin.dependencies),),
         "torch": each(lambda record: record.run.torch),
-        "Recipe": (subject.recipe,),
+        "Recipe": (model.recipe,),
         "Training semantics": each(lambda record: str(record.run.semantics)),
         "Device": each(_device),
         "Device digest": each(lambda record: record.environment.device.digest),

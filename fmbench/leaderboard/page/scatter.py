@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from fmbench.leaderboard.page import scales
+from fmbench.leaderboard.page.board_models import BoardModel, devices_of
 from fmbench.leaderboard.page.labels import Box, Label, place_labels
 from fmbench.leaderboard.page.scales import Scale, Tick
-from fmbench.leaderboard.page.subjects import Subject, devices_of
 from fmbench.leaderboard.page.text import count, shortened
 from fmbench.wording import duration, percent, short
 
@@ -26,7 +26,7 @@ Axis = Callable[[Sequence[float]], tuple[Scale, tuple[Tick, ...]]]
 class Mark:
     """A model in the plot, in units of the drawing; `label` is None where there was no room."""
 
-    subject: Subject
+    model: BoardModel
     x: float
     y: float
     on_front: bool
@@ -53,42 +53,40 @@ class Panel:
     unplaced: str
 
 
-def panels(subjects: Sequence[Subject]) -> tuple[Panel, ...]:
+def panels(models: Sequence[BoardModel]) -> tuple[Panel, ...]:
     """Accuracy against training time on each device, then against parameters."""
-    scored = [subject for subject in subjects if subject.row.accuracy is not None]
+    scored = [model for model in models if model.row.accuracy is not None]
     found = []
     for device in devices_of(scored):
-        times = [(subject, subject.times.get(device, 0.0)) for subject in scored]
+        times = [(model, model.times.get(device, 0.0)) for model in scored]
         found.append(_panel(f"Training time on {device}", times, scales.times, duration))
-    sizes = [(subject, float(subject.row.parameters or 0)) for subject in scored]
+    sizes = [(model, float(model.row.parameters or 0)) for model in scored]
     found.append(_panel("Parameters", sizes, scales.counts, short))
     return tuple(panel for panel in found if panel)
 
 
 def _panel(
     title: str,
-    costs: Sequence[tuple[Subject, float]],
+    costs: Sequence[tuple[BoardModel, float]],
     axis: Axis,
     worded: Callable[[float], str],
 ) -> Panel | None:
-    """The plot of subjects with their costs; those without one are left out."""
-    costs = [(subject, cost) for subject, cost in costs if cost > 0]
+    """The plot of models with their costs; those without one are left out."""
+    costs = [(model, cost) for model, cost in costs if cost > 0]
     if not costs:
         return None
-    subjects = [subject for subject, _ in costs]
-    points = [(cost, subject.accuracy) for subject, cost in costs]
+    models = [model for model, _ in costs]
+    points = [(cost, model.accuracy) for model, cost in costs]
     x_scale, x_ticks = axis([cost for cost, _ in points])
     y_scale, y_ticks = scales.shares([accuracy for _, accuracy in points], room=0.08)
-    complete = [number for number, subject in enumerate(subjects) if subject.row.complete]
+    complete = [number for number, model in enumerate(models) if model.row.complete]
     front = [complete[place] for place in pareto_front([points[number] for number in complete])]
     places = [(_x(x_scale.place(x)), _y(y_scale.place(y))) for x, y in points]
     steps = _steps([places[number] for number in front])
     # Those on the front are named first, then the others, best first.
     order = sorted(range(len(points)), key=lambda one: (one not in front, -points[one][1], one))
-    names = [shortened(subjects[one].name, LONGEST) for one in order]
-    said = [
-        f"{subject.name} ({worded(cost)}, {percent(subject.accuracy)} %)" for subject, cost in costs
-    ]
+    names = [shortened(models[one].name, LONGEST) for one in order]
+    said = [f"{model.name} ({worded(cost)}, {percent(model.accuracy)} %)" for model, cost in costs]
     found = place_labels(
         names,
         [places[one] for one in order],
@@ -98,7 +96,7 @@ def _panel(
     )
     marks = tuple(
         Mark(
-            subject=subjects[one],
+            model=models[one],
             x=places[one][0],
             y=places[one][1],
             on_front=one in front,

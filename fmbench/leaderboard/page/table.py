@@ -6,7 +6,7 @@ from typing import Literal
 
 from fmbench.leaderboard.board import Row
 from fmbench.leaderboard.columns import COLUMNS, WORDS, Column
-from fmbench.leaderboard.page.subjects import Subject
+from fmbench.leaderboard.page.board_models import BoardModel
 from fmbench.leaderboard.page.text import span
 from fmbench.leaderboard.statistics import SEEDS_FOR_T
 
@@ -48,20 +48,17 @@ class TableColumn:
     first: Literal["ascending", "descending"]
 
 
-TableRow = tuple[Subject, tuple[TableCell, ...]]
-"""A subject with its cells in the order of the columns."""
+TableRow = tuple[BoardModel, tuple[TableCell, ...]]
+"""A model with its cells in the order of the columns."""
 
 
-def table(subjects: Sequence[Subject], seeds: int) -> tuple[list[TableColumn], list[TableRow]]:
-    """The columns and the rows of the subjects; `seeds` is the number the protocol asks for."""
+def table(models: Sequence[BoardModel], seeds: int) -> tuple[list[TableColumn], list[TableRow]]:
+    """The columns and the rows of the models; `seeds` is the number the protocol asks for."""
     usual = _kind_of_span(seeds)
-    ranks = "provisional" if any(one.row.rank_best for one in subjects) and usual == RANGE else ""
+    ranks = "provisional" if any(one.row.rank_best for one in models) and usual == RANGE else ""
     return (
         [_headed(column, usual, ranks if column.key == "rank" else "") for column in COLUMNS],
-        [
-            (subject, tuple(_cell(column, subject.row, usual) for column in COLUMNS))
-            for subject in subjects
-        ],
+        [(model, tuple(_cell(column, model.row, usual) for column in COLUMNS)) for model in models],
     )
 
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fmbench.leaderboard.page import scales
+from fmbench.leaderboard.page.board_models import BoardModel
 from fmbench.leaderboard.page.scales import Scale, Tick
-from fmbench.leaderboard.page.subjects import Subject
 from fmbench.leaderboard.page.text import count
 from fmbench.leaderboard.recipes import Tried, recipes_tried
 from fmbench.protocol import Protocol
@@ -17,12 +17,12 @@ class Trials:
 
     rows:   each model with what trying recipes has shown, by their names.
     scale:  the axis of accuracies; low, high: what stands at its ends.
-    images: how many validation images each run was judged on; seeds: runs of each recipe; epochs:
+    images: how many validation images each run was scored on; seeds: runs of each recipe; epochs:
             how long each took.
     """
 
     recipes: tuple[str, ...]
-    rows: tuple[tuple[Subject, dict[str, Tried]], ...]
+    rows: tuple[tuple[BoardModel, dict[str, Tried]], ...]
     scale: Scale
     low: str
     high: str
@@ -32,17 +32,16 @@ class Trials:
     chosen: bool
 
 
-def trials(protocol: Protocol, subjects: Sequence[Subject]) -> Trials:
-    """The tune runs of the subjects; without rows when there are none."""
-    tried = [subject for subject in subjects if subject.entry.tunes]
-    results = [record.result for subject in tried for record in subject.entry.tunes]
+def trials(protocol: Protocol, models: Sequence[BoardModel]) -> Trials:
+    """The tune runs of the models; without rows when there are none."""
+    tried = [model for model in models if model.entry.tunes]
+    results = [record.result for model in tried for record in model.entry.tunes]
     known = [result.accuracy for result in results if result.accuracy is not None]
     scale, ticks = scales.shares(known) if known else (Scale(0, 1), (Tick(0, "0"),))
     return Trials(
         recipes=tuple(recipe.name for recipe in protocol.recipes),
         rows=tuple(
-            (subject, {one.recipe: one for one in recipes_tried(subject.entry)})
-            for subject in tried
+            (model, {one.recipe: one for one in recipes_tried(model.entry)}) for model in tried
         ),
         scale=scale,
         low=ticks[0].label,
@@ -50,5 +49,5 @@ def trials(protocol: Protocol, subjects: Sequence[Subject]) -> Trials:
         images=max((result.images for result in results), default=0),
         seeds=len(protocol.tuning.seeds) if protocol.tuning else 1,
         epochs=count(protocol.stage("tune").epochs, "epoch"),
-        chosen=any(subject.recipe for subject in tried),
+        chosen=any(model.recipe for model in tried),
     )

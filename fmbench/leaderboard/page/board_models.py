@@ -12,7 +12,7 @@ from fmbench.records import Record
 
 
 @dataclass(frozen=True)
-class Subject:
+class BoardModel:
     """One row, its entry and what the page calls it.
 
     name:   the model, with its distribution where two distributions offer a model of that name.
@@ -37,13 +37,13 @@ class Subject:
         return self.entry.finals[-1].run.recipe if self.entry.finals else ""
 
 
-def subjects_of(board: Board, stored: StoredResults) -> tuple[Subject, ...]:
-    """The subjects of a board in its order; `KeyError` when a row has none stored."""
+def board_models(board: Board, stored: StoredResults) -> tuple[BoardModel, ...]:
+    """The models of a board in its order; `KeyError` when a row has none stored."""
     offered = Counter(row.model for row in board.rows)
     entries = [stored.entry(row.model, row.distribution) for row in board.rows]
     place = place_names([record for one in entries for record in one.ok], with_threads=True)
     return tuple(
-        Subject(
+        BoardModel(
             row=row,
             entry=entry,
             times=_times(entry, place),
@@ -61,6 +61,6 @@ def _times(entry: ModelResults, place: Callable[[Record], str]) -> dict[str, flo
     return {name: fmean(times) for name, times in sorted(by_place.items())}
 
 
-def devices_of(subjects: Sequence[Subject]) -> tuple[str, ...]:
-    """The devices that trained any of the subjects, sorted."""
-    return tuple(sorted({device for subject in subjects for device in subject.times}))
+def devices_of(models: Sequence[BoardModel]) -> tuple[str, ...]:
+    """The devices that trained any of the models, sorted."""
+    return tuple(sorted({device for model in models for device in model.times}))
