@@ -93,6 +93,19 @@ def command(process: psutil.Process) -> str:
         return ""
 
 
+def test_the_options_of_ray_are_its_own() -> None:
+    """Each option of `ray start` that the page or the script names is one of the installed Ray."""
+    page = FILES.with_suffix(".md").read_text("utf-8")
+    commands = re.findall(r"ray start (?:.*\\\n)*.*", page + SLURM.read_text("utf-8"))
+    named = {option for one in commands for option in re.findall(r"--[a-z-]+", one)}
+    told = subprocess.run(
+        [sys.executable, "-m", "ray.scripts.scripts", "start", "--help"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert len(named) > 5
+    assert [option for option in sorted(named) if option not in told.stdout] == []
+
+
 def test_the_job_for_kuberay_is_well_formed(fmbench: Fmbench) -> None:
     """One image for all pods, as much asked for as allowed, a token, and nothing open outside."""
     job: dict[str, Any] = yaml.safe_load((FILES / "kuberay.yaml").read_text("utf-8"))
