@@ -22,7 +22,7 @@ from fmbench import discovery, protocol
 from fmbench.console.checks import print_reports
 from fmbench.contract import InputSpec, Model
 from fmbench.discovery import Catalogue, ListedFamily, Problem
-from fmbench.errors import NothingSelectedError, PluginError, UsageError
+from fmbench.errors import NothingSelectedError, PluginError, StoreError, UsageError
 from fmbench.protocol import Protocol
 from fmbench.testing import Report, contract
 from fmbench.testing.checked_model import CheckedModel
@@ -34,6 +34,7 @@ from fmbench.testing.process_state import SideEffects
 from fmbench.testing.reports import failed, line_of_crash
 from fmbench.training import devices
 from fmbench.training.batches import Images
+from fmbench.training.checkpoints import Checkpoints
 from plugins_of_all_kinds import GOOD, HEADER, offering
 from wrong_models import WRONG, Build
 
@@ -199,6 +200,35 @@ def test_a_model_that_learns_from_two_of_three_seeds_learns(
 
     assert checked(build, until="learns")["learns"].outcome == outcome
     assert len(built) == networks
+
+
+def test_a_full_folder_is_not_the_models_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no checkpoint can be written there is none to read, and TMPDIR is named."""
+
+    def full(*_: object, **__: object) -> None:
+        raise StoreError("cannot be written: no space left", hint="make room")
+
+    monkeypatch.setattr(Checkpoints, "save", full)
+    reports = checked(wrong_models.GOOD["linear"])
+    report = reports.pop("safetensors")
+    assert report.outcome == "skipped"
+    assert "TMPDIR" in report.message
+    assert {one.outcome for one in reports.values()} == {"ok"}
+
+
+def test_a_torch_that_cannot_be_imported_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A child that ends before its first check says what to try, and its other checks skip."""
+    install_into(tmp_path, "wholesome", GOOD)
+    (tmp_path / "torch.py").write_text("raise ImportError('libtorch.so is missing')")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name, value in child_environment(tmp_path, tmp_path / "cache").items():
+        monkeypatch.setenv(name, value)
+    first, *others = check_models(discovery.catalogue(), ["wholesome"], PLAIN)
+    assert (first.outcome, first.message) == ("error", "the process ended with exit status 1")
+    assert "import torch" in first.hint
+    assert {one.message for one in others} == {"needs what discovery checks"}
 
 
 def test_a_run_that_does_not_fit_is_a_warning(

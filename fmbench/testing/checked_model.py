@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from fmbench.protocol import DeviceRules, Protocol, Recipe, Stage, TrainingRules
 from fmbench.records import Cost
+from fmbench.testing.conformance import BATCH
 from fmbench.testing.expected_cost import expected_cost
 from fmbench.testing.importing import Imported
 from fmbench.testing.process_state import SideEffects, random_streams
@@ -31,8 +32,8 @@ CPU = torch.device("cpu")
 IMAGES, IMAGES_SEED = 64, 7
 STEPS = 20
 RECIPE = Recipe(name="check", optimizer="adamw", learning_rate=3e-4)
-TRAINING = TrainingRules(batch_size=8, evaluation_batch_size=8, schedule="constant")
-LABELS = torch.arange(TRAINING.batch_size)
+TRAINING = TrainingRules(batch_size=BATCH, evaluation_batch_size=BATCH, schedule="constant")
+LABELS = torch.arange(BATCH)
 CUDNN = ("benchmark", "deterministic", "allow_tf32")
 
 

@@ -63,17 +63,13 @@ def failed(reports: Iterable[Report]) -> bool:
 
 def told(error: BaseException) -> str:
     """What was raised, and in which line of the plugin."""
-    if isinstance(error, FmbenchError):
-        return error.what
     words = " ".join(raised(error).split())[:LONGEST_MESSAGE]
     line = line_of_plugin(reversed(traceback.extract_tb(error.__traceback__)))
     return f"{words} ({line})" if line else words
 
 
 def trace(error: BaseException) -> str:
-    """The traceback of what a plugin raised; empty for a fault, whose sentence says it all."""
-    if isinstance(error, FmbenchError):
-        return ""
+    """The traceback of what a plugin raised."""
     return "".join(traceback.format_exception(error))[-LONGEST_TRACE:]
 
 
