@@ -149,6 +149,7 @@ def test_a_lost_guard_costs_its_own_job_alone(
     """When a guard is killed its worker and what that started end; other children live on."""
     install_into(site, "plugin-a", offering("good=starts", extra=STARTS_A_PROCESS))
     monkeypatch.setenv("PYTHONPATH", str(site))
+    monkeypatch.syspath_prepend(site)
     rules = protocol.load(str(tiny.protocol))
     setting = make_setting(rules, hardware.cpu_device(), threads=1, seeds=1)
     store = Store(tmp_path / "results", rules.id)
