@@ -107,7 +107,8 @@ def main() -> None:
         f"{(time.time() - began) / 60:.0f} minutes. No promise was broken.",
         "",
         f"- {len(made)} times `kill -9` at a random moment of a command with two workers and real "
-        f"training, over {stores} stores: {', '.join(f'{count} {whom}' for whom, count in sorted(killed.items()))}"
+        f"training, over {stores} stores: "
+        f"{', '.join(f'{count} {whom}' for whom, count in sorted(killed.items()))}"
         f"; {sum(half for _, half in made)} with a result or a checkpoint, but not all results, "
         "there. Each store ended with the results of a quiet run.",
         f"- {sum(crashed.values()):,} crash points: {crashed['die']} at which the runner died, "
