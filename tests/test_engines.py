@@ -17,6 +17,7 @@ from fmbench.discovery import ListedModel
 from fmbench.errors import UsageError
 from fmbench.execution import guard
 from fmbench.execution.engines import outcome_of
+from fmbench.execution.estimate import UNKNOWN_MEMORY, Estimate
 from fmbench.execution.job import Ending, JobFolder, RunOutcome
 from fmbench.execution.local import LocalEngine
 from fmbench.execution.observers import Observers
@@ -126,6 +127,29 @@ def test_workers_start_while_memory_lasts(
     for one in under_way:
         one.done = True
     assert engine.has_room(memory)
+
+
+def test_little_memory_makes_runs_wait(
+    tiny: TinyData, tmp_path: Path, site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where memory for one worker is left two are never under way, though there are slots."""
+    install_into(site, "plugin-a", offering("one=linear", "two=linear"))
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    monkeypatch.syspath_prepend(site)
+    monkeypatch.setattr(limits, "memory_available", lambda: UNKNOWN_MEMORY / 10)
+    rules = protocol.load(str(tiny.protocol))
+    setting = make_setting(rules, hardware.cpu_device(), threads=1, seeds=1)
+    store = Store(tmp_path / "results", rules.id)
+    store.make()
+    models = [one for one in discovery.catalogue().models if one.name in ("one", "two")]
+    made = Runner(
+        setting=setting,
+        store=store,
+        scorer=Scorer(data.load(tiny.folder, rules.data.sha256), rules),
+        engine=LocalEngine(2),
+        forecast=Estimate([], setting, own=[], published=[]),
+    ).run(models)
+    assert [(record.ok, record.cost.beside) for record in made] == [(True, 0), (True, 0)]
 
 
 def test_a_worker_that_trains_is_measured() -> None:
