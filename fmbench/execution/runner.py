@@ -144,6 +144,8 @@ class Runner:
 
     def _fill(self) -> None:
         """Give out jobs while there are runs to make and room for them."""
+        if len(self._under_way) == self._engine.slots:
+            return
         self._look_at_others()
         while len(self._under_way) < self._engine.slots:
             runs = next_job(self._plans(), self._states, self._forecast, self._engine.slots)
@@ -222,15 +224,15 @@ class Runner:
         return folder
 
     def _look(self) -> bool:
-        """Take in what has happened in the jobs under way; whether anything has."""
+        """Take in what has happened in the jobs under way; whether a run or a job has ended."""
         return sum(self._take_in(job) for job in tuple(self._under_way)) > 0
 
     def _take_in(self, job: JobUnderWay) -> bool:
-        happened = False
+        ended = False
         for happening in job.happenings:
             match happening:
                 case None:
-                    return happened
+                    return ended
                 case Run():
                     self._states.move([happening], Step.BEGIN)
                     if not job.begun:
@@ -245,7 +247,7 @@ class Runner:
                     self._lose(job, why)
                 case Ended():
                     self._end(job, happening)
-            happened = True
+                    ended = True
         self._retire(job)
         return True
 
