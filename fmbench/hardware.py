@@ -109,6 +109,11 @@ def find_device(request: str = "auto") -> Device:
     return gpus[int(index or 0)]
 
 
+def some_gpu() -> Device:
+    """Stands for the GPUs of other machines, of which nothing is known here."""
+    return Device(kind="cuda", name="GPUs of the cluster", memory=0)
+
+
 def devices_like(device: Device, request: str) -> tuple[Device, ...]:
     """All devices of this machine that a `--device` option means: one, or every GPU of its kind.
 

@@ -57,6 +57,11 @@ class ProcessId(Struct, frozen=True):
     started: float
 
     @property
+    def folder_name(self) -> str:
+        """The name of a folder of its own; see `owner_of`."""
+        return f"{self.pid}-{self.started * 1000:.0f}"
+
+    @property
     def alive(self) -> bool:
         """Whether this very process still runs."""
         try:
@@ -70,6 +75,13 @@ def identify(pid: int | None = None) -> ProcessId:
     """The identity of a running process, or of this one."""
     pid = pid or os.getpid()
     return ProcessId(pid, _started(pid))
+
+
+def owner_of(name: str) -> ProcessId | None:
+    """The process whose folder has this name; None for what none has named, a file manager say."""
+    pid, _, moment = name.partition("-")
+    known = pid.isdecimal() and moment.isdecimal()
+    return ProcessId(int(pid), int(moment) / 1000) if known else None
 
 
 def _started(pid: int) -> float:

@@ -1,5 +1,6 @@
 """The workflows for GitHub: well formed, of few rights, and the lines that README names."""
 
+import configparser
 import re
 import subprocess
 import sys
@@ -52,7 +53,7 @@ def test_a_workflow_is_well_formed(workflow: dict[str, Any]) -> None:
 
 
 def test_the_tests_workflow_runs_the_lines_of_the_readme() -> None:
-    """It runs README's two lines and no other; the second is also the last of `.ci/run`."""
+    """It runs README's two lines and no other; `.ci/run` has the second, and the cluster's tests."""
     (job,) = read(WORKFLOWS / "test.yml")["jobs"].values()
     runs = [step["run"] for step in job["steps"] if "run" in step]
     assert runs == ["${{ matrix.line }}"]
@@ -61,7 +62,16 @@ def test_the_tests_workflow_runs_the_lines_of_the_readme() -> None:
     readme = (ROOT / "README.md").read_text("utf-8")
     for line in lines:
         assert f"\n```\n{line}\n```\n" in readme
-    assert (ROOT / ".ci" / "run").read_text("utf-8").splitlines()[-1] == lines[-1]
+    in_ci = (ROOT / ".ci" / "run").read_text("utf-8").splitlines()
+    assert in_ci[-2:] == [lines[-1], "tox -e long"]
+
+
+def test_cluster_tests_run_in_an_environment_of_their_own() -> None:
+    """`tox` leaves out what starts a Ray cluster, and `tox -e long` runs that alone."""
+    tox = configparser.ConfigParser(interpolation=None)
+    tox.read(ROOT / "tox.ini", "utf-8")
+    assert '-m "not cluster"' in tox["testenv"]["commands"]
+    assert "pytest -m cluster" in tox["testenv:long"]["commands"]
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)

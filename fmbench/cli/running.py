@@ -198,6 +198,7 @@ def run(
             workers=None if workers == "auto" else int(workers),
             results=results,
             retry_failed=retry_failed,
+            on_cluster=bool(address),
         )
     for problem in session.problems:
         tables.print_problem(problem)

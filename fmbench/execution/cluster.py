@@ -1,32 +1,36 @@
 """The engine that places jobs on a Ray cluster: on this machine alone, or one that is running."""
 
+import contextlib
+import importlib
 import importlib.util
 import math
 import os
 import secrets
 import shutil
+import socket
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from fmbench import limits
+from fmbench import limits, processes
 from fmbench.errors import UsageError
 from fmbench.execution import ray_node
-from fmbench.execution.engines import Lost
-from fmbench.execution.job import Inputs, Job, JobFolder, RunOutcome
+from fmbench.execution.job import Inputs, Job, JobFolder
 from fmbench.execution.plan import Setting
-from fmbench.execution.ray_node import Identity, News
+from fmbench.execution.ray_node import Identity
+from fmbench.execution.ray_worker import SECONDS_TO_END, Node, RayWorker
 from fmbench.records import Plugin
 
 SECONDS_TO_ANSWER = 120.0
 """How long a node may take to say what it is: it imports fmbench first."""
 
-SECONDS_TO_END = 10.0
+OWN_FOLDER = "fmb-"
+"""What the names of our own clusters' folders begin with: short, see `_start`."""
+
 OBJECT_STORE = 256 * 1024 * 1024
 """Bytes of a store that fmbench starts itself: the inputs of two stages, and some news."""
 
@@ -38,17 +42,6 @@ ALONE = {
 """Settings of a cluster that fmbench starts: it reports nothing, and asks everybody for a token. By
 the last one it listens on the loopback device alone, as Ray does by itself on macOS and Windows.
 """
-
-
-@dataclass(frozen=True)
-class Node:
-    """A node that may make runs: its id and address in the cluster, and what it has."""
-
-    id: str
-    address: str
-    cpus: float
-    gpus: float
-    memory: float
 
 
 class RayEngine:
@@ -75,9 +68,10 @@ class RayEngine:
     ) -> None:
         self._setting = setting
         self._plugins = [msgspec.json.encode(plugin) for plugin in plugins]
-        self._me = msgspec.json.decode(ray_node.identify(self._plugins), type=Identity)
+        self._workers = workers
+        self._shared = str(shared.resolve()) if shared else ""
         self._say = say
-        self._own_folder = ""
+        self._own_folder: Path | None = None
         self._inputs: dict[str, Any] = {}
         self._under_way: list[RayWorker] = []
         self._asked: dict[str, Any] = {}
@@ -88,20 +82,26 @@ class RayEngine:
                 os.environ.setdefault(name, value)
             os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         self._ray = _import_ray()
-        if address:
-            self._join(address)
-        else:
-            self._start()
-        self._shared = str(shared.resolve()) if shared else ""
-        self._asking = self._ray.remote(ray_node.identify)
-        self._working = self._ray.remote(max_calls=1)(ray_node.work)  # a process for each job
-        self._clearing = self._ray.remote(ray_node.clear_leftovers)
-        self._look_at_nodes(wait=True)
-        able = self._able()
-        per_node = sum(max(1, int(node.cpus // setting.threads)) for node in able)
+        self._me = msgspec.json.decode(ray_node.identify(self._plugins), type=Identity)
+        try:
+            self._start() if not address else self._join(address)
+            self._asking = self._ray.remote(ray_node.identify)
+            self._working = self._ray.remote(max_calls=1)(ray_node.work)  # a process for each job
+            self._clearing = self._ray.remote(ray_node.clear_leftovers)
+            self._look_at_nodes(wait=True)
+            able = self._able()
+        except BaseException:
+            self.close()
+            raise
         gpus = sum(node.gpus for node in able)
-        self.slots = workers or (max(1, int(gpus)) if setting.device.kind == "cuda" else per_node)
-        self._gpu_share = min(1.0, gpus / self.slots)
+        self._gpu_share = min(1.0, gpus / workers) if workers else 1.0
+
+    @property
+    def slots(self) -> int:
+        """How many jobs the nodes that are known now have room for, or as many as were asked."""
+        threads, cuda = self._setting.threads, self._setting.device.kind == "cuda"
+        room = (int(node.gpus if cuda else node.cpus // threads) for node in self._nodes)
+        return self._workers or max(1, sum(room))
 
     def has_room(self, memory: float) -> bool:
         """Whether a node has cores, memory and a GPU, if need be, for another job now."""
@@ -134,6 +134,8 @@ class RayEngine:
 
     def close(self) -> None:
         """Leave no folder on any node; end the cluster that was started here."""
+        if not self._ray.is_initialized():
+            self._nodes = []
         cleared = [
             self._clearing.options(
                 num_cpus=0, max_retries=0, scheduling_strategy=self._on(node.id)
@@ -147,21 +149,36 @@ class RayEngine:
             shutil.rmtree(self._own_folder, ignore_errors=True)
 
     def _start(self) -> None:
-        """Start a cluster on this machine that listens on the loopback device alone."""
-        self._own_folder = tempfile.mkdtemp(prefix="fmb-")  # short: sockets' paths may be 108 bytes
-        self._ray.init(
-            address="local",
-            num_cpus=limits.cores(),
-            include_dashboard=False,
-            object_store_memory=OBJECT_STORE,
-            log_to_driver=False,
-            logging_level="error",
-            _temp_dir=self._own_folder,
-        )
+        """Start a cluster on this machine that listens on the loopback device alone.
+
+        Its folder is named after this process, so that another can tell when it is dead. Sockets
+        lie in it, whose paths may have 107 bytes.
+        """
+        base = Path(tempfile.gettempdir())
+        for folder in base.glob(f"{OWN_FOLDER}*"):
+            owner = processes.owner_of(folder.name.removeprefix(OWN_FOLDER))
+            if owner and not owner.alive:
+                shutil.rmtree(folder, ignore_errors=True)
+        self._own_folder = base / f"{OWN_FOLDER}{processes.identify().folder_name}"
+        self._own_folder.mkdir(mode=0o700)
+        with contextlib.chdir(self._own_folder):  # else its nodes import from the current folder
+            self._ray.init(
+                address="local",
+                num_cpus=limits.cores(),
+                include_dashboard=False,
+                object_store_memory=OBJECT_STORE,
+                log_to_driver=False,
+                logging_level="error",
+                _temp_dir=str(self._own_folder),
+            )
 
     def _join(self, address: str) -> None:
         try:
-            self._ray.init(address=address, log_to_driver=False, logging_level="error")
+            host, _, port = address.rpartition(":")
+            if port.isdecimal():  # Ray would wait for minutes
+                socket.create_connection((host.strip("[]"), int(port)), SECONDS_TO_END).close()
+            with contextlib.chdir("/"):  # as in `_start`
+                self._ray.init(address=address, log_to_driver=False, logging_level="error")
         except Exception as error:  # Ray raises what it likes: ConnectionError, RuntimeError, ...
             said = str(error).strip().partition("\n")[0]
             raise UsageError(
@@ -222,7 +239,7 @@ class RayEngine:
         raise UsageError(
             "; ".join([f"no node of the cluster has {wanted} to give", *self._differing.values()]),
             where="--engine ray",
-            hint="install the same versions on every node, or give one to this command",
+            hint="install the same versions on every node; --threads N asks for fewer CPUs",
         )
 
     def _place(self, memory: float) -> Node | None:
@@ -248,76 +265,16 @@ class RayEngine:
         return NodeAffinitySchedulingStrategy(node, soft=False)
 
 
-class RayWorker:
-    """A job on a node, whose files come back as news and lie in the runner's folder of the job.
-
-    memory: bytes that it is taken to need.
-    """
-
-    def __init__(self, ray: Any, stream: Any, folder: JobFolder, node: Node, memory: float) -> None:
-        self.pid = os.getpid()  # here nobody else would go on with it
-        self.node = node
-        self.memory = memory
-        self._ray = ray
-        self._stream = stream
-        self._folder = folder
-        self._log = b""
-        self._end: RunOutcome | Lost | None = None
-
-    def ended(self) -> RunOutcome | Lost | None:
-        """Take in the news, and say what the worker's end makes of the run it was at."""
-        while self._end is None and self._ray.wait([self._stream], timeout=0)[0]:
-            self._take_in()
-        return self._end
-
-    def log(self) -> bytes:
-        """What it and all it started have printed, as far as that has come here."""
-        return self._log
-
-    def settle(self) -> None:
-        """Ray has set memory aside for it, and does not take less."""
-
-    def ask_to_stop(self) -> None:
-        """Ask the job's process to end the worker and all it started."""
-        if self._end is None:
-            self._ray.cancel(self._stream)
-
-    def stop(self) -> None:
-        """End the worker and all it started; a process that does not is killed."""
-        self.ask_to_stop()
-        for force in (False, True):
-            if self._end is None and force:
-                self._ray.cancel(self._stream, force=True)
-            while self._end is None:
-                if not self._ray.wait([self._stream], timeout=SECONDS_TO_END)[0]:
-                    break
-                self._take_in()
-
-    def _take_in(self) -> None:
-        errors = self._ray.exceptions
-        try:
-            content = self._ray.get(next(self._stream))
-        except StopIteration:
-            self._end = Lost(f"the node {self.node.address} said nothing more")
-        except errors.OutOfMemoryError:
-            self._end = RunOutcome(status="oom", message="Ray ended the worker: out of memory")
-        except errors.RayError as error:
-            said = str(error).strip().rpartition("\n")[2]
-            self._end = Lost(f"the node {self.node.address} is lost, or its process: {said}")
-        else:
-            news = msgspec.msgpack.decode(content, type=News)
-            news.apply(self._folder.path)
-            self._log = self._log if news.log is None else news.log
-            self._end = news.ended
-
-
 def _import_ray() -> Any:
     if importlib.util.find_spec("ray") is None:
         raise UsageError(
             "Ray is not installed",
             where="--engine ray",
-            hint="pip install 'ray>=2.59', or fmbench with its extra: 'fashion-mnist-bench[ray]'",
+            hint="pip install 'fashion-mnist-bench[ray]', or Ray itself: pip install 'ray>=2.59'",
         )
     import ray
 
+    with contextlib.suppress(ImportError):  # it prints pages about each node that is lost
+        printing: Any = importlib.import_module("ray._private.worker")
+        printing.listen_error_messages = lambda *_: None
     return ray

@@ -22,9 +22,9 @@ from fmbench.discovery.child import ChangedError, unchanged
 from fmbench.discovery.entries import Entry
 from fmbench.discovery.fingerprint import source_digest
 from fmbench.environment import DISTRIBUTION, version
-from fmbench.execution.job import Inputs, Job, JobFolder, RunOutcome
+from fmbench.errors import UsageError
+from fmbench.execution.job import Inputs, Job, JobFolder, Refusal, RunOutcome
 from fmbench.execution.local import LocalWorker
-from fmbench.processes import ProcessId
 from fmbench.records import Plugin
 
 SECONDS_BETWEEN_LOOKS = 0.05
@@ -69,6 +69,10 @@ class News(Struct, frozen=True, kw_only=True):
     parts: dict[str, tuple[int, bytes]]
     log: bytes | None = None
     ended: RunOutcome | None = None
+
+    def encoded(self) -> bytes:
+        """It as MessagePack."""
+        return msgspec.msgpack.encode(self)
 
     def apply(self, folder: Path) -> None:
         """Put the changed files into the runner's copy of the folder; outcomes come last."""
@@ -118,15 +122,14 @@ def work(job: bytes, inputs: dict[str, Any], memory: float, cuda: bool) -> Itera
     processes.hear_of_children()
     processes.adopt_orphans()
     clear_leftovers()
-    me = processes.identify()
-    path = files.make_folder(_base() / f"{me.pid}-{me.started * 1000:.0f}")
+    path = files.make_folder(_base() / processes.identify().folder_name)
     worker = None
     try:
         planned = msgspec.json.decode(job, type=Job)
         stage = Inputs(path / "inputs")
         stage.write(**inputs)
+        folder = JobFolder(files.make_folder(path / "job"))
         device = hardware.find_device("cuda" if cuda else "cpu")
-        folder = JobFolder(path / "job")
         folder.write_job(
             msgspec.structs.replace(
                 planned,
@@ -137,6 +140,10 @@ def work(job: bytes, inputs: dict[str, Any], memory: float, cuda: bool) -> Itera
         )
         worker = LocalWorker(folder, device, memory)
         yield from _news(folder.path, worker)
+    except UsageError as error:
+        folder.refuse(Refusal(what=f"{platform.node()}: {error.what}", hint=error.hint))
+        outcome = RunOutcome(status="crashed", message=error.what)
+        yield News(parts=dict(_changes(folder.path, {})), ended=outcome).encoded()
     finally:
         if worker:
             worker.stop()
@@ -148,10 +155,8 @@ def clear_leftovers() -> None:
     if not _base().is_dir():
         return
     for folder in _base().iterdir():
-        pid, _, moment = folder.name.partition("-")
-        if not (pid.isdecimal() and moment.isdecimal()):
-            continue
-        if not ProcessId(int(pid), int(moment) / 1000).alive:
+        owner = processes.owner_of(folder.name)
+        if owner and not owner.alive:
             shutil.rmtree(folder, ignore_errors=True)
     with suppress(OSError):  # it is not empty: others are at work
         _base().rmdir()
@@ -170,7 +175,7 @@ def _news(folder: Path, worker: LocalWorker) -> Iterator[bytes]:
             told = log = now
             logged = time.monotonic()
         if parts or ended or told is not None:
-            yield msgspec.msgpack.encode(News(parts=parts, log=told, ended=ended))
+            yield News(parts=parts, log=told, ended=ended).encoded()
         time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
@@ -180,19 +185,19 @@ def _changes(
     """What has changed of the files a runner reads; notes size and time of what was seen."""
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if not CARRIED.fullmatch(name) or path.is_symlink() or not path.is_file():
+        if not CARRIED.fullmatch(name):
             continue
-        state = path.stat()
-        before = seen.get(name)
-        if before == (state.st_size, state.st_mtime_ns):
-            continue
-        grown = before and name == "events.jsonl" and state.st_size > before[0]
-        offset = before[0] if before and grown else 0
-        with path.open("rb") as file:
+        with suppress(OSError), files.open_regular(path) as file:  # a plugin may have made a pipe
+            state = os.fstat(file.fileno())
+            before = seen.get(name)
+            if before == (state.st_size, state.st_mtime_ns):
+                continue
+            grown = before and name == "events.jsonl" and state.st_size > before[0]
+            offset = before[0] if before and grown else 0
             file.seek(offset)
             content = file.read(state.st_size - offset)
-        seen[name] = offset + len(content), state.st_mtime_ns
-        yield name, (offset, content)
+            seen[name] = offset + len(content), state.st_mtime_ns
+            yield name, (offset, content)
 
 
 def _base() -> Path:

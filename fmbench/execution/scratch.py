@@ -7,7 +7,6 @@ from pathlib import Path
 
 from fmbench import files, processes
 from fmbench.execution.claims import lock
-from fmbench.processes import ProcessId
 from fmbench.store import Store
 from fmbench.wording import memory
 
@@ -15,8 +14,7 @@ from fmbench.wording import memory
 @contextlib.contextmanager
 def scratch(store: Store) -> Iterator[Path]:
     """A folder of this process's own, removed in the end; its name says whose it is."""
-    me = processes.identify()
-    path = store.jobs.resolve() / f"{me.pid}-{me.started * 1000:.0f}"
+    path = store.jobs.resolve() / processes.identify().folder_name
     try:
         with lock(store.claims):
             files.make_folder(path)
@@ -38,7 +36,7 @@ def _clear(store: Store, done: Container[str]) -> list[str]:
     said = []
     alive = False
     for folder in sorted(store.jobs.iterdir()):
-        owner = _owner(folder)
+        owner = processes.owner_of(folder.name) if folder.is_dir() else None
         if owner and owner.alive:
             alive = True
         elif owner:
@@ -58,10 +56,3 @@ def _clear(store: Store, done: Container[str]) -> list[str]:
         path.unlink(missing_ok=True)
         said.append(f"removed a file without its record: {path.name}")
     return said
-
-
-def _owner(folder: Path) -> ProcessId | None:
-    """The process whose scratch it is; None for what no runner has made, a file manager say."""
-    pid, _, moment = folder.name.partition("-")
-    known = pid.isdecimal() and moment.isdecimal() and folder.is_dir()
-    return ProcessId(int(pid), int(moment) / 1000) if known else None

@@ -167,12 +167,15 @@ def plan_session(
     workers: int | None,
     results: Path,
     retry_failed: bool,
+    on_cluster: bool = False,
 ) -> Session:
     """Plan a command; nothing is written yet. Raises the error that says which option is wrong.
 
-    workers: how many runs are made side by side; None for what `settle_workers` says.
+    workers:    how many runs are made side by side; None for what `settle_workers` says.
+    on_cluster: whether GPUs of other machines can be meant.
     """
-    chosen_device = hardware.find_device(device)
+    elsewhere = on_cluster and device == "cuda" and not hardware.cuda_devices()
+    chosen_device = hardware.some_gpu() if elsewhere else hardware.find_device(device)
     name = default_protocol(chosen_device) if protocol_name == "auto" else protocol_name
     text = protocol.source(name)
     rules = protocol.parse(text, name)
@@ -184,7 +187,7 @@ def plan_session(
         threads=threads,
         workers=workers,
     )
-    devices = hardware.devices_like(chosen_device, device)
+    devices = (chosen_device,) if elsewhere else hardware.devices_like(chosen_device, device)
     catalogue = discovery.catalogue()
     models = tuple(select(catalogue, requests))
     store = Store(results, setting.protocol.id)
