@@ -201,7 +201,11 @@ class Runner:
         self._states.move(runs, Step.PLACE)
         self._claims.name_worker(runs, worker.pid)
         for job in self._under_way:
-            job.beside = max(job.beside, len(self._under_way) - 1)
+            job.beside = max(job.beside, self._beside(job))
+
+    def _beside(self, job: JobUnderWay) -> int:
+        """How many other workers are under way where this job is."""
+        return sum(one.worker.place == job.worker.place for one in self._under_way) - 1
 
     def _job(self, runs: tuple[Run, ...]) -> Job:
         return Job(
@@ -293,7 +297,7 @@ class Runner:
         """Have a run scored and stored for good, and only then tell the observers."""
         record = self._recorder.record(job.folder, end, beside=job.beside, log=job.worker.log())
         self._states.move([end.run], step_of(record))
-        job.beside = len(self._under_way) - 1
+        job.beside = self._beside(job)
         self._made.append(record)
         if record.done:
             self._done[record.key] = record
