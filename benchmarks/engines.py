@@ -49,10 +49,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class Watch:
-    """An observer that notes how much memory this process has after the first runs and the last."""
+    """An observer that notes how much memory this process has after each run.
+
+    expected: seconds that the runs were expected to take before the first.
+    """
 
     def __init__(self) -> None:
         self.memory: list[int] = []
+        self.expected = 0.0
 
     @hookimpl
     def fmbench_run_end(self, record: Record) -> None:
@@ -105,14 +109,16 @@ def side_by_side(
     for threads, workers in ((cores, 1), (1, None)):
         rules = derived("quick-v1", **{"devices.cpu.threads": threads})
         with tempfile.TemporaryDirectory() as folder:
-            seconds = run(
-                models, rules, Path(folder), "local", workers, data_dir, Watch(), Timings()
-            )
+            watch = Watch()
+            seconds = run(models, rules, Path(folder), "local", workers, data_dir, watch, Timings())
         wall.append(seconds)
         rows.append(
-            [f"{workers or cores}", f"{threads}", duration(seconds), f"{wall[0] / seconds:.2f}"]
-        )
-    headings = ("workers", "threads each", "wall time", "times as fast")
+            [
+                f"{workers or cores}", f"{threads}", duration(watch.expected), duration(seconds),
+                f"{wall[0] / seconds:.2f}",
+            ]
+        )  # fmt: skip
+    headings = ("workers", "threads each", "expected", "wall time", "times as fast")
     script.finish("side by side", script.table(headings, rows, words=0), where, page=page)
     return int(wall[0] / wall[1] < LEAST_GAIN)
 
@@ -145,6 +151,7 @@ def run(
     dataset = data.load(data.find(data_dir, say=script.say), digests)
     session.prepare(dataset)
     estimate = session.estimate()
+    watch.expected = estimate.remaining()
     start = time.perf_counter()
     with contextlib.closing(session.start_engine(engine)) as placing:
         session.run(
