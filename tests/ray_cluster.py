@@ -79,7 +79,8 @@ class RayCluster:
 
     def close(self) -> None:
         """End all of it."""
-        self._child.communicate()
+        if self._child.poll() is None:
+            self._child.communicate()
         self._folder.__exit__(None, None, None)
 
     def _ask(self, what: dict[str, Any]) -> Any:

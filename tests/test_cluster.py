@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -232,6 +233,15 @@ def own(local: Bench) -> Iterator[Bench]:
         nothing_is_left(bench)
 
 
+@contextmanager
+def on_a_cluster_of_one_node(local: Bench) -> Iterator[tuple[RayCluster, Bench]]:
+    """A cluster for one test, and commands on it."""
+    with RayCluster(local.environment) as cluster:
+        cluster.add(cpus=2)
+        options = ("--engine", "ray", "--address", cluster.address)
+        yield cluster, replace(local, options=options, environment=cluster.environment)
+
+
 def of_waiting(expected: dict[str, Result], bench: Bench) -> dict[str, Result]:
     """Those of the expected results that belong to a test's runs of `waiting`."""
     keys = {record.key for record in bench.records() if record.run.model == "waiting"}
@@ -264,6 +274,18 @@ def test_a_cluster_gives_the_bits_of_one_machine(ray: Bench, expected: dict[str,
     assert ray.results() == expected
     assert max(record.cost.beside or 0 for record in ray.records()) == 1
     assert all(record.reproducibility == "bitwise" for record in ray.records())
+
+
+@pytest.mark.cluster
+def test_two_drivers_share_a_cluster_and_a_folder(ray: Bench, expected: dict[str, Result]) -> None:
+    """Two commands on one cluster and one results folder make each run once, to the same bits."""
+    children = [ray.start("good", "conv") for _ in range(2)]
+    for child in children:
+        said, _ = child.communicate()
+        assert child.returncode == 0, said
+    assert len(ray.records()) == 2 * SEEDS
+    assert len(ray.results()) == 2 * SEEDS
+    assert ray.results().items() <= expected.items()
 
 
 @pytest.mark.cluster
@@ -346,6 +368,26 @@ def test_a_killed_driver_is_started_again(
     assert len(bench.records()) == 2 * SEEDS
     assert bench.results().items() <= expected.items()
     assert len(bench.results()) == 2 * SEEDS
+
+
+@pytest.mark.cluster
+def test_a_lost_cluster_ends_the_command_and_another_goes_on(
+    local: Bench, expected: dict[str, Result]
+) -> None:
+    """When all of a cluster dies so does the command; on a new one it makes what is missing."""
+    with on_a_cluster_of_one_node(local) as (cluster, bench):
+        bench.hold()
+        child = bench.start("good", "waiting")
+        workers = bench.waiting(child)
+        cluster.close()
+        said, _ = child.communicate()
+        assert child.returncode != 0, said
+    eventually(lambda: not any(map(alive, workers)))
+    bench.release()
+    with on_a_cluster_of_one_node(local) as (_, bench):
+        bench.run("good", "waiting")
+    assert len(bench.results()) == 2 * SEEDS
+    assert bench.results().items() <= expected.items()
 
 
 @pytest.mark.cluster

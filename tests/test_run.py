@@ -345,17 +345,32 @@ def test_a_protocols_threads_are_used(
 
 
 @pytest.mark.long
+@pytest.mark.parametrize(
+    "engine",
+    [
+        (),
+        ("--workers", 2),
+        pytest.param(("--engine", "ray", "--threads", 1), marks=pytest.mark.cluster),
+    ],
+    ids=["alone", "two workers", "ray"],
+)
 def test_the_zoo_costs_nobody_else_anything(
-    fmbench: Fmbench, install: Install, good: None, tiny: TinyData, tmp_path: Path
+    fmbench: Fmbench,
+    install: Install,
+    good: None,
+    tiny: TinyData,
+    tmp_path: Path,
+    engine: tuple[object, ...],
 ) -> None:
     """All bad plugins at once: each has its status and message, good results are as without."""
     install("plugin-bad", bad_plugin())
     for name, code in AT_IMPORT.items():
         install(name, code)
     asked = ("--protocol", tiny.protocol, "--data-dir", tiny.folder, "--seeds", 1)
-    alone = fmbench("run", "good", "conv", *asked, "--results", tmp_path / "alone")
+    threads = () if engine == () else ("--threads", 1)  # as many as each of two workers has
+    alone = fmbench("run", "good", "conv", *asked, *threads, "--results", tmp_path / "alone")
     assert alone.returncode == 0
-    everything = (*asked, "--results", tmp_path / "all")
+    everything = (*asked, *engine, "--results", tmp_path / "all")
     fmbench("run", "bad-hangs", "bad-deaf", *everything, "--timeout", 8)
     ran = fmbench("run", "--all", *everything, FMBENCH_PLUGINS=DEFAULT_PLUGINS)
     assert ran.returncode == 1, ran.stderr

@@ -53,7 +53,7 @@ def test_a_workflow_is_well_formed(workflow: dict[str, Any]) -> None:
 
 
 def test_the_tests_workflow_runs_the_lines_of_the_readme() -> None:
-    """It runs README's two lines and no other; `.ci/run` has the second, and the cluster's tests."""
+    """It runs README's two lines and no other; `.ci/run` has the second, and `tox -e long`."""
     (job,) = read(WORKFLOWS / "test.yml")["jobs"].values()
     runs = [step["run"] for step in job["steps"] if "run" in step]
     assert runs == ["${{ matrix.line }}"]
