@@ -119,7 +119,7 @@ class Cost(_Part, frozen=True, kw_only=True):
     from the run's start to its end, building and evaluation included. resumed_after is the epoch
     after which the run went on from a checkpoint, 0 for a run in one piece: train_seconds then
     covers both pieces, runner_seconds the last. beside is how many other workers its runner had
-    under way meanwhile, at most; None where that is not on record.
+    under way on that machine meanwhile, at most; None where that is not on record.
     """
 
     train_seconds: float = 0.0

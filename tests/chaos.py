@@ -39,6 +39,7 @@ def kills(wanted: int, seed: int, folder: Path) -> tuple[list[tuple[str, bool]],
     tiny = make_tiny(folder / "data")
     protocol = tiny.variant(folder / "long.toml", LONG)
     asked = ["run", "good", "conv", "--protocol", str(protocol), "--threads", "1"]
+    asked += ["--workers", "2"]
     asked += ["--data-dir", str(tiny.folder), "--checkpoint-every", "0", "--retry-failed"]
     killing = Killing(environment, asked, folder, {})
     killing.finish("quiet")
@@ -105,8 +106,9 @@ def main() -> None:
         f"Python {platform.python_version()}, torch {version('torch')}, commit {commit()[:12]}, "
         f"{(time.time() - began) / 60:.0f} minutes. No promise was broken.",
         "",
-        f"- {len(made)} times `kill -9` at a random moment of a run with real training, over "
-        f"{stores} stores: {', '.join(f'{count} {whom}' for whom, count in sorted(killed.items()))}"
+        f"- {len(made)} times `kill -9` at a random moment of a command with two workers and real "
+        f"training, over {stores} stores: "
+        f"{', '.join(f'{count} {whom}' for whom, count in sorted(killed.items()))}"
         f"; {sum(half for _, half in made)} with a result or a checkpoint, but not all results, "
         "there. Each store ended with the results of a quiet run.",
         f"- {sum(crashed.values()):,} crash points: {crashed['die']} at which the runner died, "

@@ -47,6 +47,8 @@ MODELS = [
 class LightWorker:
     """A worker that has done its job before anybody looks."""
 
+    place = "here"
+
     def __init__(self) -> None:
         self.pid = os.getpid()
 

@@ -109,6 +109,9 @@ BAD_INPUT = {
         2, "another file",
     ),
     "an unwritable plugin": (("new", "my-cnn", "--folder", "a-file/x"), 2, "--folder"),
+    "a price below nothing": (("run", "--all", "--dry-run", "--price", "-1"), 2, "--price"),
+    "a price that is no number": (("run", "--all", "--dry-run", "--price", "nan"), 2, "--price"),
+    "a price of runs that are made": (("run", "--all", "--price", "2.50"), 2, "--dry-run"),
     "a terminal table in a file": (
         ("leaderboard", "--results", "some", "--output", "x"), 2, "--format",
     ),

@@ -14,7 +14,8 @@ from conftest import Fmbench, Install, TinyData
 from fmbench import protocol
 from fmbench.data import FASHION_MNIST
 from fmbench.errors import ExitCode
-from fmbench.leaderboard.board import REPRODUCED, read_board
+from fmbench.leaderboard.board import read_board
+from fmbench.leaderboard.notes import REPRODUCED
 from fmbench.leaderboard.stored_results import StoredResults
 from fmbench.store import Store
 from plugins_of_all_kinds import offering

@@ -1,18 +1,24 @@
 """How long a command will take, from speeds that were measured here or published."""
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
 import samples
 from conftest import TinyData
 from fmbench import protocol
-from fmbench.console import runs
+from fmbench.console import runs, stream
 from fmbench.console.live import time_of
 from fmbench.discovery import ListedModel
+from fmbench.execution import session
 from fmbench.execution.estimate import SECONDS_TO_START_A_JOB, Estimate
 from fmbench.execution.plan import Setting, make_setting, pending, train_steps
+from fmbench.execution.session import Session
 from fmbench.hardware import Device
 from fmbench.records import Progress, Record
+from fmbench.store import Store
+from fmbench.wording import duration
 
 SIZES = 320, 100
 CPU = Device(kind="cpu", name="A CPU", memory=1)
@@ -139,3 +145,73 @@ def test_a_run_that_has_ended_is_not_pending_any_more(setting: Setting) -> None:
     assert of.remaining() == pytest.approx(one + SECONDS_TO_START_A_JOB)
     of.fmbench_run_end(samples.record())
     assert of.remaining() == 0
+
+
+def planned(setting: Setting, *models: str, workers: int = 1) -> Session:
+    """A session of those models, of which nothing is done."""
+    return Session(
+        setting=setting,
+        protocol_text="",
+        models=(),
+        problems=(),
+        store=Store(Path("results"), setting.protocol.id),
+        retry_failed=False,
+        workers=workers,
+        pending=tuple(pending(listed(model), setting, {}) for model in models),
+    )
+
+
+def priced(session: Session, own: list[Record], published: list[Record], machines: int) -> str:
+    """What is printed of a session's costs at 60 an hour: the price is one a minute."""
+    of = Estimate(
+        session.pending, session.setting, own=own, published=published, workers=session.workers
+    )
+    of.sizes = SIZES
+    with stream.out.capture() as told:
+        runs.print_price(session, of, price=60.0, machines=machines)
+    return told.get()
+
+
+def test_runs_are_priced_by_the_hours_of_machines(setting: Setting) -> None:
+    """Money is wall time times machines times the price; work is what one worker would take."""
+    slow = measured("m", 0.5)
+    work = expected(setting, 0.5)
+    of = estimate(setting, "m", [slow], [])
+    assert of.worker_seconds("m") == pytest.approx(work)
+    assert of.worker_seconds("n") == 0
+    alone = priced(planned(setting, "m"), [slow], [], 1)
+    assert alone.startswith(f"2 runs: {duration(work)} of work, about {duration(work)} with 1 ")
+    assert f"1 machine, {work / 60:.2f} at 60 an hour of a machine.\n" in alone
+    shared = priced(planned(setting, "m", workers=4), [slow], [], 2)
+    of.workers = 4
+    assert f"{duration(work)} of work, about {duration(of.remaining())} with 4 workers" in shared
+    assert f"2 machines, {2 * of.remaining() / 60:.2f} at 60" in shared
+
+
+def test_what_is_extrapolated_is_said(setting: Setting) -> None:
+    """Speeds from elsewhere, of other threads, and unknown ones are told from what was measured."""
+    here = make_setting(setting.protocol, CPU, threads=2)
+    m, n, other = measured("m", 50.0), measured("m", 100.0), measured("n", 9.0, protocol="o-v1")
+    of = estimate(here, "m", [m], [n, other])
+    sources = [of.source(model) for model in ("m", "n", "new")]
+    assert sources == ["here, tiny-v1", "elsewhere, o-v1", "unknown"]
+    assert "xtrapolated" not in priced(planned(here, "m"), [m], [n], 1)
+    told = priced(planned(here, "m", "n", "new"), [m], [n, other], 1)
+    assert told.startswith("4 runs: ")
+    assert "published records, times 0.50, as what both have trained compares" in told
+    assert told.endswith("Not in the sum, since nobody knows their speed: new.\n")
+    assert "published records, as they are" in priced(planned(here, "n"), [], [other], 1)
+    single = make_setting(setting.protocol, CPU, threads=1)
+    assert estimate(single, "m", [m], []).source("m") == "here, tiny-v1, 2 threads"
+    assert "these runs have 1 thread" in priced(planned(single, "m"), [m], [], 1)
+
+
+def test_machines_are_counted_by_what_one_has_room_for(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers fill a machine's cores, or its GPUs, before they need another; none needs less."""
+    monkeypatch.setattr(session, "cores", lambda: 4)
+    single = make_setting(setting.protocol, CPU, threads=1)
+    assert [planned(single, workers=count).machines for count in (1, 4, 5, 8)] == [1, 1, 2, 2]
+    wide = make_setting(setting.protocol, CPU, threads=16)
+    assert [planned(wide, workers=count).machines for count in (1, 3)] == [1, 3]

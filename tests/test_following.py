@@ -48,6 +48,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 class Scripted:
     """A worker that is at the next step of its script each time it is looked at."""
 
+    place = "here"
+
     def __init__(self, *steps: object) -> None:
         self.steps = list(steps)
         self.stopped = False

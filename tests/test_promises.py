@@ -73,7 +73,16 @@ def test_random_kills_lose_nothing_that_was_finished(
     """Ten kill -9 of runner, guard, worker or all: in the end the results of a quiet run."""
     install("plugin-good", KILLED)
     asked = ["run", "good", "conv", "--protocol", str(long_protocol)]
-    asked += ["--threads", "1", "--data-dir", str(tiny.folder), "--checkpoint-every", "0"]
+    asked += [
+        "--threads",
+        "1",
+        "--workers",
+        "2",
+        "--data-dir",
+        str(tiny.folder),
+        "--checkpoint-every",
+        "0",
+    ]
     killing = Killing(environment, [*asked, "--retry-failed"], tmp_path, {})
     killing.finish("quiet")
     assert len(killing.expected) == 4

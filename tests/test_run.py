@@ -816,10 +816,14 @@ def test_a_stranger_plugin_reaches_the_leaderboard(
 def test_a_dry_run_says_what_it_would_do_and_does_nothing(
     fmbench: Fmbench, good: None, tiny: TinyData, tmp_path: Path
 ) -> None:
-    """--dry-run prints plan and estimate and writes nothing."""
-    ran = fmbench("run", "good", "conv", "--protocol", tiny.protocol, "--dry-run")
+    """--dry-run prints plan, estimate and price, and writes nothing."""
+    ran = fmbench(
+        "run", "good", "conv", "--protocol", tiny.protocol, "--dry-run", "--price", "2.50"
+    )
     assert ran.returncode == 0
     unknown = "how long is unknown until conv and 1 other model have trained for a second"
     assert f"4 runs to make, {unknown}; in " in ran.stderr
     assert "conv" in ran.stdout
+    assert "0.00 at 2.5 an hour" in ran.stdout
+    assert "Not in the sum, since nobody knows their speed: conv, good." in ran.stdout
     assert not (tmp_path / "results").exists()

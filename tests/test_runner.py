@@ -36,6 +36,8 @@ FATES = ("ok", "ok", "ok", "failed", "dies", "lost", "oom", "changed", "never be
 class FatedWorker:
     """A worker that takes a step of its fate each time it is looked at."""
 
+    place = "here"
+
     def __init__(self, job: Job, folder: JobFolder, draw: random.Random) -> None:
         self.pid = os.getpid()
         self.stopped = False

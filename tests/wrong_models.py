@@ -298,6 +298,19 @@ class Counting(Linear):
         return super().forward(batch)
 
 
+class Begun(Linear):
+    """A sign in an attribute that training has begun."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun = False
+
+    def forward(self, batch: Tensor) -> Any:
+        """Set the sign."""
+        self.begun = self.begun or self.training
+        return super().forward(batch)
+
+
 class Forgetful(Linear):
     """A moving average that is not persistent."""
 
@@ -409,11 +422,11 @@ WRONG = {
     ),
     "float32 alone": Wrong("autocast", "RuntimeError", forward(add_to_float32)),
     "squeezed": Wrong("output", "(10,)", forward(lambda m, x: plain(m, x).squeeze())),
-    "detached": Wrong("learns", "do not depend", forward(lambda m, x: plain(m, x).detach())),
+    "detached": Wrong("learns", "not require grad", forward(lambda m, x: plain(m, x).detach())),
     "no parameters": Wrong("learns", "no trainable", lambda _: NoParameters()),
     "no slope": Wrong("learns", "layer.bias is not finite", forward(without_gradient_at_zero)),
     "uphill": Wrong("learns", "the loss goes", forward(lambda m, x: Reversed.apply(plain(m, x)))),
-    "explosive": Wrong("learns", "the loss is nan", lambda _: Explosive()),
+    "explosive": Wrong("learns", "the training loss was nan", lambda _: Explosive()),
     "unused": Wrong("unused-parameters", "spare.weight, spare.bias", lambda _: Unused()),
     "always training": Wrong("state-kept", "evaluation changes the mode of the model", forward(
         lambda m, x: plain(m.train(), x)
@@ -435,12 +448,12 @@ WRONG = {
     )),
     "seeds torch in forward": Wrong("state-kept", "training changes the seed of torch",
         before_answering(lambda: torch.manual_seed(0))),
-    "seeds numpy": Wrong("state-kept", "build seeds numpy", after(
+    "seeds numpy": Wrong("state-kept", "build seeds the random stream of numpy", after(
         lambda _: np.random.seed(0)
     )),
-    "seeds numpy in forward": Wrong("state-kept", "evaluation seeds numpy",
+    "seeds numpy in forward": Wrong("state-kept", "evaluation seeds the random stream of numpy",
         before_answering(lambda: np.random.seed(0))),
-    "seeds random": Wrong("state-kept", "build seeds random", after(
+    "seeds random": Wrong("state-kept", "build seeds the random stream of random", after(
         lambda _: random.seed(0)
     )),
     "double precision": Wrong("state-kept", "default dtype", after(
@@ -473,18 +486,19 @@ WRONG = {
     "needs the network": Wrong("no-network", "build looks up 192.0.2.1", after(
         lambda _: socket.create_connection(ADDRESS)
     )),
-    "writes": Wrong("state-kept", "build changes the home folder", after(
+    "writes": Wrong("state-kept", "build changes ~/traces", after(
         lambda _: home().write_text("x")
     )),
-    "saves itself": Wrong("state-kept", "build changes the home folder", after(
+    "saves itself": Wrong("state-kept", "build changes ~/traces", after(
         lambda m: torch.save(m.state_dict(), home())
     )),
-    "makes a folder": Wrong("state-kept", "evaluation changes the home folder", before_answering(
+    "makes a folder": Wrong("state-kept", "evaluation changes ~/traces", before_answering(
         lambda: home().mkdir(exist_ok=True)
     )),
-    "removes": Wrong("state-kept", "build changes the home folder", after(remove)),
-    "keeps a data base": Wrong("state-kept", "build changes the home folder", after(store)),
+    "removes": Wrong("state-kept", "build changes ~/precious", after(remove)),
+    "keeps a data base": Wrong("state-kept", "build changes ~/traces", after(store)),
     "counts": Wrong("resumable", "seen of the model", lambda _: Counting()),
+    "begins": Wrong("resumable", "begun of the model", lambda _: Begun()),
     "draws on": Wrong("resumable", "generator of the model", lambda _: Drawing()),
     "forgets": Wrong("resumable", "average of the model", lambda _: Forgetful()),
     "extra state": Wrong("resumable", "_extra_state in the state dict", lambda _: ExtraState()),

@@ -27,8 +27,8 @@ class Curves:
     """
 
     def __init__(self) -> None:
-        self._writer: EventFileWriter | None = None
-        self._step = 0
+        self._open: dict[str, EventFileWriter] = {}
+        self._steps: dict[str, int] = {}
 
     @fmbench.hookimpl
     def fmbench_run_start(self, run: "Run") -> None:
@@ -36,16 +36,22 @@ class Curves:
         root = Path(os.environ.get(VARIABLE) or FOLDER)
         name = f"{run.stage}-{run.recipe}-s{run.seed}"
         folder = root / run.protocol / run.plugin.distribution / run.model / name
-        self._writer = EventFileWriter(str(folder), flush_secs=SECONDS)
-        self._step = 0
+        self._open[run.key] = EventFileWriter(str(folder), flush_secs=SECONDS)
+        self._steps[run.key] = 0
 
     @fmbench.hookimpl
     def fmbench_epoch_end(self, progress: "Progress") -> None:
         """Add the loss so far and the speed, at the number of steps done."""
-        self._step = (progress.epoch - 1) * progress.steps + progress.step
+        run = progress.run
+        self._steps[run.key] = (progress.epoch - 1) * progress.steps + progress.step
         if progress.loss is not None:
-            self._add("training loss", progress.loss)
-        self._add("images per second", progress.images_per_second)
+            self._add(run, "training loss", progress.loss)
+        self._add(run, "images per second", progress.images_per_second)
+
+    @fmbench.hookimpl
+    def fmbench_run_again(self, run: "Run") -> None:
+        """Close the folder of a run that begins again."""
+        self._close(run)
 
     @fmbench.hookimpl
     def fmbench_run_end(self, record: "Record") -> None:
@@ -57,16 +63,18 @@ class Curves:
             ("calibration error", record.result.calibration_error),
         ):
             if score is not None:
-                self._add(f"{where} {name}", score)
-        if self._writer:
-            self._writer.close()
-            self._writer = None
+                self._add(record.run, f"{where} {name}", score)
+        self._close(record.run)
 
-    def _add(self, name: str, value: float) -> None:
-        if self._writer is None:
-            return
-        summary = Summary(value=[Summary.Value(tag=name, simple_value=value)])
-        self._writer.add_event(Event(wall_time=time.time(), step=self._step, summary=summary))
+    def _add(self, run: "Run", name: str, value: float) -> None:
+        if writer := self._open.get(run.key):
+            summary = Summary(value=[Summary.Value(tag=name, simple_value=value)])
+            step = self._steps[run.key]
+            writer.add_event(Event(wall_time=time.time(), step=step, summary=summary))
+
+    def _close(self, run: "Run") -> None:
+        if writer := self._open.pop(run.key, None):
+            writer.close()
 
 
 curves = Curves()

@@ -1,5 +1,6 @@
 """The command that makes runs."""
 
+import math
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -32,6 +33,17 @@ def count_or_auto(option: typer.CallbackParam, value: str) -> str:
             f"{value!r} is not a number of workers", where=option.opts[0], hint="use 2, or auto"
         )
     return value
+
+
+def price_of_an_hour(option: typer.CallbackParam, price: float | None) -> float | None:
+    """Refuse what nobody can be asked to pay."""
+    if price is not None and not 0 <= price < math.inf:
+        raise UsageError(
+            f"{price} is not a price",
+            where=option.opts[0],
+            hint="say what an hour of one machine costs, in any currency: 2.50",
+        )
+    return price
 
 
 def run(
@@ -128,6 +140,15 @@ def run(
         bool,
         typer.Option(help="Print which runs are missing and how long they would take; make none."),
     ] = False,
+    price: Annotated[
+        float | None,
+        typer.Option(
+            metavar="AMOUNT",
+            callback=price_of_an_hour,
+            help="With --dry-run: print what the missing runs cost, an hour of one machine at "
+            "this price.",
+        ),
+    ] = None,
     show_timings: Annotated[
         bool, typer.Option("--timings", help="Print at the end where the time went.")
     ] = False,
@@ -138,7 +159,7 @@ def run(
     Examples:
       fmbench run --all
       fmbench run softmax 'timm/*' --protocol lite-v1
-      fmbench run timm/resnet34 --dry-run
+      fmbench run timm/resnet34 --dry-run --price 2.50
       fmbench run fmbench-vgg:vgg11 --protocol my-protocol.toml --results /tmp/mine
       fmbench run --all -p tensorboard -p no:fmbench-vgg
       fmbench run --all --engine ray --address auto
@@ -156,6 +177,12 @@ def run(
         raise NothingSelectedError(
             "no model is named",
             hint=f"fmbench run --all{same_records(results, named)}, or name some",
+        )
+    if price is not None and not dry_run:
+        raise UsageError(
+            "it says what runs would cost, and these would be made",
+            where="--price",
+            hint="add --dry-run",
         )
     timings = Timings()
     with timings.during(Part.DISCOVERY):
@@ -184,7 +211,10 @@ def run(
             "models on: --protocol lite-v1"
         )
     if dry_run:
-        runs.print_plan(session)
+        runs.print_plan(session, estimate)
+        if estimate and price is not None:
+            machines = session.machines if engine == "ray" else 1
+            runs.print_price(session, estimate, price=price, machines=machines)
         return
     if estimate:
         if environment.busy_share() > environment.BUSY:

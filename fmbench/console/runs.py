@@ -48,9 +48,10 @@ def _why_no_gpu(gpus: list[Device]) -> str:
     return f"{gpus[0].name} is not used"
 
 
-def print_plan(session: Session) -> None:
-    """The runs that are pending, model by model."""
+def print_plan(session: Session, estimate: Estimate | None) -> None:
+    """The runs that are pending, model by model, and what one worker takes for them."""
     finals = len(session.setting.seeds)
+    estimate = estimate or session.estimate()
     print_table(
         [
             {
@@ -58,10 +59,40 @@ def print_plan(session: Session) -> None:
                 "plugin": f"{pending.model.plugin.distribution} {pending.model.plugin.version}",
                 "tune runs": str(len(pending.tune)),
                 "final runs": f"{pending.count - len(pending.tune)} of {finals}",
+                "time": duration(estimate.worker_seconds(pending.model.name) or None),
+                "speed from": estimate.source(pending.model.name) if pending.count else "",
             }
             for pending in session.pending
         ]
     )
+
+
+def print_price(session: Session, estimate: Estimate, *, price: float, machines: int) -> None:
+    """What the pending runs cost at the price of an hour of one machine, and on what that rests.
+
+    machines: how many the session's workers are on.
+    """
+    unknown = estimate.unknown()
+    known = [one for one in session.pending if one.count and one.model.name not in unknown]
+    sources = {one.model.name: estimate.source(one.model.name) for one in known}
+    wall = estimate.remaining()
+    tell(
+        f"{counted(sum(one.count for one in known), 'run')}: "
+        f"{duration(sum(map(estimate.worker_seconds, sources)))} of work, about {duration(wall)} "
+        f"with {counted(session.workers, 'worker')} on {counted(machines, 'machine')}, "
+        f"{price * machines * wall / 3600:.2f} at {price:g} an hour of a machine."
+    )
+    if any(source.startswith("elsewhere") for source in sources.values()):
+        scale = estimate.scale()
+        how = f"times {scale:.2f}, as what both have trained compares" if scale else "as they are"
+        tell(f"Extrapolated: speeds from elsewhere are those of published records, {how}.")
+    if any("thread" in source for source in sources.values()):
+        threads = counted(session.setting.threads, "thread")
+        tell(
+            f"Extrapolated: these runs have {threads}; speeds with another number stay as they are."
+        )
+    if unknown:
+        tell(f"Not in the sum, since nobody knows their speed: {', '.join(unknown)}.")
 
 
 def print_trials(stored: StoredResults) -> None:

@@ -17,10 +17,12 @@ class Lost:
 class Worker(Protocol):
     """A job under way, as the runner sees it.
 
-    pid: of a process on this machine that lives as long as the job may be worked at.
+    pid:   of a process on this machine that lives as long as the job may be worked at.
+    place: the machine it works on, this one or a node: those of one place share cores and memory.
     """
 
     pid: int
+    place: str
 
     def ended(self) -> RunOutcome | Lost | None:
         """What its end makes of the run it was at; None while it works."""

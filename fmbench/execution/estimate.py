@@ -2,7 +2,8 @@
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from statistics import median
 
 from fmbench.data import FASHION_MNIST
@@ -10,6 +11,7 @@ from fmbench.execution.plan import Pending, Setting, train_steps
 from fmbench.hookspecs import hookimpl
 from fmbench.protocol import TEST_IMAGES, TRAINING_IMAGES, StageName
 from fmbench.records import Progress, Record, Run
+from fmbench.wording import counted
 
 SECONDS_TO_START_A_JOB = 6.0
 FORWARD_SPEEDUP = 3.0
@@ -18,6 +20,16 @@ pass costs about two forward passes."""
 
 UNKNOWN_MEMORY = 2e9
 """Bytes that a worker is taken to need of whose model no peak is on record."""
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Images per second of a model, and how they were measured."""
+
+    training: float = 0.0
+    inference: float = 0.0
+    protocol: str = ""
+    threads: int = 0
 
 
 class Estimate:
@@ -53,8 +65,9 @@ class Estimate:
         self._published = _speeds(alike, setting)
         self._here = _speeds(here, setting)
         self._on_host = setting.device.kind == "cpu"  # elsewhere a record has the device's peak
+        self._threads = setting.threads
         self._memory = _peaks([*alike, *here], setting) if self._on_host else {}
-        self._measured = {model: training for model, (training, _) in self._here.items()}
+        self._measured = {model: speed.training for model, speed in self._here.items()}
         self._under_way: dict[str, Progress] = {}
 
     def plan(self, pending: Iterable[Pending]) -> None:
@@ -75,12 +88,7 @@ class Estimate:
 
         As if each worker took the longest run that is left, and none waited for a recipe.
         """
-        durations: list[float] = []
-        for (model, stage), runs in tuple(self._left.items()):
-            train, inference = self._run_seconds(model, stage)
-            if train:
-                durations += [train + inference] * runs
-                durations += [SECONDS_TO_START_A_JOB] * (runs > 0)
+        durations = [seconds for _, seconds in self._durations()]
         total = sum(durations)
         for now in tuple(self._under_way.values()):
             total -= now.share * self._run_seconds(now.run.model, now.run.stage)[0]
@@ -90,6 +98,31 @@ class Estimate:
         for seconds in sorted(durations, reverse=True):
             heapq.heapreplace(loads, loads[0] + seconds)
         return max(loads) * max(total, 0.0) / sum(durations)
+
+    def worker_seconds(self, model: str) -> float:
+        """How long one worker takes for a model's runs that are left; 0 where nobody knows."""
+        return sum(seconds for name, seconds in self._durations() if name == model)
+
+    def source(self, model: str) -> str:
+        """Where a model's speed is known from: this device or others, and how it was trained."""
+        for where, speeds in (("here", self._here), ("elsewhere", self._published)):
+            if self.sizes and (speed := speeds.get(model)):
+                said = f"{where}, {speed.protocol}"
+                other = self._on_host and speed.threads != self._threads
+                return f"{said}, {counted(speed.threads, 'thread')}" if other else said
+        return "unknown"
+
+    def scale(self) -> float | None:
+        """How much faster this machine is than others, on what both have trained; None if nothing.
+
+        The median over models.
+        """
+        ratios = [
+            speed / self._published[model].training
+            for model, speed in tuple(self._measured.items())  # another thread adds to it
+            if model in self._published
+        ]
+        return median(ratios) if ratios else None
 
     def seconds(self, model: str, stage: StageName) -> float | None:
         """How long one run takes; None where nobody knows."""
@@ -123,6 +156,13 @@ class Estimate:
         if self._on_host and record.ok:
             self._memory[record.run.model] = record.cost.peak_memory
 
+    def _durations(self) -> Iterator[tuple[str, float]]:
+        """The model and the seconds of each run that is left, and of each start of a worker."""
+        for (model, stage), runs in tuple(self._left.items()):
+            if runs > 0 and (seconds := self.seconds(model, stage)):
+                yield model, SECONDS_TO_START_A_JOB
+                yield from [(model, seconds)] * runs
+
     def _run_seconds(self, model: str, stage: StageName) -> tuple[float, float]:
         """Seconds of training and of inference; none where that is not known."""
         speeds = self._speeds_of(model)
@@ -139,20 +179,11 @@ class Estimate:
 
     def _speeds_of(self, model: str) -> tuple[float, float] | None:
         """Images per second in training and inference; None where nobody knows."""
-        machine = self._machine()
-        published = [machine * speed for speed in self._published.get(model, (0.0, 0.0))]
-        train = self._measured.get(model, published[0])
-        inference = self._here.get(model, published)[1] or FORWARD_SPEEDUP * train
-        return (train, inference) if train else None
-
-    def _machine(self) -> float:
-        """How much faster this machine is than the published one, on what both have trained."""
-        ratios = [
-            speed / self._published[model][0]
-            for model, speed in tuple(self._measured.items())  # another thread adds to it
-            if model in self._published
-        ]
-        return median(ratios) if ratios else 1.0
+        machine, published = self.scale() or 1.0, self._published.get(model, Speed())
+        train = self._measured.get(model, machine * published.training)
+        here = self._here.get(model)
+        inference = here.inference if here else machine * published.inference
+        return (train, inference or FORWARD_SPEEDUP * train) if train else None
 
 
 def _peaks(found: Iterable[Record], setting: Setting) -> dict[str, float]:
@@ -162,11 +193,16 @@ def _peaks(found: Iterable[Record], setting: Setting) -> dict[str, float]:
     return {record.run.model: record.cost.peak_memory for record in good}
 
 
-def _speeds(found: Iterable[Record], setting: Setting) -> dict[str, tuple[float, float]]:
-    """Images per second in training and inference of each model, under this protocol if known."""
+def _speeds(found: Iterable[Record], setting: Setting) -> dict[str, Speed]:
+    """The speed of each model, under this protocol if known."""
     good = [record for record in found if record.ok]
     good.sort(key=lambda record: record.run.protocol == setting.protocol.id)
     return {
-        record.run.model: (record.cost.images_per_second, record.cost.inference_images_per_second)
+        record.run.model: Speed(
+            record.cost.images_per_second,
+            record.cost.inference_images_per_second,
+            record.run.protocol,
+            record.environment.threads,
+        )
         for record in good
     }

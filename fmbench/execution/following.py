@@ -114,7 +114,7 @@ class JobUnderWay:
     left:       those without an end; the worker is at the first.
     happenings: of `follow`.
     begun:      whether the worker has begun its first run.
-    beside:     other workers under way during the present run, at most.
+    beside:     other workers under way in its place during the present run, at most.
     """
 
     def __init__(

@@ -64,6 +64,8 @@ class LocalWorker:
     memory: bytes that it is taken to need at its peak.
     """
 
+    place = "here"
+
     def __init__(self, folder: JobFolder, device: Device, memory: float) -> None:
         self.device = device
         self.memory = memory

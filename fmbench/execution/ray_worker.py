@@ -33,6 +33,7 @@ class RayWorker:
     def __init__(self, ray: Any, stream: Any, folder: JobFolder, node: Node, memory: float) -> None:
         self.pid = os.getpid()  # here nobody else would go on with it
         self.node = node
+        self.place = node.id
         self.memory = memory
         self._ray = ray
         self._stream = stream

@@ -144,6 +144,8 @@ class Runner:
 
     def _fill(self) -> None:
         """Give out jobs while there are runs to make and room for them."""
+        if len(self._under_way) == self._engine.slots:
+            return
         self._look_at_others()
         while len(self._under_way) < self._engine.slots:
             runs = next_job(self._plans(), self._states, self._forecast, self._engine.slots)
@@ -199,7 +201,11 @@ class Runner:
         self._states.move(runs, Step.PLACE)
         self._claims.name_worker(runs, worker.pid)
         for job in self._under_way:
-            job.beside = max(job.beside, len(self._under_way) - 1)
+            job.beside = max(job.beside, self._beside(job))
+
+    def _beside(self, job: JobUnderWay) -> int:
+        """How many other workers are under way where this job is."""
+        return sum(one.worker.place == job.worker.place for one in self._under_way) - 1
 
     def _job(self, runs: tuple[Run, ...]) -> Job:
         return Job(
@@ -222,15 +228,15 @@ class Runner:
         return folder
 
     def _look(self) -> bool:
-        """Take in what has happened in the jobs under way; whether anything has."""
+        """Take in what has happened in the jobs under way; whether a run or a job has ended."""
         return sum(self._take_in(job) for job in tuple(self._under_way)) > 0
 
     def _take_in(self, job: JobUnderWay) -> bool:
-        happened = False
+        ended = False
         for happening in job.happenings:
             match happening:
                 case None:
-                    return happened
+                    return ended
                 case Run():
                     self._states.move([happening], Step.BEGIN)
                     if not job.begun:
@@ -245,7 +251,7 @@ class Runner:
                     self._lose(job, why)
                 case Ended():
                     self._end(job, happening)
-            happened = True
+                    ended = True
         self._retire(job)
         return True
 
@@ -291,7 +297,7 @@ class Runner:
         """Have a run scored and stored for good, and only then tell the observers."""
         record = self._recorder.record(job.folder, end, beside=job.beside, log=job.worker.log())
         self._states.move([end.run], step_of(record))
-        job.beside = len(self._under_way) - 1
+        job.beside = self._beside(job)
         self._made.append(record)
         if record.done:
             self._done[record.key] = record

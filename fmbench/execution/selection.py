@@ -62,18 +62,21 @@ def _matches(catalogue: Catalogue, request: str) -> list[ListedModel]:
     offered = [
         model for model in catalogue.models if distribution in ("", model.plugin.distribution)
     ]
+    families = [f for f in catalogue.families if distribution in ("", f.plugin.distribution)]
     if any(sign in name for sign in "*?["):
         found = [model for model in offered if fnmatchcase(model.name, name)]
         if not found:
+            prefixes = [one.prefix for one in families]
+            named = f"; name a member of {' or '.join(prefixes)} in full" if prefixes else ""
             raise NothingSelectedError(
-                f"no model matches {request!r}", hint="`fmbench models` lists what is installed"
+                f"no model matches {request!r}",
+                hint=f"`fmbench models` lists what is installed{named}",
             )
         return found
     found = [model for model in offered if model.name == name]
     _require_one([model.plugin for model in found], name)
     if found:
         return found
-    families = [f for f in catalogue.families if distribution in ("", f.plugin.distribution)]
     if family := discovery.family_of(name, families):
         rivals = [one for one in families if one.prefix == family.prefix]
         _require_one([one.plugin for one in rivals], name)

@@ -1,5 +1,6 @@
 """What one `fmbench run` is about: a setting, models, a store, and what is still pending there."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from fmbench.execution.scratch import clear_leftovers
 from fmbench.execution.selection import select
 from fmbench.execution.timings import Timings
 from fmbench.hardware import Device
+from fmbench.limits import cores
 from fmbench.records import Record
 from fmbench.store import Store, protocols_in, published
 
@@ -55,6 +57,13 @@ class Session:
     def count(self) -> int:
         """How many runs are to be made."""
         return sum(one.count for one in self.pending)
+
+    @property
+    def machines(self) -> int:
+        """How many machines like this one have cores, or GPUs, for all the workers."""
+        of_cores = cores() // self.setting.threads
+        here = len(self.devices) if self.setting.device.kind == "cuda" else of_cores
+        return math.ceil(self.workers / max(1, here))
 
     def estimate(self) -> Estimate:
         """A fresh estimate of the time these runs take."""

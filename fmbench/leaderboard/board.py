@@ -1,17 +1,15 @@
-"""The row each model gets on a leaderboard, and what has to be said below the rows."""
+"""The row that each model gets on a leaderboard."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from fmbench.data import FASHION_MNIST
+from fmbench.leaderboard.notes import notes_of
 from fmbench.leaderboard.places import place_names
-from fmbench.leaderboard.ranking import Ranking, rank
+from fmbench.leaderboard.ranking import rank
 from fmbench.leaderboard.statistics import (
     NEW_IMAGES,
-    SEEDS_FOR_RANKS,
-    SEEDS_FOR_T,
     Target,
     image_interval,
     seed_interval,
@@ -19,10 +17,7 @@ from fmbench.leaderboard.statistics import (
 from fmbench.leaderboard.stored_results import ModelResults, StoredResults, digest_of
 from fmbench.protocol import Protocol
 from fmbench.records import Record
-from fmbench.wording import counted, points, versions
-
-REPRODUCED = 0.97
-"""The accuracy above which no result on Fashion-MNIST is known to have been made again."""
+from fmbench.wording import counted, versions
 
 
 @dataclass(frozen=True)
@@ -115,12 +110,7 @@ def read_board(stored: StoredResults, target: Target = NEW_IMAGES, *, cached: bo
         smallest_gap=ranking.smallest_gap,
         usual_gap=ranking.usual_gap,
         rows=tuple(rows),
-        notes=(
-            *_what_it_is(protocol, stored.entries, [place(record) for record in shown]),
-            *_what_to_doubt(protocol, rows, stored.entries),
-            *_what_it_can_say(protocol, ranking),
-            *_what_is_left_out(stored, ranking, shown),
-        ),
+        notes=notes_of(stored, ranking, shown, [place(record) for record in shown]),
     )
 
 
@@ -198,123 +188,3 @@ def _what_is_newer(entry: ModelResults, newer: Record) -> str:
 def _mean(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return fmean(known) if known else None
-
-
-def _what_it_is(
-    protocol: Protocol, entries: Sequence[ModelResults], places: Sequence[str]
-) -> list[str]:
-    devices = sorted(set(places))
-    notes = [
-        f"{protocol.id} ({protocol.status}), protocol digest {protocol.digest[:12]}, "
-        f"{counted(len(places), 'run')} on {', '.join(devices) or 'no device'}."
-    ]
-    if protocol.derived:
-        notes.append(protocol.derived)
-    if len(devices) > 1:
-        notes.append("Times and speeds compare only between rows of one device.")
-    chosen = Counter(entry.ok[0].run.recipe for entry in entries if entry.ok and entry.tunes)
-    if chosen:
-        said = [f"{recipe} for {counted(n, 'model')}" for recipe, n in sorted(chosen.items())]
-        notes.append(
-            f"Recipes, chosen on validation: {', '.join(said)}; intervals and ranks are "
-            "conditional on them."
-        )
-    return notes
-
-
-def _what_to_doubt(
-    protocol: Protocol, rows: Sequence[Row], entries: Sequence[ModelResults]
-) -> list[str]:
-    notes = []
-    high = [row.model for row in rows if (row.accuracy or 0) > REPRODUCED]
-    if high and protocol.data.sha256 == FASHION_MNIST:
-        notes.append(
-            f"Doubt {', '.join(high)}: nothing above {100 * REPRODUCED:g} % has been reproduced on "
-            "this data set. Look for wrong data first."
-        )
-    departures = {
-        f"{entry.model}: {record.departure}"
-        for entry in entries
-        for record in entry.ok
-        if record.departure
-    }
-    notes += [f"Not trained as the protocol says: {one}." for one in sorted(departures)]
-    unclear = [entry.model for entry in entries if any(map(clocks_disagree, entry.ok))]
-    if unclear:
-        notes.append(
-            f"Doubt the times of {', '.join(unclear)}: the worker's and the runner's clock differ. "
-            "`fmbench show ID` prints both."
-        )
-    return notes
-
-
-def clocks_disagree(record: Record) -> bool:
-    """Whether a worker's times of a final run exceed the runner's, or explain too little of it.
-
-    Building, importing and checkpoints are in the runner's time alone: they may take half of it.
-    """
-    cost, images = record.cost, record.result.images
-    if not cost.runner_seconds or cost.resumed_after:  # the runner saw the last piece only
-        return False
-    inference = images / max(cost.inference_images_per_second, 1e-9)
-    rest = cost.runner_seconds - cost.train_seconds - inference
-    return rest < -1 or rest > max(10.0, cost.runner_seconds / 2)
-
-
-def _what_it_can_say(protocol: Protocol, ranking: Ranking) -> list[str]:
-    seeds = len(protocol.seeds)
-    notes = [
-        "± is half the width of the 95 % interval for new test images of the same kind (binomial)."
-    ]
-    if seeds == 1:
-        notes.append("One seed says nothing about other seeds.")
-    elif seeds < SEEDS_FOR_T:
-        notes.append(
-            f"Over seeds: the lowest and highest of {seeds} runs; other numbers are their means."
-        )
-    else:
-        notes.append(
-            f"Over seeds: the 95 % t interval of the mean of {seeds} runs; of fewer than "
-            f"{SEEDS_FOR_T} the lowest and highest; other numbers are means over seeds."
-        )
-    if seeds < SEEDS_FOR_RANKS:
-        notes.append(f"No ranks: they need at least {SEEDS_FOR_RANKS} seeds.")
-    elif any(ranking.ranks):
-        about = (
-            "for expected accuracy on new images"
-            if ranking.target == NEW_IMAGES
-            else "for expected accuracy on this test set only, a weaker claim"
-        )
-        provisional = (
-            f", provisional with fewer than {SEEDS_FOR_T} seeds" if seeds < SEEDS_FOR_T else ""
-        )
-        notes.append(
-            f"Ranks are those that 95 % intervals over all pairs together leave open, {about}"
-            f"{provisional}."
-        )
-    if ranking.smallest_gap is not None and ranking.usual_gap is not None:
-        notes.append(
-            f"Two models must lie at least {points(ranking.smallest_gap)} apart to be told apart, "
-            f"and half of all pairs at least {points(ranking.usual_gap)}; a true gap of that size "
-            "is missed about half the time."
-        )
-    return notes
-
-
-def _what_is_left_out(
-    stored: StoredResults, ranking: Ranking, shown: Sequence[Record]
-) -> list[str]:
-    found = stored.contents.records
-    current = [record for record in found if record.run.protocol_digest == stored.protocol.digest]
-    notes = []
-    if len(found) > len(current):
-        other = counted(len(found) - len(current), "record")
-        notes.append(f"Left out: {other} of another version of this protocol.")
-    if len(current) > len(shown):
-        older = counted(len(current) - len(shown), "record")
-        notes.append(
-            f"Left out: {older} older than others of the same run, or made with other versions, "
-            "another recipe or another kind of device than their model's newest good ones."
-        )
-    left_out = (*ranking.unreadable, *stored.contents.problems)
-    return notes + [f"Left out: {problem}." for problem in left_out]

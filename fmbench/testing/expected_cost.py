@@ -1,100 +1,70 @@
 """What training a model under a protocol is expected to cost on this machine."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from time import perf_counter
-
+import msgspec
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from fmbench.execution.plan import train_steps
-from fmbench.protocol import TRAINING_IMAGES, Protocol
+from fmbench.protocol import TRAINING_IMAGES, Protocol, Stage
+from fmbench.records import Cost
 from fmbench.training import cost, devices, loop
+from fmbench.training.batches import Images
 
-TIMED_STEPS = 2
-LARGEST_BATCH = 64
-SLOW_STEP = 5.0
+TIMED_STEPS = 3
 PIXELS = 28 * 28
+GRADIENT_AND_MOMENTS = {"adamw": 3, "sgd": 2}
+"""How many numbers training keeps beside each trainable one."""
 
 
-@dataclass(frozen=True)
-class ExpectedCost:
-    """Of one run: parameters, floating-point operations an image, bytes at the peak, seconds."""
-
-    parameters: int
-    flops: int
-    memory: int
-    seconds: float
-
-
-def expected_cost(
-    network: nn.Module, batch: Callable[[int], Tensor], protocol: Protocol
-) -> ExpectedCost:
+def expected_cost(network: nn.Module, images: Images, protocol: Protocol) -> Cost:
     """Estimate one final run on this machine's CPU; trains the network a few steps.
 
-    batch: makes that many images.
+    images: as many as a step is measured with, at the most.
 
-    Memory is that of parameters, gradients, optimiser and images, with what one small batch keeps
-    for its backward pass scaled to the protocol's batch; time is that of a few steps, scaled.
+    Memory is that of weights, gradients, moments and images, with what one batch keeps for its
+    backward pass scaled to the protocol's batch; time is that of the fastest step, scaled.
     """
-    rules = protocol.devices["cpu"]
-    device = torch.device("cpu")
-    flops = cost.forward_flops(network, batch(1))
-    size = min(protocol.training.batch_size, LARGEST_BATCH)
+    recipe = protocol.recipes[0]
+    size = min(protocol.training.batch_size, len(images))
     scale = protocol.training.batch_size / size
-    optimizer = loop.make_optimizer(network, protocol.recipes[0])
-    network.train()
-    images, labels = batch(size), torch.arange(size) % 10
-    fastest, kept = float("inf"), 0
-    for step in range(1 + TIMED_STEPS):
-        counter = _Kept(network)
-        start = perf_counter()
-        with devices.autocast(device, rules):
-            if step:
-                loss = functional.cross_entropy(network(images), labels)
-            else:
-                with torch.autograd.graph.saved_tensors_hooks(counter.keep, lambda value: value):
-                    loss = functional.cross_entropy(network(images), labels)
-                kept = counter.bytes
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        seconds = perf_counter() - start
-        fastest = min(fastest, seconds)
-        if seconds > SLOW_STEP:
-            break
-    states = [value for state in optimizer.state.values() for value in state.values()]
-    resident = [
-        *network.parameters(),
-        *network.buffers(),
-        *(one.grad for one in network.parameters() if one.grad is not None),
-        *(value for value in states if isinstance(value, Tensor)),
-    ]
-    for parameter in network.parameters():
-        parameter.grad = None
-    return ExpectedCost(
-        parameters=cost.parameters(network),
-        flops=flops,
-        memory=round(
-            sum(value.numel() * value.element_size() for value in resident)
-            + scale * kept
-            + TRAINING_IMAGES * PIXELS
-        ),
-        seconds=train_steps(protocol, "final", TRAINING_IMAGES) * scale * fastest,
+    labels = torch.arange(size) % 10
+    training = msgspec.structs.replace(
+        protocol.training, batch_size=size, schedule="constant", warmup=0.0
     )
+    rates: list[float] = []
+    loop.train(
+        network,
+        images,
+        labels,
+        protocol=msgspec.structs.replace(protocol, training=training),
+        stage=Stage(epochs=TIMED_STEPS),
+        recipe=msgspec.structs.replace(recipe, learning_rate=1e-9),  # it shall not diverge
+        seed=0,
+        report=lambda *report: rates.append(report[-1]),
+    )
+    kept: dict[int, int] = {}
 
-
-class _Kept:
-    """Counts the bytes that a forward pass keeps for the backward pass, each storage once."""
-
-    def __init__(self, network: nn.Module) -> None:
-        self.bytes = 0
-        self._counted = {value.untyped_storage().data_ptr() for value in network.parameters()}
-
-    def keep(self, value: Tensor) -> Tensor:
+    def keep(value: Tensor) -> Tensor:
         storage = value.untyped_storage()
-        if storage.data_ptr() not in self._counted:
-            self._counted.add(storage.data_ptr())
-            self.bytes += storage.nbytes()
+        kept[storage.data_ptr()] = storage.nbytes()
         return value
+
+    with (
+        devices.autocast(torch.device("cpu"), protocol.devices["cpu"]),
+        torch.autograd.graph.saved_tensors_hooks(keep, lambda value: value),
+    ):
+        loss = functional.cross_entropy(network(images.batch(torch.arange(size))), labels)
+    for parameter in network.parameters():
+        kept.pop(parameter.untyped_storage().data_ptr(), None)
+    del loss  # what it keeps has had addresses of its own until now
+    weights = sum(one.nbytes for one in (*network.parameters(), *network.buffers()))
+    trainable = cost.parameters(network)
+    beside = 4 * trainable * GRADIENT_AND_MOMENTS[recipe.optimizer]
+    steps = train_steps(protocol, "final", TRAINING_IMAGES)
+    return Cost(
+        parameters=trainable,
+        forward_flops=cost.forward_flops(network, images.batch(torch.arange(1))),
+        peak_memory=round(weights + beside + scale * sum(kept.values()) + TRAINING_IMAGES * PIXELS),
+        train_seconds=steps * protocol.training.batch_size / max(rates),
+    )

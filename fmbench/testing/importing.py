@@ -4,11 +4,10 @@ import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from fmbench.contract import Model
 from fmbench.testing.process_state import SideEffects, random_streams
-from fmbench.testing.reports import may_be_the_plugins
+from fmbench.testing.reports import line_of_plugin
 
 HEAVY = "torch"
 
@@ -17,7 +16,7 @@ HEAVY = "torch"
 class Imported:
     """A model as its plugin offers it, or what its import raised.
 
-    heavy: the file and line that imported torch; empty when none did.
+    heavy: the line that imported torch; empty when none did.
     """
 
     outcome: Model | BaseException
@@ -32,20 +31,15 @@ class Imported:
 
 
 def import_model(load: Callable[[], Model], effects: SideEffects) -> Imported:
-    """Import a plugin in this process, which has not loaded torch yet."""
-    finder, streams = _TorchFinder(), random_streams()
-    outcome: Model | BaseException
+    """Import a plugin in this process, which has not loaded torch yet and ends after the check."""
+    finder = _TorchFinder()
     sys.meta_path.insert(0, finder)
-    with effects.during("import"):
-        try:
+    outcome: Model | BaseException
+    try:
+        with effects.during("import", random_streams):
             outcome = load()
-        except BaseException as error:  # whatever a plugin raises, SystemExit too
-            outcome = error
-    sys.meta_path.remove(finder)
-    now = random_streams()
-    effects.changes += [
-        f"import changes the random stream of {name}" for name in now if now[name] != streams[name]
-    ]
+    except BaseException as error:  # whatever a plugin raises, SystemExit too
+        outcome = error
     return Imported(outcome, finder.importer if HEAVY in sys.modules else "")
 
 
@@ -56,7 +50,4 @@ class _TorchFinder:
 
     def find_spec(self, name: str, *_: object) -> None:
         if name == HEAVY and not self.importer:
-            for frame in traceback.extract_stack()[:-1]:  # from the outside in
-                if may_be_the_plugins(frame.filename):
-                    self.importer = f"{Path(frame.filename).name}, line {frame.lineno}"
-                    return
+            self.importer = line_of_plugin(traceback.extract_stack())  # from the outside in

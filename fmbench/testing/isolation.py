@@ -5,22 +5,23 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import msgspec
 
 from fmbench import files, processes
 from fmbench.discovery import Catalogue, ListedModel, Problem
 from fmbench.environment import normal_name
-from fmbench.errors import NothingSelectedError
 from fmbench.execution.selection import select
 from fmbench.protocol import Protocol
-from fmbench.testing.check_folder import CheckFolder, Request
+from fmbench.testing.checking_process import REPORTS, REQUEST, STUCK
 from fmbench.testing.conformance import CHECKS
-from fmbench.testing.reports import Report
+from fmbench.testing.reports import Report, line_of_crash
 
 SECONDS_A_MODEL = 600.0
 LOOK_SECONDS = 0.05
 ROOM = 100_000
 TELLING_SECONDS = 1.0
-LONGER = "`fmbench check --timeout SECONDS` gives it longer"
 
 Clock = Callable[[], float]
 
@@ -53,9 +54,7 @@ def _reports(
     timeout: float,
     clock: Clock,
 ) -> Iterator[Report]:
-    for problem in problems:
-        plugin = f"{problem.entry} {problem.version}".rstrip()
-        yield CHECKS[0].report("", plugin, "error", problem.what, hint=problem.hint)
+    yield from map(report_of_problem, problems)
     processes.adopt_orphans()
     for model in models:
         try:
@@ -72,116 +71,105 @@ def check_model(
     clock: Clock = time.monotonic,
 ) -> Iterator[Report]:
     """Report each check of one model; one that ends the child is an error, later ones skipped."""
-    with files.temporary_folder() as path:
-        folder = CheckFolder(path.resolve())
-        request = Request(model=model.name, plugin=model.plugin, protocol=protocol)
-        folder.write_request(request)
+    plugin = f"{model.plugin.distribution} {model.plugin.version}"
+    for report in _in_a_child(model, protocol, timeout, clock):
+        yield msgspec.structs.replace(report, model=model.name, plugin=plugin)
+
+
+def report_of_problem(problem: Problem) -> Report:
+    """Report what keeps a plugin from offering models."""
+    return Report(
+        plugin=f"{problem.entry} {problem.version}".rstrip(),
+        check=CHECKS[0].name,
+        requires=CHECKS[0].requires,
+        outcome="error",
+        message=problem.what,
+        hint=problem.hint,
+    )
+
+
+def _in_a_child(
+    model: ListedModel, protocol: Protocol, timeout: float, clock: Clock
+) -> Iterator[Report]:
+    """The reports of a child, and what becomes of the checks that it has not reported."""
+    with files.temporary_folder() as folder:
+        request = msgspec.json.encode((model.name, model.plugin, protocol))
+        files.write(folder / REQUEST, request)
         program = "fmbench.testing.checking_process"
         child = subprocess.Popen(
-            [*processes.PYTHON_MODULE, program, str(path), str(os.getpid())],
+            [*processes.PYTHON_MODULE, program, str(folder), str(os.getpid())],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            cwd=path,
-            env={
-                **processes.SETTINGS,
-                **os.environ,
-                "PYTHONPATH": os.pathsep.join(map(os.path.abspath, _python_path())),
-                "TMPDIR": str(path),
-            },
+            env=processes.SETTINGS | os.environ,
             start_new_session=True,
         )
-        told = 0
+        done = offset = 0
+        deadline = clock() + timeout
         try:
-            deadline = clock() + timeout
-            busy = True
-            while busy and clock() < deadline:
-                busy = child.poll() is None
-                news = folder.reports()[told:]
-                told += len(news)
+            while True:
+                ended, late = child.poll() is not None, clock() >= deadline
+                news, offset = files.json_lines(folder / REPORTS, Report, offset)
+                done += len(news)
                 yield from news
-                if busy:
-                    time.sleep(LOOK_SECONDS)
-            if busy:
-                _ask_where(child, folder)
+                if ended or late:
+                    break
+                time.sleep(LOOK_SECONDS)
+            if not ended:
+                child.send_signal(signal.SIGUSR1)  # it says where it is, if it can
+                time.sleep(TELLING_SECONDS)
         finally:
             processes.end(child)
-        yield from folder.reports()[told:]
-        how = f"the process was still busy after {timeout:g} s"
-        if not busy:
+        if not ended:
+            how = f"the process was still busy after {timeout:g} s"
+            hint = "`fmbench check --timeout SECONDS` gives it longer"
+        else:
             how = f"the process ended with {processes.how_it_ended(child.returncode)}"
+            hint = ""
             if child.returncode:
-                files.write(path / "room", bytes(ROOM))  # else a full folder is to blame
-        yield from _missing(request, folder, how, LONGER if busy else "")
+                files.write(folder / "room", bytes(ROOM))  # else a full folder is to blame
+            if child.returncode > 0 and not done:
+                hint = "see whether torch works: python -c 'import torch; torch.ones(1) + 1'"
+        if line := _where(folder / STUCK):
+            how += f", at {line}"
+        for number, check in enumerate(CHECKS[done:]):
+            yield Report(
+                check=check.name,
+                requires=check.requires,
+                outcome="skipped" if number else "error",
+                message=f"needs what {CHECKS[done].name} checks" if number else how,
+                hint="" if number else hint,
+            )
 
 
-def _python_path() -> list[str]:
-    """The folders of PYTHONPATH, where it is set."""
-    return list(filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)))
-
-
-def _missing(request: Request, folder: CheckFolder, how: str, hint: str) -> Iterator[Report]:
-    """What becomes of the checks that a child has not reported."""
-    about = request.model, request.provenance
-    missing = CHECKS[len(folder.reports()) :]
-    place = folder.where()
-    for check in missing[:1]:
-        message = f"{how}, at {place}" if place else how
-        yield check.report(*about, "error", message, hint=hint)
-    for check in missing[1:]:
-        yield check.report(*about, "skipped", f"needs what {missing[0].name} checks")
-
-
-def _ask_where(child: "subprocess.Popen[bytes]", folder: CheckFolder) -> None:
-    """Let a child that hangs say where it is; it may be unable to."""
-    child.send_signal(signal.SIGUSR1)
-    for _ in range(round(TELLING_SECONDS / LOOK_SECONDS)):
-        if folder.where() or child.poll() is not None:
-            return
-        time.sleep(LOOK_SECONDS)
+def _where(stuck: Path) -> str:
+    """In which line of a plugin a child was when it crashed or was asked; "" for none."""
+    try:
+        return line_of_crash(stuck.read_text("utf-8", "replace"))
+    except OSError:
+        return ""
 
 
 def _choose(
     catalogue: Catalogue, requests: Sequence[str]
 ) -> tuple[list[ListedModel], list[Problem]]:
     """The models asked for, each once, and the problems of their distributions."""
-    if not requests:
-        broken_only = catalogue.problems and not catalogue.models
-        models = [] if broken_only else select(catalogue, ["*"])
-        return models, list(catalogue.problems)
-    chosen: dict[tuple[str, str], ListedModel] = {}
-    concerned: set[str] = set()
+    broken = {_distribution(problem) for problem in catalogue.problems}
+    offering = {model.plugin.distribution for model in catalogue.models}
+    offering |= {family.plugin.distribution for family in catalogue.families}
+    names = {model.name for model in catalogue.models}
+    patterns = [] if requests or (broken and not catalogue.models) else ["*"]
+    concerned = set[str]() if requests else broken
     for request in requests:
         plugin = normal_name(request)
-        if _is_distribution(catalogue, request):
-            concerned.add(plugin)
-            found = _models_of(catalogue, plugin)
-        else:
-            found = select(catalogue, [request])
-        chosen |= {(one.plugin.distribution, one.name): one for one in found}
-    concerned |= {distribution for distribution, _ in chosen}
-    problems = [problem for problem in catalogue.problems if _distribution(problem) in concerned]
-    return list(chosen.values()), problems
-
-
-def _is_distribution(catalogue: Catalogue, request: str) -> bool:
-    """Whether a request names a plugin, and no model of that name."""
-    plugins = {model.plugin.distribution for model in catalogue.models}
-    plugins |= {family.plugin.distribution for family in catalogue.families}
-    plugins |= {_distribution(problem) for problem in catalogue.problems}
-    names = {model.name for model in catalogue.models}
-    return normal_name(request) in plugins and request not in names
-
-
-def _models_of(catalogue: Catalogue, distribution: str) -> list[ListedModel]:
-    models = [one for one in catalogue.models if one.plugin.distribution == distribution]
-    if not models and all(_distribution(one) != distribution for one in catalogue.problems):
-        families = [one for one in catalogue.families if one.plugin.distribution == distribution]
-        raise NothingSelectedError(
-            f"{distribution} lists no model",
-            hint=f"name a member of {' or '.join(one.prefix for one in families)} in full",
-        )
-    return models
+        if plugin not in broken | offering or request in names:
+            patterns.append(request)
+            continue
+        concerned.add(plugin)
+        patterns += [f"{plugin}:*"] if plugin in offering else []
+    models = select(catalogue, patterns) if patterns else []
+    concerned |= {model.plugin.distribution for model in models}
+    return models, [one for one in catalogue.problems if _distribution(one) in concerned]
 
 
 def _distribution(problem: Problem) -> str:

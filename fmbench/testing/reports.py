@@ -1,10 +1,11 @@
 """What a check reports about a model, as plain data, and how what a plugin raises is put there."""
 
+import re
 import sysconfig
 import traceback
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -13,8 +14,11 @@ from fmbench.errors import FmbenchError
 from fmbench.wording import raised
 
 Severity = Literal["error", "warning"]
+Outcome = Literal["ok", "warning", "error", "skipped"]
 LONGEST_MESSAGE = 400
 LONGEST_TRACE = 10_000
+FRAME = re.compile(r'  File "(.*)", line (\d+) in (.*)')
+"""A line that faulthandler writes."""
 
 
 class Report(Struct, frozen=True, kw_only=True):
@@ -27,24 +31,19 @@ class Report(Struct, frozen=True, kw_only=True):
     seconds:  how long the check took.
     """
 
-    model: str
-    plugin: str
+    model: str = ""
+    plugin: str = ""
     check: str
     requires: str
-    outcome: Literal["ok", "warning", "error", "skipped"]
+    outcome: Outcome
     message: str = ""
     hint: str = ""
     trace: str = ""
     seconds: float = 0.0
 
 
-class Fault(Exception):  # noqa: N818 - what a check finds is a fault of the model
-    """What a check finds wrong, in a sentence, and what to do about it."""
-
-    def __init__(self, what: str, *, hint: str = "") -> None:
-        super().__init__(what)
-        self.what = what
-        self.hint = hint
+class Fault(FmbenchError):  # noqa: N818 - what a check finds is a fault of the model
+    """What a check finds wrong with a model."""
 
 
 class SkipError(Exception):
@@ -56,36 +55,41 @@ def failed(reports: Iterable[Report]) -> bool:
 
     Checks that were all skipped prove nothing, and neither does an empty list.
     """
-    checked: dict[tuple[str, str], bool] = {}
+    outcomes: dict[tuple[str, str], set[Outcome]] = {}
     for report in reports:
-        if report.outcome == "error":
-            return True
-        about = (report.plugin, report.model)
-        checked[about] = checked.get(about, False) or report.outcome != "skipped"
-    return not checked or not all(checked.values())
+        outcomes.setdefault((report.plugin, report.model), set()).add(report.outcome)
+    return not outcomes or any("error" in one or one == {"skipped"} for one in outcomes.values())
 
 
 def told(error: BaseException) -> str:
     """What was raised, and in which line of the plugin."""
-    if isinstance(error, Fault | FmbenchError):
-        return error.what
     words = " ".join(raised(error).split())[:LONGEST_MESSAGE]
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if may_be_the_plugins(frame.filename):
-            return f"{words} ({Path(frame.filename).name}, line {frame.lineno}, in {frame.name})"
-    return words
+    line = line_of_plugin(reversed(traceback.extract_tb(error.__traceback__)))
+    return f"{words} ({line})" if line else words
 
 
 def trace(error: BaseException) -> str:
-    """The traceback of what a plugin raised; empty for a fault, whose sentence says it all."""
-    if isinstance(error, Fault | FmbenchError):
-        return ""
+    """The traceback of what a plugin raised."""
     return "".join(traceback.format_exception(error))[-LONGEST_TRACE:]
 
 
-def may_be_the_plugins(file: str) -> bool:
-    """Whether a source file is neither this package's nor torch's nor Python's own."""
+def line_of_crash(frames: str) -> str:
+    """The innermost line of a plugin in what faulthandler wrote; "" for none."""
+    found = FRAME.findall(frames)
+    return line_of_plugin(
+        (file.encode().decode("unicode_escape"), line, function) for file, line, function in found
+    )
+
+
+def line_of_plugin(frames: Iterable[Iterable[Any]]) -> str:
+    """The first of some frames (file, line, function) that is a plugin's; "" for none.
+
+    A plugin's is what is neither this package's nor torch's nor Python's own.
+    """
     packages, core = sysconfig.get_path("purelib"), str(Path(fmbench.__file__).parent)
-    if file.startswith((f"{core}/", f"{packages}/torch/", "<")):
-        return False
-    return file.startswith(packages) or not file.startswith(sysconfig.get_path("stdlib"))
+    for file, line, function, *_ in frames:
+        if file.startswith((f"{core}/", f"{packages}/torch/", "<")):
+            continue
+        if file.startswith(packages) or not file.startswith(sysconfig.get_path("stdlib")):
+            return f"{Path(file).name}, line {line}, in {function}"
+    return ""

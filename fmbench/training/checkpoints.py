@@ -71,13 +71,12 @@ class Checkpoints:
     ) -> None:
         """Keep the state after the epochs of `curve`; its JSON file comes last, the mark of commit.
 
-        A model that keeps state outside its state dict, or in what safetensors cannot hold, gets
-        none: it could not go on to the bit. Raises `StoreError` when it cannot be written.
+        A model with an `obstacle` gets none: it could not go on to the bit. Raises `StoreError`
+        when it cannot be written.
         """
-        state = model.state_dict()
-        if hidden_state(self._fresh, model) or not all(map(_storable, state.values())):
+        if obstacle(self._fresh, model):
             return
-        tensors, aliases = _unshared(state)
+        tensors, aliases = _unshared(model.state_dict())
         for number, parameter in enumerate(_parameters(optimizer)):
             of_parameter = optimizer.state.get(parameter, {})
             for name, value in of_parameter.items():
@@ -160,6 +159,18 @@ class Checkpoints:
 
     def _tensors(self, epoch: int) -> Path:
         return self.folder / f"epoch-{epoch}.safetensors"
+
+
+def obstacle(fresh: dict[str, dict[str, str]], trained: nn.Module) -> str:
+    """Name what a checkpoint of a model would lack; "" when there is nothing.
+
+    That is state that training has changed outside the state dict, see `hidden_state`, or what in
+    the state dict safetensors cannot hold.
+    """
+    if hidden := hidden_state(fresh, trained):
+        return f"{hidden}, which is not in the state dict"
+    unstorable = (name for name, value in trained.state_dict().items() if not _storable(value))
+    return next((f"{name} in the state dict, which is no plain tensor" for name in unstorable), "")
 
 
 def _load(model: nn.Module, state: dict[str, Tensor]) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from fmbench_vgg_variants.variants import FULL_WIDTH
 
-from fmbench import hardware
+from fmbench import hardware, limits
 from fmbench.errors import ExitCode, FmbenchError, StaleError
 from fmbench_batchnorm.evidence import read
 from fmbench_batchnorm.plan import CHANGES, GAPS, RATES
@@ -36,8 +36,19 @@ def run(
     results: ResultsOption = Path("results/batchnorm"),
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:INDEX.")] = "auto",
     threads: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="CPU threads; all cores by default.")
+        int | None,
+        typer.Option(metavar="N", min=1, help="CPU threads of a run; 1 on a CPU by default."),
     ] = None,
+    workers: Annotated[
+        str,
+        typer.Option(
+            metavar="N|auto", help="Runs side by side; auto makes as many as have their own cores."
+        ),
+    ] = "auto",
+    engine: Annotated[str, typer.Option(help="local or ray, as for fmbench run.")] = "local",
+    address: Annotated[
+        str, typer.Option(metavar="auto|HOST:PORT", help="Ray cluster to join.")
+    ] = "",
     retry_failed: Annotated[
         bool, typer.Option(help="Make failed runs again; one that diverged stays as it is.")
     ] = False,
@@ -45,18 +56,23 @@ def run(
 ) -> None:
     """Make the runs that are missing, and write the page.
 
-    Interrupted, it goes on where it was; several on one folder share the work.
+    Interrupted, it goes on where it was.
     """
     from fmbench_batchnorm import invariance
 
     kind = hardware.find_device(device).kind
     width = width or (FULL_WIDTH if kind == "cuda" else CPU_WIDTH)
+    if kind == "cpu":  # the protocols name no threads, and small networks do not share cores well
+        threads = threads or 1
+        if (workers, engine) == ("auto", "local"):
+            workers = str(max(1, limits.cores() // threads))
     for plan in (RATES, CHANGES, GAPS):
         command = [
             sys.executable, "-P", "-m", "fmbench", "run",
             *(variant.name for variant in plan.variants(width)), "--tune-only",
             "--protocol", str(plan.file), "--results", str(results),
-            "--device", device, *(["--data-dir", str(data_dir)] if data_dir else []),
+            "--device", device, "--workers", workers, "--engine", engine, "--address", address,
+            *(["--data-dir", str(data_dir)] if data_dir else []),
             *(["--threads", str(threads)] if threads else []),
             *(["--retry-failed"] if retry_failed else []),
         ]  # fmt: skip

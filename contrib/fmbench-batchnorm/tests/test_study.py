@@ -12,7 +12,7 @@ import fmbench_vgg_variants
 import msgspec
 import numpy as np
 import pytest
-from fmbench_batchnorm import evidence, invariance
+from fmbench_batchnorm import cli, evidence, invariance
 from fmbench_batchnorm.claims import findings, verdicts_by_other_thresholds
 from fmbench_batchnorm.evidence import Part, Runs, Study
 from fmbench_batchnorm.findings import (
@@ -398,6 +398,36 @@ def test_the_page_shows_what_each_verdict_rests_on() -> None:
         assert "<svg" in section
         assert section.count("<table>") == len(one.tables) >= 1
     assert "<script" not in page and "<link" not in page and "@import" not in page
+
+
+@pytest.mark.parametrize(
+    ("asked", "given"),
+    [
+        ([], {"--threads": "1", "--workers": "6"}),
+        (["--threads", "2"], {"--threads": "2", "--workers": "3"}),
+        (["--threads", "9"], {"--threads": "9", "--workers": "1"}),
+        (["--workers", "4"], {"--threads": "1", "--workers": "4"}),
+        (
+            ["--engine", "ray", "--address", "host:1"],
+            {"--threads": "1", "--workers": "auto", "--engine": "ray", "--address": "host:1"},
+        ),
+    ],
+)
+def test_runs_go_through_workers_of_one_thread_unless_told_otherwise(
+    asked: list[str], given: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All three parts are runs of fmbench's engines, on this machine as many as have own cores."""
+    commands: list[list[str]] = []
+    monkeypatch.setattr(cli, "_finish", lambda command: len(commands.append(command) or []))
+    monkeypatch.setattr(cli, "_write", lambda *_: None)
+    monkeypatch.setattr(cli.limits, "cores", lambda: 6)
+    monkeypatch.setattr(invariance, "read", lambda *_: "exact")
+    monkeypatch.setattr(invariance, "of_this_installation", lambda _: True)
+    cli.app(["run", "--device", "cpu", *asked], standalone_mode=False)
+    assert len(commands) == 3
+    for command in commands:
+        said = {name: command[command.index(name) + 1] for name in given}
+        assert said == given
 
 
 def test_stopping_the_study_stops_its_runner_first() -> None:

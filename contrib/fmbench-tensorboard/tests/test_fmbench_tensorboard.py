@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from fmbench_tensorboard import VARIABLE, Curves
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -65,3 +66,21 @@ def test_a_failed_run_leaves_its_curve(tmp_path: Path, monkeypatch: pytest.Monke
     curves.fmbench_run_start(RUN)
     curves.fmbench_run_end(record(Result(status="diverged")))
     assert len(list(tmp_path.rglob("events.*"))) == 1
+
+
+def test_runs_side_by_side_do_not_mix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two runs whose hooks are called in turn each have their own losses."""
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    curves = Curves()
+    other = msgspec.structs.replace(RUN, seed=3)
+    curves.fmbench_run_start(RUN)
+    curves.fmbench_run_start(other)
+    curves.fmbench_epoch_end(progress(1, 5, 2.0))
+    curves.fmbench_epoch_end(msgspec.structs.replace(progress(1, 6, 9.0), run=other))
+    curves.fmbench_epoch_end(progress(2, 5, 1.0))
+    curves.fmbench_run_end(record(Result(status="diverged")))
+    curves.fmbench_run_again(other)
+    for seed, losses in ((2, [(5, 2.0), (15, 1.0)]), (3, [(6, 9.0)])):
+        events = EventAccumulator(str(tmp_path / f"tiny-v1/d/family/model/final-adamw-s{seed}"))
+        events.Reload()
+        assert [(one.step, one.value) for one in events.Scalars("training loss")] == losses
