@@ -512,11 +512,11 @@ def test_a_driver_without_a_gpu_plans_for_nodes_that_have_one(
 def test_logs_progress_and_timeouts_come_through(ray: Bench) -> None:
     """What a plugin prints is shown, epochs are told as they end, and a run may take too long."""
     ray.hold()
-    said = ray.run("waiting", "--seeds", 1, "-p", "epochs-noted", "--timeout", 6, code=1)
+    said = ray.run("waiting", "--seeds", 1, "-p", "epochs-noted", "--timeout", 20, code=1)
     ray.release()
     (record,) = ray.records()
     assert record.result.status == "timeout", said
-    assert "it took longer than 6 s" in record.result.message
+    assert "it took longer than 20 s" in record.result.message
     assert "1 1" in (ray.folder / "epochs.txt").read_text().splitlines()
     command = [Path(sys.executable).with_name("fmbench"), "show", record.id]
     shown = subprocess.run(
