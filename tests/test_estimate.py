@@ -77,6 +77,15 @@ def test_a_model_not_trained_here_is_scaled_by_those_that_were(setting: Setting)
     assert seconds(setting, "n", [], published) == pytest.approx(expected(setting, 30.0))
 
 
+def test_a_time_that_rests_on_other_machines_alone_says_so(setting: Setting) -> None:
+    """Published speeds that nothing here compares with are named; those measured here are not."""
+    published = [measured("m", 100.0), measured("n", 30.0)]
+    said = ", by the speed of published runs"
+    assert runs._how_long(estimate(setting, "n", [], published)).endswith(said)
+    for own in (measured("m", 50.0), measured("n", 50.0)):
+        assert not runs._how_long(estimate(setting, "n", [own], published)).endswith(said)
+
+
 def test_of_an_unknown_model_nothing_is_said_until_it_has_trained(setting: Setting) -> None:
     """No number is made up: it is unknown, beside models that are known, until it reports."""
     of = estimate(setting, "new", [measured("m", 50.0)], [measured("n", 30.0)])

@@ -142,7 +142,8 @@ def _how_long(estimate: Estimate) -> str:
     """The time left, and what has to happen before more is known of it."""
     unknown = estimate.unknown()
     if not unknown:
-        return time_of(estimate)
+        elsewhere = ", by the speed of published runs" if estimate.of_others else ""
+        return time_of(estimate) + elsewhere
     names, have = unknown[0], "has"
     if others := unknown[1:]:
         names, have = f"{names} and {counted(len(others), 'other model')}", "have"

@@ -99,6 +99,12 @@ class Estimate:
             heapq.heapreplace(loads, loads[0] + seconds)
         return max(loads) * max(total, 0.0) / sum(durations)
 
+    @property
+    def of_others(self) -> bool:
+        """Whether published speeds are taken as they are, since none here compares with them."""
+        left = {model for (model, _), runs in self._left.items() if runs}
+        return self.scale() is None and bool(left & self._published.keys() - self._measured.keys())
+
     def worker_seconds(self, model: str) -> float:
         """How long one worker takes for a model's runs that are left; 0 where nobody knows."""
         return sum(seconds for name, seconds in self._durations() if name == model)

@@ -67,16 +67,11 @@ class Session:
 
     def estimate(self) -> Estimate:
         """A fresh estimate of the time these runs take."""
-        known = [
-            record
-            for name in protocols_in(published())
-            for record in Store(published(), name).read().records
-        ]
         return Estimate(
             self.pending,
             self.setting,
-            own=self.store.read().records,
-            published=known,
+            own=_records_in(self.store.folder.parent),
+            published=_records_in(published()),
             workers=self.workers,
         )
 
@@ -204,6 +199,12 @@ def plan_session(
         devices=devices,
         pending=tuple(pending(model, setting, done) for model in models),
     )
+
+
+def _records_in(results: Path) -> list[Record]:
+    """The records of all protocols in a results folder."""
+    names = protocols_in(results)
+    return [record for name in names for record in Store(results, name).read().records]
 
 
 def default_protocol(device: Device) -> str:
