@@ -8,6 +8,7 @@ under two protocols that differ in threads alone: one worker with all cores, and
 thread each. Ends with 1 when a run costs more than half a second, or side by side gains too little.
 """
 
+import argparse
 import contextlib
 import tempfile
 import time
@@ -39,13 +40,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("models", nargs="*", default=["*"], help="names or patterns; all listed")
     parser.add_argument("--side-by-side", action="store_true", help="measure throughput instead")
     parser.add_argument("--runs", type=int, default=1000, help="runs of each engine; 1000")
+    parser.add_argument("--engines", nargs="+", default=["local", "ray"], help="both")
+    parser.add_argument("--protocol", default="quick-v1", help="what they derive from; quick-v1")
     parser.add_argument("--data-dir", type=Path, help="folder of the four files; they are found")
     options = parser.parse_args(arguments)
     where = script.begin(hardware.cpu_device(), limits.cores())
     page = script.README if options.write else None
     if options.side_by_side:
-        return side_by_side(options.models, options.data_dir, where, page)
-    return costs(options.runs, options.data_dir, where, page)
+        return side_by_side(options, where, page)
+    return costs(options, where, page)
 
 
 class Watch:
@@ -66,16 +69,16 @@ class Watch:
         self.memory.append(psutil.Process().memory_info().rss)
 
 
-def costs(runs: int, data_dir: Path | None, where: str, page: Path | None) -> int:
+def costs(options: argparse.Namespace, where: str, page: Path | None) -> int:
     """What a run costs that trains for a moment: wall time less that of workers' starts."""
-    rows, worst = [], 0.0
-    for engine in ("local", "ray"):
-        rules = derived("quick-v1", seeds=list(range(1, runs + 1)), **EMPTY)
+    rows, worst, runs = [], 0.0, options.runs
+    for engine in options.engines:
+        rules = derived(options.protocol, seeds=list(range(1, runs + 1)), **EMPTY)
         with tempfile.TemporaryDirectory() as folder:
             watch, timings = Watch(), Timings()
             try:
                 seconds = run(
-                    ["softmax"], rules, Path(folder), engine, None, data_dir, watch, timings
+                    ["softmax"], rules, Path(folder), engine, None, options.data_dir, watch, timings
                 )
             except UsageError as error:
                 script.say(f"{engine}: {error.what}")
@@ -100,17 +103,18 @@ def costs(runs: int, data_dir: Path | None, where: str, page: Path | None) -> in
     return int(worst > MOST_SECONDS_A_RUN)
 
 
-def side_by_side(
-    models: Sequence[str], data_dir: Path | None, where: str, page: Path | None
-) -> int:
+def side_by_side(options: argparse.Namespace, where: str, page: Path | None) -> int:
     """How long one worker with all cores takes, and workers with one thread each."""
     cores = limits.cores()
     rows, wall = [], []
     for threads, workers in ((cores, 1), (1, None)):
-        rules = derived("quick-v1", **{"devices.cpu.threads": threads})
+        rules = derived(options.protocol, **{"devices.cpu.threads": threads})
         with tempfile.TemporaryDirectory() as folder:
             watch = Watch()
-            seconds = run(models, rules, Path(folder), "local", workers, data_dir, watch, Timings())
+            seconds = run(
+                options.models, rules, Path(folder), "local", workers, options.data_dir, watch,
+                Timings(),
+            )  # fmt: skip
         wall.append(seconds)
         rows.append(
             [
@@ -125,7 +129,7 @@ def side_by_side(
 
 def derived(parent: str, **changes: object) -> str:
     """The text of a protocol that differs from its parent in a few keys."""
-    lines = ['name = "engines"', "version = 1", f'extends = "{parent}"']
+    lines = [f'extends = "{parent}"', 'name = "engines"', "version = 1"]
     lines += [f"{key} = {value}" for key, value in changes.items()]
     return "\n".join(lines) + "\n"
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import contenders
+import engines
 import interval_coverage
 import many_records
 import overhead
@@ -28,7 +29,7 @@ import vgg11_rows
 import workload
 from conftest import Fmbench, TinyData, tiny_images
 from contenders import CONTENDERS, Timing
-from fmbench import hardware, protocol
+from fmbench import hardware, limits, protocol
 from fmbench.contract import InputSpec, Model
 from fmbench.leaderboard.stored_results import choose_model_results
 from fmbench.protocol import Protocol
@@ -40,7 +41,7 @@ from workload import Workload
 SCRIPTS = {
     one.__name__: one.main
     for one in (
-        interval_coverage, many_records, overhead, seed_spread, speed, time_to_accuracy,
+        engines, interval_coverage, many_records, overhead, seed_spread, speed, time_to_accuracy,
         vgg11_ladder, vgg11_rows,
     )
 }  # fmt: skip
@@ -241,6 +242,38 @@ def test_overhead_is_what_the_command_says_and_held_to_a_budget(
     assert abs(sum(shares.values()) - 100) < 1
     assert "tiny-v1, 2 runs of softmax: " in told.out
     assert ("is overhead" in told.err) == bool(status)
+
+
+@pytest.mark.parametrize(("most", "status"), [(1e9, 0), (0.0, 1)])
+def test_a_runs_cost_is_held_to_a_budget(
+    tiny: TinyData,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    most: float,
+    status: int,
+) -> None:
+    """Runs of next to no training are made and counted; what costs too much ends with 1."""
+    monkeypatch.setattr(engines, "MOST_SECONDS_A_RUN", most)
+    asked = ["--runs", "3", "--engines", "local", "--protocol", str(tiny.protocol)]
+    assert engines.main([*asked, "--data-dir", str(tiny.folder)]) == status
+    ((engine, runs, *numbers),) = cells(capsys.readouterr().out)
+    assert (engine, runs, len(numbers)) == ("local", "3", 5)
+
+
+@pytest.mark.parametrize(("least", "status"), [(0.0, 0), (1e9, 1)])
+def test_side_by_side_is_held_to_its_gain(
+    tiny: TinyData,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    least: float,
+    status: int,
+) -> None:
+    """Two protocols that differ in threads alone are run; too small a gain ends with 1."""
+    monkeypatch.setattr(engines, "LEAST_GAIN", least)
+    asked = ["softmax", "--side-by-side", "--protocol", str(tiny.protocol)]
+    assert engines.main([*asked, "--data-dir", str(tiny.folder)]) == status
+    rows = cells(capsys.readouterr().out)
+    assert [row[1] for row in rows] == [str(limits.cores()), "1"]
 
 
 @pytest.mark.parametrize(("target", "status", "epochs"), [(0.0, 0, 1), (1.01, 1, 2)])
