@@ -54,13 +54,13 @@ def steady(tiny: TinyData, path: Path, optimizer: str, precision: str = "float32
     return protocol.load(str(tiny.variant(path, *changes)))
 
 
-def resident(rules: Protocol, device: str = "cpu") -> tuple[Images, Tensor]:
+def resident(rules: Protocol, device: str = "cpu", size: int = 28) -> tuple[Images, Tensor]:
     """Tiny images on the device, augmented as the recipe says, and their labels, int64."""
     pixels, labels = tiny_images(320, 1)
     where = torch.device(device)
     images = Images(
         torch.from_numpy(pixels),
-        size=28,
+        size=size,
         rules=rules.data,
         device=where,
         augmentation=rules.augmentation(rules.recipes[0]),
@@ -88,6 +88,7 @@ def trained(
     *,
     seed: int = 1,
     device: str = "cpu",
+    size: int = 28,
     **more: Any,
 ) -> tuple[nn.Module, loop.Trained]:
     """A model trained under a protocol, and what training left beside it."""
@@ -98,7 +99,7 @@ def trained(
     model = build()
     devices.place(model, where, on_device)
     outcome = loop.train(
-        model, *resident(rules, device), protocol=rules, stage=rules.final,
+        model, *resident(rules, device, size), protocol=rules, stage=rules.final,
         recipe=rules.recipes[0], seed=seed, report=lambda *_: None, levers=levers, **more,
     )  # fmt: skip
     return model, outcome

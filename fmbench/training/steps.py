@@ -129,8 +129,9 @@ class EagerTraining:
         kept = [buffer.clone() for buffer in self.model.buffers()]
         rules = protocol.devices[batch.device.type]  # type: ignore[index]
         with devices.autocast(batch.device, rules):
-            loss = self._forward(batch).float().sum()
-        loss.backward()  # type: ignore[no-untyped-call]
+            output = self._forward(batch)
+        check_output(output, len(batch))
+        output.float().sum().backward()  # type: ignore[no-untyped-call]
         self.optimizer.zero_grad(set_to_none=True)
         with torch.no_grad():
             for buffer, before in zip(self.model.buffers(), kept, strict=True):
