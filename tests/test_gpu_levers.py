@@ -105,6 +105,7 @@ REFUSED = {
     "item": lambda batch: batch.sum().item(),
     "to the host": lambda batch: batch.cpu(),
     "from the host": lambda batch: torch.ones(1).to(batch.device),
+    "made of a number": lambda batch: torch.tensor([1.5], device=batch.device),
     "drawn on the host": lambda _: torch.rand(1),
 }
 

@@ -68,8 +68,8 @@ def capture(
 
     Both are tried before the capture, and change what they write to. Raises `UncapturableError`
     when the work reads values, when what it draws on the host, or keeps in Python, would be frozen,
-    and when the capture fails. The eager loop may follow a refusal; after a failed capture, which
-    torch does not promise to clean up, a new process should.
+    and when the capture fails. The eager loop may follow a refusal. After a failed capture a new
+    process should: before 2.12 torch takes it to be still under way (pytorch/pytorch#180395).
     """
 
     def tried() -> None:
@@ -80,7 +80,7 @@ def capture(
         work()  # a table that is made in the first pass is there from now on
         kept, drawn = attributes(network), _host_streams(device)
         before_each_try()
-        work()
+        _without_waiting(work, device)
         if changed := hidden_state(kept, network):
             raise UncapturableError(f"each pass changes {changed}, which a graph would not")
         if _host_streams(device) != drawn:
@@ -106,6 +106,23 @@ def capture(
             raise UncapturableError(f"the capture failed: {what}") from error
     torch.cuda.current_stream(device).wait_stream(stream)
     return graph.replay
+
+
+def _without_waiting(work: Work, device: torch.device) -> None:
+    """Do work during which the host may not wait for the device, as a capture would not let it."""
+    if device.type != "cuda":
+        work()
+        return
+    before = torch.cuda.get_sync_debug_mode()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        work()
+    except RuntimeError as error:
+        if "synchronizing CUDA operation" in str(error):
+            raise UncapturableError("the host waits for the device in each pass") from error
+        raise
+    finally:
+        torch.cuda.set_sync_debug_mode(before)
 
 
 def _host_streams(device: torch.device) -> tuple[object, ...]:
