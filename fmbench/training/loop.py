@@ -8,14 +8,16 @@ from time import perf_counter
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from fmbench.contract import CLASSES
 from fmbench.errors import StoreError
 from fmbench.protocol import Protocol, Recipe, Stage
-from fmbench.training import devices
+from fmbench.training import devices, graphs
 from fmbench.training.batches import Images
 from fmbench.training.checkpoints import Checkpoints
+from fmbench.training.levers import Forward, Levers, UncapturableError, compiled
+from fmbench.training.steps import EagerTraining, classify
+from fmbench.training.steps import InvalidOutputError as InvalidOutputError
+from fmbench.training.steps import check_output as check_output
 
 SECONDS_BETWEEN_REPORTS = 1.0
 STEPS_BEFORE_FIRST_REPORT = 10
@@ -28,10 +30,6 @@ class DivergedError(Exception):
     """The training loss is no longer a finite number."""
 
 
-class InvalidOutputError(Exception):
-    """A model's output is not a float tensor of shape (batch, classes)."""
-
-
 @dataclass(frozen=True)
 class Trained:
     """What training leaves beside the model.
@@ -40,6 +38,7 @@ class Trained:
     here:          the part of it that was spent in this process.
     checkpointing: seconds spent on reading and writing checkpoints, not part of the others.
     resumed_after: the epoch of the checkpoint it went on from, 0 for none.
+    preparing:     seconds spent on compiling and capturing, not part of the others.
     """
 
     curve: tuple[float, ...]
@@ -48,6 +47,7 @@ class Trained:
     checkpointing: float
     images: int
     resumed_after: int = 0
+    preparing: float = 0.0
 
 
 def train(
@@ -63,6 +63,7 @@ def train(
     checkpoints: Checkpoints | None = None,
     curve: list[float] | None = None,
     after_epoch: Callable[[int], None] | None = None,
+    levers: Levers = Levers(),  # noqa: B008 - frozen
 ) -> Trained:
     """Train a model in place by a protocol's recipe.
 
@@ -73,15 +74,16 @@ def train(
 
     after_epoch: called with the number of each epoch that ended well, outside the clock; it leaves
                  the model in training mode.
+    levers:      how; with `cuda_graph` there can be no checkpoints yet.
 
-    Raises `DivergedError` at the end of an epoch whose loss is not finite, and
-    `InvalidOutputError` as `predict` does.
+    Raises `DivergedError` at the end of an epoch whose loss is not finite, `InvalidOutputError` as
+    `predict` does, and `UncapturableError` when a CUDA graph is asked for that cannot hold a step.
     """
-    device = labels.device
-    rules = protocol.devices[device.type]  # type: ignore[index]
-    batch_size, clip_norm = protocol.training.batch_size, protocol.training.clip_norm
+    device, batch_size = labels.device, protocol.training.batch_size
     steps = len(labels) // batch_size
-    optimizer = make_optimizer(model, recipe)
+    if levers.cuda_graph and checkpoints:
+        raise UncapturableError("a run whose steps are in a CUDA graph keeps no checkpoints yet")
+    optimizer = make_optimizer(model, recipe, fused=levers.fused)
     schedule = make_schedule(optimizer, protocol, recipe, steps * stage.epochs)
     model.train()
     before = perf_counter()
@@ -90,37 +92,54 @@ def train(
     curve = [] if curve is None else curve
     curve += saved.curve if saved else ()
     seconds = earlier = saved.seconds if saved else 0.0
+    before = perf_counter()
+    work: EagerTraining | graphs.StaticTraining
+    if levers.cuda_graph:
+        rates = learning_rates(protocol, recipe, steps * stage.epochs)
+        work = graphs.training(
+            model,
+            images,
+            labels,
+            key=(protocol, recipe, rates, levers),
+            rates=rates,
+            steps=steps,
+            protocol=protocol,
+            levers=levers,
+            optimizer_of=lambda network, rate: make_optimizer(
+                network, recipe, rate=rate, fused=levers.fused
+            ),
+        )
+    else:
+        work = EagerTraining(
+            model,
+            images,
+            labels,
+            optimizer=optimizer,
+            schedule=schedule,
+            protocol=protocol,
+            levers=levers,
+        )
+    devices.synchronize(device)
+    preparing = perf_counter() - before
     for epoch in range(len(curve) + 1, stage.epochs + 1):
         devices.seed_everything(protocol.id, seed, f"epoch {epoch}")
-        loss_sum = torch.zeros((), device=device)
         devices.synchronize(device)
         start = last_report = perf_counter()
         order = torch.randperm(len(labels), device=device)[: steps * batch_size]
-        for step, index in enumerate(order.view(steps, batch_size), start=1):
-            batch = images.batch(index)
-            with devices.autocast(device, rules):
-                logits = model(batch)
-                check_output(logits, batch_size)
-                loss = functional.cross_entropy(
-                    logits, labels[index], label_smoothing=protocol.training.label_smoothing
-                )
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            if clip_norm:
-                nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
-            optimizer.step()
-            schedule.step()
-            loss_sum += loss.detach()
+        work.begin(order.view(steps, batch_size))
+        for step in range(1, steps + 1):
+            work.step()
             now = perf_counter()
             quiet = now - last_report < SECONDS_BETWEEN_REPORTS
             if not quiet and STEPS_BEFORE_FIRST_REPORT <= step < steps:
                 last_report = now
                 rate = step * batch_size / (now - start)
-                report(epoch, step, steps, loss_sum.item() / step, rate)
+                report(epoch, step, steps, work.loss_sum.item() / step, rate)
+        work.end()
         devices.synchronize(device)
         elapsed = perf_counter() - start
         seconds += elapsed
-        curve.append(loss_sum.item() / steps)
+        curve.append(work.loss_sum.item() / steps)
         report(epoch, steps, steps, curve[-1], steps * batch_size / elapsed)
         if not math.isfinite(curve[-1]):
             raise DivergedError(f"the training loss was {curve[-1]} after epoch {epoch}")
@@ -140,53 +159,67 @@ def train(
         checkpointing=checkpointing,
         images=stage.epochs * steps * batch_size,
         resumed_after=len(saved.curve) if saved else 0,
+        preparing=preparing,
     )
 
 
 @torch.no_grad()
 def predict(
-    model: nn.Module, images: Images, *, protocol: Protocol, device: torch.device
+    model: nn.Module,
+    images: Images,
+    *,
+    protocol: Protocol,
+    device: torch.device,
+    levers: Levers = Levers(),  # noqa: B008 - frozen
 ) -> tuple[Tensor, float]:
     """Logits of every image, float32 (n, classes) on the CPU, and the seconds they took.
 
     Not in torch's inference mode: a table that a model makes in its first pass, and keeps, could
-    not be trained with then. Raises `InvalidOutputError` when the model's output has another shape
-    or is not floating.
+    not be trained with then. Compiling and capturing are not timed. Raises `InvalidOutputError`
+    when the model's output has another shape or is not floating, and `UncapturableError` when a
+    graph cannot hold the evaluation.
     """
-    rules = protocol.devices[device.type]  # type: ignore[index]
     model.eval()
-    logits = []
+    everything = torch.arange(len(images), device=device)
+    batches = torch.split(everything, protocol.training.evaluation_batch_size)
+    forward: Forward = model
+    if levers.evaluation_graph:
+        captured = graphs.evaluation(model, images, protocol=protocol, levers=levers)
+    elif levers.compile_mode:
+        forward = compiled(model, levers)
+        classify(forward, images, batches[0], protocol)
     devices.synchronize(device)
     start = perf_counter()
-    everything = torch.arange(len(images), device=device)
-    for index in torch.split(everything, protocol.training.evaluation_batch_size):
-        with devices.autocast(device, rules):
-            output = model(images.batch(index))
-        check_output(output, len(index))
-        logits.append(output.detach().float())
+    if levers.evaluation_graph:
+        logits = [captured.run(model)]
+    else:
+        logits = [
+            classify(forward if len(index) == len(batches[0]) else model, images, index, protocol)
+            for index in batches
+        ]
     devices.synchronize(device)
     seconds = perf_counter() - start
     return torch.cat(logits).cpu(), seconds
 
 
-def check_output(output: object, count: int) -> None:
-    """Raise `InvalidOutputError` unless `output` is floating and of shape (count, classes)."""
-    if not isinstance(output, Tensor):
-        raise InvalidOutputError(f"the model returned a {type(output).__name__}, not a tensor")
-    if output.shape != (count, CLASSES) or not output.is_floating_point():
-        raise InvalidOutputError(
-            f"the model returned {output.dtype} of shape {tuple(output.shape)}, "
-            f"not floats of shape ({count}, {CLASSES})"
-        )
-
-
-def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+def make_optimizer(
+    model: nn.Module,
+    recipe: Recipe,
+    *,
+    rate: Tensor | None = None,
+    fused: bool | None = None,
+) -> torch.optim.Optimizer:
     """The recipe's optimiser; weight decay acts on parameters of two or more dimensions.
 
-    It is torch's fused one, but for models with complex parameters, which that does not take.
+    rate:  a scalar on the device that holds the learning rate, for steps that a graph can hold; by
+           default it is the recipe's, a number.
+    fused: by default it is torch's fused one, but for models with complex parameters, which that
+           does not take.
     """
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    fused = not any(map(torch.is_complex, parameters))
+    if fused is None:
+        fused = not any(map(torch.is_complex, parameters))
+    learning_rate = recipe.learning_rate if rate is None else rate
     groups = [
         {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": recipe.weight_decay},
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
@@ -195,12 +228,12 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(
             groups,
-            lr=recipe.learning_rate,
+            lr=learning_rate,
             momentum=recipe.momentum,
             nesterov=recipe.momentum > 0,
             fused=fused,
         )
-    return torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=fused)
+    return torch.optim.AdamW(groups, lr=learning_rate, fused=fused, capturable=rate is not None)
 
 
 def make_schedule(
@@ -220,3 +253,15 @@ def make_schedule(
                 pct_start=protocol.training.warmup,
                 cycle_momentum=False,
             )
+
+
+def learning_rates(protocol: Protocol, recipe: Recipe, steps: int) -> tuple[float, ...]:
+    """The learning rate of each of that many steps, by the protocol's schedule."""
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(()))], lr=recipe.learning_rate)
+    schedule = make_schedule(optimizer, protocol, recipe, steps)
+    rates = []
+    for _ in range(steps):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    return tuple(rates)
