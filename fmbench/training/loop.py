@@ -13,7 +13,7 @@ from torch.nn import functional
 from fmbench.contract import CLASSES
 from fmbench.errors import StoreError
 from fmbench.protocol import Protocol, Recipe, Stage
-from fmbench.training import devices
+from fmbench.training import devices, reading
 from fmbench.training.batches import Images
 from fmbench.training.checkpoints import Checkpoints
 
@@ -74,6 +74,9 @@ def train(
     after_epoch: called with the number of each epoch that ended well, outside the clock; it leaves
                  the model in training mode.
 
+    Within an epoch nothing is read from the device but for `report`, see `reading`: on a CUDA
+    device that tells what it had reached one report earlier.
+
     Raises `DivergedError` at the end of an epoch whose loss is not finite, and
     `InvalidOutputError` as `predict` does.
     """
@@ -93,6 +96,7 @@ def train(
     for epoch in range(len(curve) + 1, stage.epochs + 1):
         devices.seed_everything(protocol.id, seed, f"epoch {epoch}")
         loss_sum = torch.zeros((), device=device)
+        reader = reading.reader(loss_sum)
         devices.synchronize(device)
         start = last_report = perf_counter()
         order = torch.randperm(len(labels), device=device)[: steps * batch_size]
@@ -115,8 +119,9 @@ def train(
             quiet = now - last_report < SECONDS_BETWEEN_REPORTS
             if not quiet and STEPS_BEFORE_FIRST_REPORT <= step < steps:
                 last_report = now
-                rate = step * batch_size / (now - start)
-                report(epoch, step, steps, loss_sum.item() / step, rate)
+                if at := reader.read(step, now - start):
+                    rate = at.step * batch_size / at.seconds
+                    report(epoch, at.step, steps, at.value / at.step, rate)
         devices.synchronize(device)
         elapsed = perf_counter() - start
         seconds += elapsed
