@@ -9,12 +9,12 @@ import subprocess
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
 
-from fmbench import limits
+from fmbench import limits, nvml
 from fmbench.errors import UsageError
 
 DeviceKind = Literal["cpu", "cuda"]
@@ -148,7 +148,7 @@ def cuda_devices() -> list[Device]:
     try:
         driver = str(pynvml.nvmlSystemGetDriverVersion())
         devices = []
-        for index, handle in enumerate(_visible_handles()):
+        for index, handle in enumerate(nvml.visible_handles()):
             name = str(pynvml.nvmlDeviceGetName(handle))
             devices.append(
                 Device(
@@ -177,36 +177,6 @@ def torch_is_built_for_cuda() -> bool:
     except OSError:
         return True  # a build that does not say so: trying it shows
     return re.search(r"^cuda\b[^=]*= *None", text, re.MULTILINE) is None
-
-
-def _visible_handles() -> Iterator[Any]:
-    """Handles of the devices CUDA_VISIBLE_DEVICES lists, up to the first that is none; or of all.
-
-    An entry is a number, a UUID or its beginning, or the UUID of a MIG device
-    (https://docs.nvidia.com/cuda/cuda-c-programming-guide, "CUDA Environment Variables").
-    """
-    import pynvml
-
-    handles = [
-        pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())
-    ]
-    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if listed is None:
-        yield from handles
-        return
-    for word in map(str.strip, listed.split(",")):
-        if word.startswith("MIG-"):
-            yield pynvml.nvmlDeviceGetHandleByUUID(word)
-            continue
-        found = [
-            handle
-            for index, handle in enumerate(handles)
-            if word == str(index)
-            or (word and str(pynvml.nvmlDeviceGetUUID(handle)).startswith(word))
-        ]
-        if len(found) != 1:
-            return
-        yield found[0]
 
 
 @cache

@@ -4,6 +4,7 @@ import collections
 import random
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -252,6 +253,21 @@ def test_a_resumed_run_has_the_bits_of_an_uninterrupted_one(
     assert again.here > 0
     assert again.curve == trained.curve
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+
+
+def test_steps_that_the_host_counts_are_restored_there(tiny: TinyData, tmp_path: Path) -> None:
+    """On another device than the CPU the host would wait for the count at every step."""
+    rules = protocol.load(str(tiny.protocol))
+    with pytest.raises(KilledError):
+        train(rules, "complex", tmp_path / "cut", until=1)
+    model = Complex().to("meta")
+    optimizer = loop.make_optimizer(model, rules.recipes[0])
+    schedule = loop.make_schedule(optimizer, rules, rules.recipes[0], 40)
+    with warnings.catch_warnings(action="ignore"):  # on this device nothing has values
+        assert Checkpoints(tmp_path / "cut", 0.0).restore(model, optimizer, schedule)
+    for state in optimizer.state.values():
+        assert state["step"].device.type == "cpu"
+        assert state["exp_avg"].device.type == "meta"
 
 
 @pytest.mark.parametrize("spoil", ["cut short", "flipped", "json", "gone"])

@@ -91,11 +91,29 @@ def test_a_torch_without_cuda_trains_on_the_cpu(
 
 
 class Driver:
-    """Three GPUs as NVML lists them; a handle is a number, and a MIG device's its UUID."""
+    """Three GPUs as NVML lists them; a handle is a number, and a MIG device's its UUID.
+
+    parts: the MIG devices of the partitioned GPUs, by their places; the others are whole.
+    """
 
     NVMLError = RuntimeError
     __spec__ = None  # what `import` asks a module for
     UUIDS = ("GPU-aa1", "GPU-ab2", "GPU-ab3")
+
+    def __init__(self, parts: dict[int, dict[int, str]]) -> None:
+        self.parts = parts
+
+    def mode(self, handle: int) -> list[bool]:
+        """Whether a GPU is partitioned, now and after a reset; the last can never be."""
+        if handle == 2:
+            raise RuntimeError("Not Supported")
+        return [handle in self.parts, False]
+
+    def part(self, handle: int, index: int) -> str:
+        """The part at a place of a GPU."""
+        if index not in self.parts[handle]:
+            raise RuntimeError("Not Found")
+        return self.parts[handle][index]
 
     def __getattr__(self, name: str) -> Callable[..., object]:
         return {
@@ -105,6 +123,10 @@ class Driver:
             "nvmlDeviceGetCount": lambda: len(self.UUIDS),
             "nvmlDeviceGetHandleByIndex": lambda index: index,
             "nvmlDeviceGetHandleByUUID": lambda uuid: uuid,
+            "nvmlDeviceIsMigDeviceHandle": lambda handle: isinstance(handle, str),
+            "nvmlDeviceGetMigMode": self.mode,
+            "nvmlDeviceGetMaxMigDeviceCount": lambda _: 7,
+            "nvmlDeviceGetMigDeviceHandleByIndex": self.part,
             "nvmlDeviceGetUUID": lambda handle: self.UUIDS[handle],
             "nvmlDeviceGetName": lambda handle: f"GPU {handle}",
             "nvmlDeviceGetMemoryInfo": lambda _: SimpleNamespace(total=1),
@@ -121,20 +143,48 @@ class Driver:
         ("1, 7, 0", ["GPU 1"]),
         ("GPU-ab3,GPU-aa", ["GPU 2", "GPU 0"]),
         ("GPU-ab", []),
+        ("GPU-ab2,0,1", []),  # one of them twice
         ("MIG-x", ["GPU MIG-x"]),
+        ("MIG-x,MIG-y", ["GPU MIG-x"]),
+        ("0,MIG-x", ["GPU MIG-x"]),
     ],
 )
 def test_devices_are_counted_as_torch_counts_them(
     monkeypatch: pytest.MonkeyPatch, visible: str | None, names: list[str]
 ) -> None:
     """CUDA_VISIBLE_DEVICES chooses and orders, up to the first entry that is no device."""
-    monkeypatch.setitem(sys.modules, "pynvml", Driver())
+    monkeypatch.setitem(sys.modules, "pynvml", Driver({}))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     found = hardware.cuda_devices()
     assert [device.name for device in found] == names
     assert [device.index for device in found] == list(range(len(names)))
+
+
+@pytest.mark.parametrize(
+    ("parts", "visible", "names"),
+    [
+        ({1: {0: "MIG-a", 1: "MIG-b"}}, None, ["GPU MIG-a"]),
+        ({1: {3: "MIG-a"}}, "0,1", ["GPU MIG-a"]),
+        ({1: {0: "MIG-a"}}, "0,2", ["GPU 0", "GPU 2"]),
+        ({0: {}}, None, ["GPU 1", "GPU 2"]),
+        ({0: {}, 1: {1: "MIG-c"}}, None, ["GPU MIG-c"]),
+    ],
+    ids=["first part", "gaps", "not visible", "without parts", "next with parts"],
+)
+def test_of_a_partitioned_gpu_one_part_is_seen(
+    monkeypatch: pytest.MonkeyPatch,
+    parts: dict[int, dict[int, str]],
+    visible: str | None,
+    names: list[str],
+) -> None:
+    """A partitioned GPU is its first part, and hides whole ones; without parts it is no device."""
+    monkeypatch.setitem(sys.modules, "pynvml", Driver(parts))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert [device.name for device in hardware.cuda_devices()] == names
 
 
 @pytest.mark.parametrize("request_", ["cuda:2", "cuda:x", "cpu:0", "tpu", ""])

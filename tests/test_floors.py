@@ -10,7 +10,7 @@ from fmbench.errors import FmbenchError
 
 PACKAGE = Path(fmbench.__file__).parent
 FLOORS = (
-    ("errors", "statuses", "wording"),
+    ("errors", "nvml", "statuses", "wording"),
     ("contract", "files", "processes", "limits", "derivation", "protocol_files"),
     ("cache", "hardware"),
     ("environment", "protocol"),

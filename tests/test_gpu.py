@@ -5,8 +5,9 @@ import torch
 from torch import Tensor, nn
 
 from conftest import TinyData, tiny_images
-from fmbench import protocol
-from fmbench.training import devices, loop
+from fmbench import hardware, protocol
+from fmbench.protocol import DeviceRules
+from fmbench.training import devices, loop, reading
 from fmbench.training.batches import Images
 
 pytestmark = [
@@ -71,3 +72,58 @@ def test_no_step_waits_for_the_device(tiny: TinyData, tmp_path, precision: str) 
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert trained.curve[0] < 2.5
+
+
+RULES = DeviceRules(precision="float32", deterministic=False)
+
+
+def test_a_value_is_read_while_the_device_works() -> None:
+    """Nothing waits while a step is under way; then its value and the device's time are there."""
+    device = devices.prepare("cuda:0", RULES, 1)
+    busy = torch.rand(4096, 4096, device=device)
+    value = torch.zeros((), device=device)
+    reader = reading.reader(value)
+    devices.synchronize(device)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for _ in range(100):
+            busy = (busy @ busy).clamp_(0, 1)
+        value += 1
+        assert reader.read(1, 0.0) is None
+        assert reader.read(2, 0.0) is None, "one hundred products are still under way"
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    devices.synchronize(device)
+    value += 1
+    told = reader.read(3, 0.0)
+    assert told
+    assert told[:2] == (1, 1.0)
+    assert 0 < told.seconds < 60
+
+
+def test_torch_and_the_driver_know_the_same_devices() -> None:
+    """They count and name them alike, and torch's memory is what the driver has, or little less."""
+    known = hardware.cuda_devices()
+    assert len(known) == torch.cuda.device_count()
+    for device in known:
+        assert torch.cuda.get_device_name(device.index) == device.name
+        memory = torch.cuda.get_device_properties(device.index).total_memory
+        assert 0.9 * device.memory < memory <= device.memory
+
+
+def test_a_runs_peak_of_memory_is_its_own() -> None:
+    """What was taken before the peak was forgotten is not in it."""
+    device = devices.prepare("cuda:0", RULES, 1)
+    torch.ones(1 << 28, device=device).sum()
+    devices.forget_peak_memory(device)
+    kept = torch.ones(1 << 20, device=device)
+    assert kept.nbytes <= devices.peak_memory(device) < 1 << 28
+
+
+def test_a_full_device_is_out_of_memory() -> None:
+    """What torch raises where memory cannot be had says so, and the process can go on."""
+    device = devices.prepare("cuda:0", RULES, 1)
+    with pytest.raises(RuntimeError) as caught:
+        torch.ones(1 << 44, device=device)
+    assert devices.out_of_memory(caught.value)
+    assert torch.ones(2, device=device).sum().item() == 2

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest import mock
 
 import msgspec
 import numpy as np
@@ -17,6 +18,7 @@ from torch.nn import functional as F
 
 from conftest import TinyData, tiny_images
 from fmbench import protocol, training
+from fmbench.errors import UsageError
 from fmbench.protocol import Augmentation, DataRules, Protocol
 from fmbench.training import cost, devices, loop
 from fmbench.training.batches import Images
@@ -303,6 +305,10 @@ OUT_OF_MEMORY = {
     "the system": lambda: raised(OSError(errno.ENOMEM, "Cannot allocate memory")),
     "torch on a GPU": lambda: raised(torch.OutOfMemoryError("CUDA out of memory")),
     "the driver": lambda: raised(RuntimeError("CUDA error: out of memory")),
+    "cuBLAS": lambda: raised(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling")),
+    "cuDNN": lambda: raised(
+        RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED")
+    ),
     "torch under Windows": lambda: raised(
         RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory: you tried")
     ),
@@ -385,6 +391,59 @@ def test_either_flag_is_noticed(rules: Protocol, flip: Callable[[], None]) -> No
     assert not devices.as_prepared(cpu, 2)
     devices.set_flags(cpu, 2)
     assert devices.as_prepared(cpu, 2)
+
+
+def spoil_older_flags() -> None:
+    """Set TF32 as plugins did until torch 2.9."""
+    torch.backends.cuda.matmul.allow_tf32 = True
+    torch.backends.cudnn.allow_tf32 = True
+    torch.set_float32_matmul_precision("medium")
+
+
+def spoil_newer_flags() -> None:
+    """Set every one of the flags that torch 2.9 came with."""
+    backends = torch.backends
+    backends.fp32_precision = backends.cudnn.fp32_precision = "tf32"  # type: ignore[attr-defined]
+    backends.cuda.matmul.fp32_precision = "tf32"
+    backends.cudnn.conv.fp32_precision = backends.cudnn.rnn.fp32_precision = "tf32"  # type: ignore[attr-defined]
+    for one in ("matmul", "conv", "rnn"):
+        getattr(backends.mkldnn, one).fp32_precision = "bf16"
+
+
+@pytest.mark.parametrize("tf32", [False, True])
+@pytest.mark.parametrize("spoil", [spoil_older_flags, spoil_newer_flags])
+def test_float32_is_multiplied_as_the_protocol_says(
+    rules: Protocol, tf32: bool, spoil: Callable[[], None]
+) -> None:
+    """Whatever a plugin sets, TF32 is the protocol's on CUDA, and a CPU has float32."""
+    backends = torch.backends
+    if not hasattr(backends, "fp32_precision") and spoil is spoil_newer_flags:
+        pytest.skip("this torch has the older flags alone")
+    spoil()
+    cpu = rules.devices["cpu"]
+    devices.set_flags(msgspec.structs.replace(cpu, tf32=tf32), 1)
+    assert backends.cuda.matmul.allow_tf32 is tf32
+    assert backends.cudnn.allow_tf32 is tf32
+    assert torch.get_float32_matmul_precision() == ("high" if tf32 else "highest")
+    if hasattr(backends, "fp32_precision"):
+        wanted = ("tf32",) if tf32 else ("ieee", "none")
+        for one in (backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn):  # type: ignore[attr-defined]
+            assert one.fp32_precision in wanted
+        for name in ("matmul", "conv", "rnn"):
+            assert getattr(backends.mkldnn, name).fp32_precision in ("ieee", "none")
+    devices.set_flags(cpu, 1)
+
+
+def test_a_full_device_is_one_that_can_be_used(
+    rules: Protocol, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only what a run would not find out by itself is wrong with the command."""
+    full = mock.Mock(side_effect=torch.OutOfMemoryError("CUDA out of memory"))
+    monkeypatch.setattr(torch, "ones", full)
+    assert devices.prepare("cpu", rules.devices["cpu"], 1) == CPU
+    monkeypatch.setattr(torch, "ones", mock.Mock(side_effect=RuntimeError("no driver")))
+    with pytest.raises(UsageError, match="no driver"):
+        devices.prepare("cpu", rules.devices["cpu"], 1)
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(rules: Protocol) -> None:

@@ -174,15 +174,15 @@ def plan_session(
     name = default_protocol(chosen_device) if protocol_name == "auto" else protocol_name
     text = protocol.source(name)
     rules = protocol.parse(text, name)
+    devices = (chosen_device,) if elsewhere else hardware.devices_like(chosen_device, device)
     setting = make_setting(
         rules,
         chosen_device,
         seeds=seeds,
         tune_only=tune_only,
         threads=threads,
-        workers=workers,
+        workers=workers or len(devices),
     )
-    devices = (chosen_device,) if elsewhere else hardware.devices_like(chosen_device, device)
     catalogue = discovery.catalogue()
     models = tuple(select(catalogue, requests))
     store = Store(results, setting.protocol.id)

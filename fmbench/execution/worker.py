@@ -74,8 +74,13 @@ class ModelUnderTraining:
         self.departure: str | None = None  # until the first network is there
         inputs = Inputs(Path(job.inputs))
         self.train_pixels = torch.from_numpy(inputs.read("train_images"))
-        self.labels = torch.from_numpy(inputs.read("train_labels")).to(device, torch.int64)
+        self._labels = torch.from_numpy(inputs.read("train_labels"))
         self.evaluation_pixels = torch.from_numpy(inputs.read("evaluation_images"))
+
+    @cached_property
+    def labels(self) -> Tensor:
+        """Those of the training images, int64 (n,) on the device; a run finds out if it is full."""
+        return self._labels.to(self.device, torch.int64)
 
     @cached_property
     def model(self) -> Model:
@@ -166,6 +171,7 @@ def train_and_answer(
     run = job.runs[number]
     stage = job.protocol.stage(run.stage)
     network = under_training.build(run)
+    devices.forget_peak_memory(device)  # the check of its gradients and earlier runs took more
     evaluation = under_training.evaluation_images()
     flops = cost.forward_flops(
         network, evaluation.batch(torch.zeros(1, dtype=torch.int64, device=device))

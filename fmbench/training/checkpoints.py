@@ -125,9 +125,10 @@ class Checkpoints:
                 for name, other in saved.aliases.items():
                     tensors[f"model.{name}"] = tensors[f"model.{other}"]
                 _load(model, _under("model.", tensors))
+                on_host = set() if _counts_on_device(optimizer) else {"step"}
                 for number, parameter in enumerate(_parameters(optimizer)):
                     optimizer.state[parameter] = {
-                        name: _laid_out_as(parameter, value)
+                        name: value if name in on_host else _laid_out_as(parameter, value)
                         for name, value in _under(f"optimizer.{number}.", tensors).items()
                     }
             except (OSError, ValueError, KeyError, RuntimeError, SafetensorError):
@@ -239,6 +240,14 @@ def _safetensors(tensors: dict[str, Tensor]) -> Iterator[bytes | memoryview]:
 
 def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def _counts_on_device(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether steps are counted where the parameters are; else the host reads the count each step.
+
+    See "special device hosting for step" in torch/optim/optimizer.py.
+    """
+    return any(optimizer.defaults.get(name) for name in ("fused", "capturable"))
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -35,8 +35,9 @@ OUT_OF_MEMORY = (
     "DefaultCPUAllocator: can't allocate memory",
     "DefaultCPUAllocator: not enough memory",
     "CUDA error: out of memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUDA ran out of memory",
+    "_ALLOC_FAILED",  # cuBLAS, cuFFT, cuSOLVER, cuSPARSE, and cuDNN before version 9
+    "_ALLOCATION_FAILED",  # cuDNN
     "std::bad_alloc",
 )
 """How torch and the libraries below it say in a `RuntimeError` that memory could not be had."""
@@ -45,7 +46,9 @@ OUT_OF_MEMORY = (
 def prepare(name: str, rules: DeviceRules, threads: int) -> torch.device:
     """Set torch's global flags as a protocol's device rules say, and return the device.
 
-    Raises `UsageError` when this torch cannot use the device.
+    A CUDA device becomes the current one: it is what `cuda` without an index means, and where
+    torch keeps streams and pinned memory. Raises `UsageError` when this torch cannot use the
+    device; one that is full it can, and the first run shows that.
     """
     device = torch.device(name)
     os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # as the driver counts, see `cuda_devices`
@@ -54,10 +57,13 @@ def prepare(name: str, rules: DeviceRules, threads: int) -> torch.device:
     try:
         torch.ones(1, device=device).add_(1)
     except (AssertionError, RuntimeError) as error:
-        raise UsageError(
-            f"torch {torch.__version__} cannot use {name}: {str(error).partition(chr(10))[0]}",
-            hint="install a build of torch for this device, or use --device cpu",
-        ) from error
+        if not out_of_memory(error):
+            raise UsageError(
+                f"torch {torch.__version__} cannot use {name}: {str(error).partition(chr(10))[0]}",
+                hint="install a build of torch for this device, or use --device cpu",
+            ) from error
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
     set_flags(rules, threads)
     return device
 
@@ -95,12 +101,27 @@ def set_flags(rules: DeviceRules, threads: int) -> None:
     torch.set_default_dtype(torch.float32)
     torch.set_default_device(None)
     torch.set_flush_denormal(False)
-    torch.set_float32_matmul_precision("highest")
     torch.use_deterministic_algorithms(rules.deterministic, warn_only=True)
     deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = not rules.deterministic
-    torch.backends.cuda.matmul.allow_tf32 = rules.tf32
-    torch.backends.cudnn.allow_tf32 = rules.tf32
+    _set_float32_precision(rules.tf32)
+
+
+def _set_float32_precision(tf32: bool) -> None:
+    """Have float32 multiplied as such; on CUDA in TF32 where a protocol says so.
+
+    Since torch 2.9 there are two sets of flags. The newer ones inherit from one another, and the
+    older, set last, do not reset those above them; reading the older raises an error where the two
+    disagree (https://docs.pytorch.org/docs/stable/notes/cuda.html, "TensorFloat-32").
+    """
+    backends = torch.backends
+    if hasattr(backends, "fp32_precision"):
+        mkldnn = backends.mkldnn
+        for one in (backends, backends.cudnn, mkldnn, mkldnn.conv, mkldnn.rnn):  # type: ignore[attr-defined]
+            one.fp32_precision = "none"
+    torch.set_float32_matmul_precision("highest")
+    backends.cuda.matmul.allow_tf32 = tf32
+    backends.cudnn.allow_tf32 = tf32
 
 
 def as_prepared(rules: DeviceRules, threads: int) -> bool:
@@ -134,8 +155,18 @@ def synchronize(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
+def forget_peak_memory(device: torch.device) -> None:
+    """Have `peak_memory` begin anew on a CUDA device; what a process has had stays its peak."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
 def peak_memory(device: torch.device) -> int:
-    """The most memory in use so far, in bytes: of the device, or of this process on a CPU."""
+    """The most memory in use so far, in bytes: of this process on a CPU, else of the device.
+
+    There it is what tensors took at most, as torch's allocator counts it, since the peak was
+    forgotten; the driver's own share and what the allocator keeps in store are not in it.
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from fmbench.errors import StoreError
 from fmbench.protocol import Protocol, Recipe, Stage
-from fmbench.training import devices, graphs
+from fmbench.training import devices, graphs, reading
 from fmbench.training.batches import Images
 from fmbench.training.checkpoints import Checkpoints
 from fmbench.training.levers import Forward, Levers, UncapturableError, compiled
@@ -76,6 +76,9 @@ def train(
                  the model in training mode.
     levers:      how; with `cuda_graph` there can be no checkpoints yet.
 
+    Within an epoch nothing is read from the device but for `report`, see `reading`: on a CUDA
+    device that tells what it had reached one report earlier.
+
     Raises `DivergedError` at the end of an epoch whose loss is not finite, `InvalidOutputError` as
     `predict` does, and `UncapturableError` when a CUDA graph is asked for that cannot hold a step.
     """
@@ -127,14 +130,16 @@ def train(
         start = last_report = perf_counter()
         order = torch.randperm(len(labels), device=device)[: steps * batch_size]
         work.begin(order.view(steps, batch_size))
+        reader = reading.reader(work.loss_sum)
         for step in range(1, steps + 1):
             work.step()
             now = perf_counter()
             quiet = now - last_report < SECONDS_BETWEEN_REPORTS
             if not quiet and STEPS_BEFORE_FIRST_REPORT <= step < steps:
                 last_report = now
-                rate = step * batch_size / (now - start)
-                report(epoch, step, steps, work.loss_sum.item() / step, rate)
+                if at := reader.read(step, now - start):
+                    rate = at.step * batch_size / at.seconds
+                    report(epoch, at.step, steps, at.value / at.step, rate)
         work.end()
         devices.synchronize(device)
         elapsed = perf_counter() - start
