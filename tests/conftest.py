@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -25,10 +26,12 @@ TRAIN, TEST = 320, 100
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give each pytest-xdist worker, and all it starts, a core of its own.
+    """Give each pytest-xdist worker, and all it starts, a core of its own, and Ctrl-C its meaning.
 
-    Two trainings that share cores wait for each other at every OpenMP barrier.
+    Two trainings that share cores wait for each other at every OpenMP barrier. What a shell starts
+    in the background ignores Ctrl-C, and so would all that tests start.
     """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     if worker and hasattr(os, "sched_setaffinity"):
         allowed = sorted(os.sched_getaffinity(0))

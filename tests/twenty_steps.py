@@ -116,3 +116,17 @@ def assert_alike(first: nn.Module, second: nn.Module, tolerance: float) -> None:
     expected = second.state_dict()
     for name, value in first.state_dict().items():
         torch.testing.assert_close(value, expected[name], rtol=tolerance, atol=tolerance)
+
+
+def check_compiled(rules: Protocol, levers: Levers) -> None:
+    """Hold training and evaluation under these levers to the eager ones, on the CPU."""
+    model, _ = trained(rules, levers, lambda: Drawing(0.0))
+    expected, _ = trained(rules, Levers(), lambda: Drawing(0.0))
+    assert model.layers[1].num_batches_tracked == 20
+    assert_alike(model, expected, 1e-3)
+    logits, eager = (
+        loop.predict(expected, evaluated(rules), protocol=rules, device=torch.device("cpu"),
+                     levers=one)[0]
+        for one in (levers, Levers())
+    )  # fmt: skip
+    torch.testing.assert_close(logits, eager, rtol=1e-3, atol=1e-3)
