@@ -111,6 +111,8 @@ BAD_INPUT = {
     "an unwritable plugin": (("new", "my-cnn", "--folder", "a-file/x"), 2, "--folder"),
     "a price below nothing": (("run", "--all", "--dry-run", "--price", "-1"), 2, "--price"),
     "a price that is no number": (("run", "--all", "--dry-run", "--price", "nan"), 2, "--price"),
+    "a cluster of the local engine": (("run", "--all", "--address", "auto"), 2, "--engine ray"),
+    "no workers": (("run", "--all", "--workers", "0"), 2, "--workers"),
     "a price of runs that are made": (("run", "--all", "--price", "2.50"), 2, "--dry-run"),
     "a terminal table in a file": (
         ("leaderboard", "--results", "some", "--output", "x"), 2, "--format",

@@ -184,6 +184,10 @@ def run(
             where="--price",
             hint="add --dry-run",
         )
+    if address and engine == "local":
+        raise UsageError(
+            "the local engine joins no cluster", where="--address", hint="add --engine ray"
+        )
     timings = Timings()
     with timings.during(Part.DISCOVERY):
         choose_plugins(plugins or [])
