@@ -58,4 +58,4 @@ class ObserverHooks:
 
     @hookspec
     def fmbench_run_again(self, run: "Run", why: str) -> None:
-        """Note that a run that had begun is lost, and will begin again: its node was, say."""
+        """Note that a run is lost, and will begin again: its node was, say. It may have begun."""

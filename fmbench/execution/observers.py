@@ -66,7 +66,7 @@ class Observers:
         self._tell("fmbench_run_end", record=record)
 
     def run_again(self, run: Run, why: str) -> None:
-        """A run that had begun is lost, and will begin again."""
+        """A run is lost, and will begin again."""
         self._tell("fmbench_run_again", run=run, why=why)
 
     def _tell(self, hook: str, **what: object) -> None:

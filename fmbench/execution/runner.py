@@ -278,7 +278,7 @@ class Runner:
         if self._losses[run.key] == MOST_LOSSES:
             outcome = RunOutcome(status="crashed", message=f"{why}, {MOST_LOSSES} times")
             self._end(job, Ended(run, outcome, job.folder.answers(0), 0.0))
-        elif self._states.of(run) is State.RUNNING:
+        else:
             self._tell.run_again(run, why)
 
     def _retire(self, job: JobUnderWay) -> None:
