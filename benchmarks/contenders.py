@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -90,15 +91,7 @@ def train_with_torchvision(work: Workload, *, workers: int) -> Timing:
     schedule = loop.make_schedule(optimizer, work.protocol, work.recipe, work.steps)
     total = torch.zeros((), device=device)
     with tempfile.TemporaryDirectory() as folder:
-        loader = DataLoader(
-            make_dataset(work, Path(folder)),
-            batch_size=work.batch_size,
-            shuffle=True,
-            drop_last=True,
-            num_workers=workers,
-            persistent_workers=workers > 0,
-            pin_memory=device.type == "cuda",
-        )
+        loader = make_loader(work, Path(folder), workers, device)
         network.train()
         devices.synchronize(device)
         start = perf_counter()
@@ -206,6 +199,21 @@ def make_dataset(work: Workload, root: Path) -> FashionMNIST:
         steps.append(transforms.Resize(size, antialias=False))
     steps.append(transforms.Normalize((rules.mean,), (rules.std,)))
     return FashionMNIST(root, train=True, transform=transforms.Compose(steps), download=False)
+
+
+def make_loader(
+    work: Workload, folder: Path, workers: int, device: torch.device
+) -> DataLoader[Any]:
+    """A `DataLoader` of `make_dataset`'s images that shuffles, with so many processes."""
+    return DataLoader(
+        make_dataset(work, folder),
+        batch_size=work.batch_size,
+        shuffle=True,
+        drop_last=True,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=device.type == "cuda",
+    )
 
 
 def _step(

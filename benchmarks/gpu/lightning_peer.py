@@ -9,7 +9,6 @@ import lightning
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.data import DataLoader
 
 import contenders
 from contenders import Timing
@@ -67,15 +66,7 @@ def train_with_lightning(work: Workload, *, workers: int) -> Timing:
     devices.seed_everything(work.protocol.id, work.seed, "build")
     module = Module(work, contenders.build_plain(work.model))
     with tempfile.TemporaryDirectory() as folder:
-        loader = DataLoader(
-            contenders.make_dataset(work, Path(folder)),
-            batch_size=work.batch_size,
-            shuffle=True,
-            drop_last=True,
-            num_workers=workers,
-            persistent_workers=workers > 0,
-            pin_memory=device.type == "cuda",
-        )
+        loader = contenders.make_loader(work, Path(folder), workers, device)
         trainer = lightning.Trainer(
             accelerator="gpu" if device.type == "cuda" else "cpu",
             devices=[work.device.index] if device.type == "cuda" else 1,

@@ -38,7 +38,7 @@ class Recorder:
     def record(self, folder: JobFolder, end: Ended, *, beside: int, log: bytes) -> Record:
         """Store the record of a run; what is not made again needs its checkpoints no more.
 
-        beside: how many other workers this runner had under way meanwhile, at most.
+        beside: how many other workers were under way on that machine meanwhile, at most.
         """
         outcome = end.outcome
         with self.timings.during(Part.SCORING):
