@@ -171,12 +171,12 @@ AT_IMPORT = {
 }
 
 
-def bad_plugin() -> str:
-    """A plugin with a model for each way to fail."""
+def bad_plugin(mark: str) -> str:
+    """A plugin with a model for each way to fail; the mark is on whatever they leave behind."""
     names = [name for name in WANTED if name not in ("no-module", "lazy")]
     builders = [f"bad-{name}=lambda spec: bad('{name}')" for name in names]
     extra = (
-        f"CODE = {BAD!r}\n"
+        f"CODE = {BAD.replace('LEFT', mark)!r}\n"
         "def bad(name):\n"
         "    space = {}\n"
         "    exec(CODE, space)\n"
@@ -193,12 +193,12 @@ def records(results: Path, protocol: str = "tiny-v1") -> dict[tuple[str, int], R
     return {(one.run.model, one.run.seed): one for one in found if one.run.stage == "final"}
 
 
-def left_behind() -> list[int]:
-    """Processes that the zoo's runaway has left."""
+def left_behind(mark: str) -> list[int]:
+    """Processes that have the mark of one zoo's runaways; another zoo may run beside it."""
     return [
         process.pid
         for process in psutil.process_iter()
-        if any("LEFT" in word for word in cmdline(process))
+        if any(mark in word for word in cmdline(process))
     ]
 
 
@@ -363,7 +363,8 @@ def test_the_zoo_costs_nobody_else_anything(
     engine: tuple[object, ...],
 ) -> None:
     """All bad plugins at once: each has its status and message, good results are as without."""
-    install("plugin-bad", bad_plugin())
+    mark = f"LEFT-BY-{tmp_path}"
+    install("plugin-bad", bad_plugin(mark))
     for name, code in AT_IMPORT.items():
         install(name, code)
     asked = ("--protocol", tiny.protocol, "--data-dir", tiny.folder, "--seeds", 1)
@@ -388,7 +389,7 @@ def test_the_zoo_costs_nobody_else_anything(
         assert found[f"bad-{name}", 1].reproducibility == "none", name
     for name in ("good", "bad-diverges"):
         assert found[name, 1].reproducibility == "bitwise", name
-    assert not left_behind()
+    assert not left_behind(mark)
     problems = json.loads(fmbench("models", "--json").stdout)["problems"]
     assert {problem["entry"].partition("[")[0] for problem in problems} == set(AT_IMPORT)
     store = Store(tmp_path / "all", "tiny-v1")
