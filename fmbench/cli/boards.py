@@ -55,6 +55,12 @@ def leaderboard(
             help="Show only models that match, such as 'timm/*'. Repeatable.",
         ),
     ] = None,
+    verified: Annotated[
+        Literal["reported", "re-scored", "re-run"] | None,
+        typer.Option(
+            help="Show only models whose runs `fmbench verify` has checked so far, or further."
+        ),
+    ] = None,
     target: Annotated[
         Literal["new-images", "this-test-set"],
         typer.Option("--for", help="Rank by expected accuracy on new images, or on this test set."),
@@ -77,6 +83,7 @@ def leaderboard(
       fmbench leaderboard
       fmbench leaderboard --sort train --columns rank,model,accuracy,train
       fmbench leaderboard --filter 'timm/*' --for this-test-set
+      fmbench leaderboard --verified re-scored
       fmbench leaderboard --format html --output board.html
       fmbench leaderboard --results results/published --check
     """
@@ -91,7 +98,7 @@ def leaderboard(
         raise UsageError(
             f"--json and --format {format_} ask for two formats", hint="give one of them"
         )
-    arranged = bool(columns or sort or reverse or filter_)
+    arranged = bool(columns or sort or reverse or filter_ or verified)
     if check or write:
         elsewhere = json or output or format_ != "terminal"
         if (check and write) or arranged or elsewhere or target != "new-images":
@@ -113,7 +120,7 @@ def leaderboard(
     if arranged and format_ == "html":
         raise UsageError(
             "a page is about the whole board, and its reader sorts and filters it there",
-            hint="leave out --columns, --sort, --reverse and --filter",
+            hint="leave out --columns, --sort, --reverse, --filter and --verified",
         )
     stored = results_of(results, protocol)
     chosen = column.choose(columns)
@@ -122,6 +129,7 @@ def leaderboard(
         sort=sort,
         reverse=reverse,
         patterns=filter_ or (),
+        verified=verified,
     )
     if format_ == "terminal" and not json:
         if output is not None:
