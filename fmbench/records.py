@@ -191,7 +191,7 @@ def encode(record: Record) -> bytes:
         del parts["files"]
     else:
         parts["digest"] = _digest(parts)
-    return msgspec.json.format(msgspec.json.encode(parts), indent=1) + b"\n"
+    return _indented(parts)
 
 
 def decode(content: bytes) -> Record:
@@ -212,6 +212,15 @@ def decode(content: bytes) -> Record:
     if digest != (_digest(parts) if record.schema == SCHEMA else None):
         raise ValueError("its content is not what its digest was taken of")
     return record
+
+
+def is_as_written(content: bytes) -> bool:
+    """Whether bytes that decode to a record are spaced as `encode` spaces them, nothing twice."""
+    return content == _indented(msgspec.json.decode(content))
+
+
+def _indented(parts: object) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(parts), indent=1) + b"\n"
 
 
 def _require_known_schema(parts: object) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, get_args
 
+import msgspec
 from msgspec import Struct
 
 from fmbench import files, records
@@ -38,14 +39,30 @@ class Verification(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     environment: where it was made, with all versions; `threads` are those of a run made again.
     seed:        of the draw of runs to make again; None when none was drawn.
+    protocols:   SHA-256 of the texts of protocols, by their files' names.
     runs:        by what the names of their files begin with.
+    digest:      SHA-256 of all this as JSON, with the digest empty.
     """
 
     schema: Literal[1] = 1
     created: str
     environment: Environment
     seed: int | None = None
+    protocols: dict[str, str]
     runs: dict[str, VerifiedRun]
+    digest: str = ""
+
+    def sealed(self) -> "Verification":
+        """The same with its digest."""
+        blank = msgspec.structs.replace(self, digest="")
+        content = msgspec.json.encode(blank, order="sorted")
+        return msgspec.structs.replace(self, digest=hashlib.sha256(content).hexdigest())
+
+
+def read_verification(path: Path) -> Verification | None:
+    """What a file says; None when it says something else, or is not what its digest is of."""
+    found = files.read_json(path, Verification)
+    return found if found and found == found.sealed() else None
 
 
 def read_tiers(store: Store, found: Iterable[Record]) -> dict[str, Tier]:
@@ -55,7 +72,7 @@ def read_tiers(store: Store, found: Iterable[Record]) -> dict[str, Tier]:
     """
     said: dict[str, list[VerifiedRun]] = {}
     for path in kept_verifications(store):
-        verification = files.read_json(path, Verification)
+        verification = read_verification(path)
         for stem, run in verification.runs.items() if verification else ():
             said.setdefault(stem, []).append(run)
     tiers: dict[str, Tier] = {}

@@ -53,12 +53,14 @@ class VerdictOfRun(Struct, frozen=True, kw_only=True):
 class Verdict:
     """What was found in one store.
 
-    protocol: its id, the name of the store's folder.
-    runs:     those that were asked for, in the order of their files' names.
+    protocol:  its id, the name of the store's folder.
+    protocols: SHA-256 of the texts of its protocols, by their files' names.
+    runs:      those that were asked for, in the order of their files' names.
     """
 
     folder: str
     protocol: str
+    protocols: dict[str, str] = field(default_factory=dict)
     runs: list[VerdictOfRun] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
 

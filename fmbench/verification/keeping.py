@@ -15,6 +15,7 @@ from fmbench.leaderboard.tiers import (
     VerifiedRun,
     height,
     kept_verifications,
+    read_verification,
 )
 from fmbench.store import Store
 from fmbench.verification.findings import Verdict
@@ -39,7 +40,13 @@ def keep(verdict: Verdict, environment: Environment, seed: int | None) -> Path |
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     name = f"{now.replace(':', '')}-{secrets.token_hex(4)}.json"
     path = files.make_folder(store.folder / VERIFICATIONS) / name
-    kept = Verification(created=now, environment=environment, seed=seed, runs=runs)
+    kept = Verification(
+        created=now,
+        environment=environment,
+        seed=seed,
+        protocols=verdict.protocols,
+        runs=runs,
+    ).sealed()
     files.write_new(path, msgspec.json.format(msgspec.json.encode(kept), indent=1) + b"\n")
     return path
 
@@ -48,7 +55,7 @@ def _known(store: Store) -> dict[tuple[str, str], Tier]:
     """The highest tier that earlier verifications give each record, by stem and digest."""
     known: dict[tuple[str, str], Tier] = {}
     for path in kept_verifications(store):
-        verification = files.read_json(path, Verification)
+        verification = read_verification(path)
         for stem, run in verification.runs.items() if verification else ():
             of = stem, run.record
             known[of] = max(run.tier, known.get(of, run.tier), key=height)

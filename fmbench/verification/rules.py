@@ -1,5 +1,6 @@
 """The protocols and the labels that a store keeps: whether they are what they call themselves."""
 
+import hashlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -17,18 +18,20 @@ class Rules:
     """What a store's records are checked against.
 
     protocols: those that may be believed, by their digests.
+    texts:     SHA-256 of their texts, by their files' names.
     findings:  what is wrong with files of protocols and labels, or should be known of them.
     """
 
     def __init__(self, store: Store) -> None:
         self.protocols: dict[str, Protocol] = {}
+        self.texts: dict[str, str] = {}
         self.findings: list[Finding] = []
         self._store = store
         self._labels: dict[str, NDArray[np.uint8] | None] = {}
         for path in sorted(store.folder.glob("protocol-*.toml")):
             try:
-                text = files.read_at_most(path, RECORD_BYTES).decode()
-                kept = protocol.parse(text, path.name)
+                text = files.read_at_most(path, RECORD_BYTES)
+                kept = protocol.parse(text.decode(), path.name)
             except (OSError, ValueError, FmbenchError) as error:
                 self._say("false", path.name, f"it cannot be read: {_what(error)}")
                 continue
@@ -37,6 +40,7 @@ class Rules:
                 self._say("false", path.name, what)
             if not wrong:
                 self.protocols[kept.digest] = kept
+                self.texts[path.name] = hashlib.sha256(text).hexdigest()
                 self.findings += _worth_knowing(kept, path.name)
 
     def labels(self, of: Protocol) -> NDArray[np.uint8] | None:
@@ -82,6 +86,9 @@ def _what_is_wrong(kept: Protocol, name: str, folder: str) -> Iterator[str]:
 
 
 def _worth_knowing(kept: Protocol, name: str) -> Iterator[Finding]:
+    yield Finding(
+        "unchecked", "protocol", name, "its comments, its summary and its status have no digest"
+    )
     if kept.id not in protocol.names():
         yield Finding("note", "protocol", name, f"{kept.id} has rules of somebody's own")
     elif protocol.load(kept.id).digest != kept.digest:

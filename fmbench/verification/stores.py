@@ -1,5 +1,6 @@
 """A store from its first file to its last: each record by itself, then all of them together."""
 
+import dataclasses
 import hashlib
 import os
 import stat
@@ -12,9 +13,9 @@ import msgspec
 
 from fmbench import files, records
 from fmbench.errors import UsageError
-from fmbench.leaderboard.tiers import Verification, kept_verifications
+from fmbench.leaderboard.tiers import kept_verifications, read_verification
 from fmbench.records import Record
-from fmbench.store import BESIDE, LOG, LOGITS, PREDICTIONS, Store, protocols_in
+from fmbench.store import BESIDE, LOG, LOGITS, PREDICTIONS, RECORD_BYTES, Store, protocols_in
 from fmbench.verification import single
 from fmbench.verification.across import Across
 from fmbench.verification.beside import NO_ANSWERS, Answers, FilesBeside
@@ -101,7 +102,8 @@ class _Verification:
         self._across = Across()
         self._unchecked: Counter[str] = Counter()
         self._unknown: Counter[tuple[str, str, str]] = Counter()
-        self._verdict = Verdict(str(asked.store.folder), asked.store.folder.name)
+        folder = asked.store.folder
+        self._verdict = Verdict(str(folder), folder.name, self._rules.texts)
         self._false: set[str] = set()
 
     def verdict(self) -> Verdict:
@@ -113,7 +115,9 @@ class _Verification:
             names.discard(path.name)
             try:
                 record = self._store.read_record(path)
-            except ValueError as error:
+                if not records.is_as_written(files.read_at_most(path, RECORD_BYTES)):
+                    raise ValueError("is not written as fmbench writes a record")
+            except (OSError, ValueError) as error:
                 self._say("false", "record", path.stem, str(error))
                 names -= {f"{path.stem}{kind}" for kind in BESIDE}
                 continue
@@ -130,10 +134,15 @@ class _Verification:
         """Records are never overwritten: what was verified once must still be the same."""
         now = {run.stem: run for run in self._verdict.runs}
         for path in kept_verifications(self._store):
-            then = files.read_json(path, Verification)
+            then = read_verification(path)
             if then is None:
-                self._say("false", "files", path.name, "it is not a verification")
+                what = "it is no verification, or not what its digest was taken of"
+                self._say("false", "verification", path.name, what)
                 continue
+            for name, digest in then.protocols.items():
+                if self._rules.texts.get(name, digest) != digest:
+                    what = f"its rules are those verified on {then.created[:10]}, its text is not"
+                    self._say("note", "protocol", name, what)
             for stem, run in then.runs.items():
                 if (one := now.get(stem)) and (one.record, one.predictions) != (
                     run.record,
@@ -211,7 +220,7 @@ class _Verification:
         if self._stems:
             known = {path.stem for path in self._store.record_files()}
             found = [one for one in found if one.where not in known - self._stems]
-        return Verdict(self._verdict.folder, self._verdict.protocol, runs, found)
+        return dataclasses.replace(self._verdict, runs=runs, findings=found)
 
     def _say(self, level: str, kind: str, where: str, what: str) -> None:
         self._add(Finding(level, kind, where, what))  # type: ignore[arg-type]
