@@ -86,8 +86,9 @@ def write(folder: Path, count: int) -> None:
             runner_seconds=original.cost.runner_seconds * factor,
         )
         record = msgspec.structs.replace(
-            original, schema=records.SCHEMA, id=f"{number:08x}", key=run.key, run=run, cost=cost
-        )
+            original, schema=records.SCHEMA, id=f"{number:08x}", key=run.key, run=run, cost=cost,
+            result=msgspec.structs.replace(original.result, logits_sha256=f"{number:064x}"),
+        )  # fmt: skip
         predictions = None
         if run.stage == "final":
             order = random.permutation(len(labels))
