@@ -42,7 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         script.say(str(count))
     doubts = found.doubtful_labels
     script.say(f"{len(found.near_twins.images)} near-twins, {found.near_twins.duplicates}")
-    script.say(f"{len(doubts.images)} doubtful labels, {doubts.unanimous} by all {doubts.runs} runs")
+    script.say(
+        f"{len(doubts.images)} doubtful labels, {doubts.unanimous} by all {doubts.runs} runs"
+    )
     if options.write:
         PATH.write_text(text, "utf-8")
         return 0

@@ -20,6 +20,7 @@ DOUBT_RULE = (
     "of `protocol` name one and the same other class."
 )
 AT_LEAST = 24
+TEST_IMAGES = 10_000
 
 
 class DoubtfulLabel(msgspec.Struct, frozen=True, array_like=True):

@@ -134,7 +134,9 @@ def _to(step: int) -> slice:
     return slice(step, None) if step >= 0 else slice(None, step)
 
 
-def _count(dataset: Dataset, in_place: Sequence[Twin], moved: Sequence[Twin], below: float) -> Count:
+def _count(
+    dataset: Dataset, in_place: Sequence[Twin], moved: Sequence[Twin], below: float
+) -> Count:
     near = [one for one in in_place if one.is_below(below)]
     labels = ((dataset.test_labels[one.test], dataset.train_labels[one.train]) for one in near)
     return Count(
