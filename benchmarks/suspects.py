@@ -26,7 +26,8 @@ PATH = Path(suspects.__file__).with_name(suspects.FILE)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Find both kinds."""
-    parser = script.parser(__doc__)
+    parser = script.bare_parser(__doc__)
+    parser.add_argument("--write", action="store_true", help="write the list")
     options = parser.parse_args(arguments)
     found = suspects.sealed(
         Suspects(
