@@ -109,8 +109,21 @@ def test_unreadable_predictions_leave_it_out(tmp_path: Path) -> None:
         (store.folder / path.name).write_bytes(path.read_bytes())
     for path in of.records.glob("softmax-*.json"):
         (store.records / path.name).write_bytes(path.read_bytes())
-    (row,) = read_board(StoredResults(store), cached=False).rows
+    stored = StoredResults(store)
+    board = read_board(stored, cached=False)
+    (row,) = board.rows
     assert row.accuracy is not None and row.accuracy_without_near_twins is None
+    assert page.is_of(page.render(board, stored, None), board, stored)
+
+
+def test_a_board_without_rows_tells_of_its_test_set(stored: StoredResults, tmp_path: Path) -> None:
+    """What is known of Fashion-MNIST stands on a page that has no model yet."""
+    empty = StoredResults(Store(tmp_path, BOARD), stored.protocol)
+    board = read_board(empty, cached=False)
+    html = page.render(board, empty, None)
+    assert "95 test images of 10,000 have a near-twin there" in html
+    assert "accuracies change by" not in html
+    assert page.is_of(html, board, empty)
 
 
 def test_the_page_tells_what_concerns_its_board(stored: StoredResults) -> None:

@@ -82,7 +82,7 @@ def suspect_images(
     votes = sum((one.votes for one in read), np.zeros((len(labels), len(LABELS)), np.int64))
     runs = sum(one.runs for one in read)
     shown: tuple[TwinPicture, ...] = ()
-    if known and pictures is not None and twins is not None:
+    if known and len(labels) and pictures is not None and twins is not None:
         images = known.near_twins.images[:SHOWN]
         names = [LABELS[labels[one.test]] for one in images]
         shown = twin_pictures(images, pictures, twins, names)
@@ -158,8 +158,8 @@ def _changes(board: Board, field: str) -> str:
     found = [after - before for after, before in pairs if after is not None]
     if not found:
         return ""
-    low, high = min(found), max(found)
-    return f"{100 * low:+.2f} to {100 * high:+.2f}".replace("-", "−")
+    ends = dict.fromkeys(f"{100 * one:+.2f}".replace("-", "−") for one in (min(found), max(found)))
+    return " to ".join(ends)
 
 
 def _change(twin: Twin) -> str:
