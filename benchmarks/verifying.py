@@ -118,6 +118,7 @@ def measure(folder: Path) -> tuple[float, float, float, int]:
             record = store.read_record(path)
             if record.run.stage == "final":
                 store.predictions(record)
+        store.labels(store.protocol_of([record]))
 
     def verify() -> None:
         if false := verify_store(asked, ()).false:

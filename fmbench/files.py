@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import functools
 import hashlib
 import io
 import math
@@ -215,6 +216,9 @@ def read_npy(
 def parse_npy(content: bytes, dtype: type[np.generic], shape: tuple[int, ...]) -> NDArray[Any]:
     """The array in a .npy file's content; see `read_npy`. Raises `ValueError`."""
     size = math.prod(shape) * np.dtype(dtype).itemsize
+    header = _npy_header(np.dtype(dtype).str, shape)
+    if content.startswith(header) and len(content) == len(header) + size:
+        return np.frombuffer(content, dtype, offset=len(header)).reshape(shape)
     stream = io.BytesIO(content)
     try:
         version = np.lib.format.read_magic(stream)
@@ -233,6 +237,15 @@ def parse_npy(content: bytes, dtype: type[np.generic], shape: tuple[int, ...]) -
     if len(data) != size:
         raise ValueError(f"it holds {len(data)} bytes of data, not {size}")
     return np.frombuffer(data, dtype).reshape(shape)
+
+
+@functools.cache
+def _npy_header(dtype: str, shape: tuple[int, ...]) -> bytes:
+    """What `npy_bytes` puts before the data of such an array."""
+    stream = io.BytesIO()
+    described = {"descr": dtype, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(stream, described)
+    return stream.getvalue()
 
 
 def _place(path: Path, parts: Iterable[Buffer], move: Callable[[Path, Path], None]) -> None:

@@ -55,8 +55,11 @@ class Run(_Part, frozen=True, kw_only=True):
     @property
     def stem(self) -> str:
         """What the names of this run's files begin with."""
-        model = self.model.replace("/", "+")
-        return f"{model}-{self.stage}-s{self.seed}-{self.key[:8]}"
+        return _stem(self, self.key)
+
+
+def _stem(run: Run, key: str) -> str:
+    return f"{run.model.replace('/', '+')}-{run.stage}-s{run.seed}-{key[:8]}"
 
 
 class Progress(_Part, frozen=True, kw_only=True):
@@ -159,7 +162,7 @@ class Record(_Part, frozen=True, kw_only=True):
     @property
     def stem(self) -> str:
         """What the names of this record's files begin with."""
-        return f"{self.run.stem}-{self.id}"
+        return f"{_stem(self.run, self.key)}-{self.id}"
 
     @property
     def ok(self) -> bool:

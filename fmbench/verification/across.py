@@ -1,5 +1,6 @@
 """The records of one store against one another: copies, gaps, and runs made twice."""
 
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from statistics import fmean
@@ -9,7 +10,7 @@ import msgspec
 import numpy as np
 
 from fmbench.protocol import Protocol
-from fmbench.records import Record, Result
+from fmbench.records import Record
 from fmbench.verification.beside import Answers
 from fmbench.verification.findings import Finding
 
@@ -18,15 +19,19 @@ WRONG_ALIKE = 20
 
 
 class Kept(NamedTuple):
-    """What is kept of a record while the others are read."""
+    """What is kept of a record while the others are read.
+
+    promised: the same for records on equal devices with equal versions; None without a promise.
+    key, result: the same for equal ones.
+    """
 
     stem: str
-    key: str
+    key: int
     model: str
     seed: int
     created: str
-    promised: tuple[object, ...]
-    result: bytes
+    promised: int | None
+    result: int
     ok: bool
 
 
@@ -53,25 +58,32 @@ class Across:
         self._by_times: dict[tuple[float, ...], Kept] = {}
         self._by_predictions: dict[str, Kept] = {}
         self._by_logits: dict[str, tuple[Kept, str]] = {}
-        self._by_key: dict[str, list[Kept]] = defaultdict(list)
+        self._by_key: dict[int, list[Kept]] = defaultdict(list)
         self._sets: dict[tuple[object, ...], _Set] = {}
         self._found: list[Finding] = []
 
     def add(self, record: Record, rules: Protocol, answers: Answers) -> None:
         """Take a record that is of these rules."""
         kept = _kept(record)
-        other = self._by_id.setdefault(record.id, record.stem)
-        if other != record.stem:
+        other = self._by_id.setdefault(record.id, kept.stem)
+        if other != kept.stem:
             self._say("false", "id", record, f"it has the id of {other}")
         copied = self._look_for_times(record, kept)
         if not copied:
             many = answers.wrong is not None and answers.wrong >= WRONG_ALIKE
             if many and answers.predictions is not None and np.ptp(answers.predictions):
                 self._look_for_answers(record, kept, answers.digest)
-            self._by_key[record.key].append(kept)
+            self._by_key[kept.key].append(kept)
         run = record.run
         plugin = msgspec.json.encode(run.plugin, order="sorted")
-        made_with = (run.model, plugin, run.torch, run.semantics, run.device_kind, rules.digest)
+        made_with = (
+            run.model,
+            plugin,
+            run.torch,
+            run.semantics,
+            run.device_kind,
+            run.protocol_digest,
+        )
         if made_with not in self._sets:
             self._sets[made_with] = _Set(rules)
         self._sets[made_with].add(record)
@@ -113,30 +125,28 @@ class Across:
 
 
 def _kept(record: Record) -> Kept:
-    where = record.environment
+    """Of what is only compared the hash is kept: a board of 10,000 records has to fit."""
+    run, where, result = record.run, record.environment, record.result
+    promised = where.device.digest and record.reproducibility == "bitwise"
     bits = (where.device.digest, where.threads, where.python, *sorted(where.libraries.items()))
     return Kept(
-        record.stem,
-        record.key,
-        record.run.model,
-        record.run.seed,
-        record.created,
-        bits if where.device.digest and record.reproducibility == "bitwise" else (),
-        _digest(record.result),
-        record.ok,
+        stem=sys.intern(record.stem),
+        key=hash(record.key),
+        model=sys.intern(run.model),
+        seed=run.seed,
+        created=record.created,
+        promised=hash(bits) if promised else None,
+        result=hash((result.status, result.correct, result.log_loss, result.logits_sha256)),
+        ok=record.ok,
     )
-
-
-def _digest(result: Result) -> bytes:
-    return repr((result.status, result.correct, result.log_loss, result.logits_sha256)).encode()
 
 
 def _made_twice(same: list[Kept]) -> Iterator[Finding]:
     """A run made more than once may differ between machines, and not where bits are promised."""
     good = [kept for kept in same if kept.ok]
-    by_place: dict[tuple[object, ...], Kept] = {}
+    by_place: dict[int, Kept] = {}
     for kept in good:
-        other = by_place.setdefault(kept.promised, kept) if kept.promised else kept
+        other = kept if kept.promised is None else by_place.setdefault(kept.promised, kept)
         if other.result != kept.result:
             yield Finding(
                 "false", "contradiction", kept.stem,

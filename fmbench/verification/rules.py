@@ -1,5 +1,6 @@
 """The protocols and the labels that a store keeps: whether they are what they call themselves."""
 
+import functools
 import hashlib
 from collections.abc import Iterator
 
@@ -77,8 +78,7 @@ def _what_is_wrong(kept: Protocol, name: str, folder: str) -> Iterator[str]:
         yield f"its rules have the digest {kept.digest[:8]}, another than its name says"
     if kept.id != folder:
         yield f"it is {kept.id}, in the folder of {folder}"
-    if kept.id in protocol.names():
-        own = protocol.load(kept.id)
+    if own := _built_in(kept.id):
         if own.status == "released" and own.digest != kept.digest:
             yield f"it calls itself {kept.id}, and has other rules than the one released"
         elif own.status == "draft" and kept.status == "released":
@@ -89,12 +89,18 @@ def _worth_knowing(kept: Protocol, name: str) -> Iterator[Finding]:
     yield Finding(
         "unchecked", "protocol", name, "its comments, its summary and its status have no digest"
     )
-    if kept.id not in protocol.names():
+    own = _built_in(kept.id)
+    if own is None:
         yield Finding("note", "protocol", name, f"{kept.id} has rules of somebody's own")
-    elif protocol.load(kept.id).digest != kept.digest:
+    elif own.digest != kept.digest:
         yield Finding("note", "protocol", name, f"it is another draft of {kept.id} than this one's")
     if kept.data.sha256 != FASHION_MNIST:
         yield Finding("note", "data set", name, "its data set is not Fashion-MNIST")
+
+
+@functools.cache
+def _built_in(name: str) -> Protocol | None:
+    return protocol.load(name) if name in protocol.names() else None
 
 
 def _what(error: Exception) -> str:

@@ -4,6 +4,7 @@ Each check yields sentences about what is wrong, none where all is well.
 """
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -92,7 +93,9 @@ def environment_agrees(record: Record, rules: Protocol) -> Iterator[str]:  # noq
     if declared != run.torch:
         yield f"it ran with torch {run.torch}, and its plugin's dependencies have {declared}"
     try:
-        created = datetime.strptime(record.created, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+        if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", record.created, re.ASCII):
+            raise ValueError
+        created = datetime.fromisoformat(record.created)
     except ValueError:
         yield f"its time {record.created[:40]!r} is none"
         return

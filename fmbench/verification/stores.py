@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import os
 import stat
+import sys
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -233,10 +234,10 @@ class _Verification:
 
 def _run(record: Record, digest: str, answers: Answers) -> VerdictOfRun:
     return VerdictOfRun(
-        stem=record.stem,
+        stem=sys.intern(record.stem),
         id=record.id,
-        model=record.run.model,
-        distribution=record.run.plugin.distribution,
+        model=sys.intern(record.run.model),
+        distribution=sys.intern(record.run.plugin.distribution),
         stage=record.run.stage,
         seed=record.run.seed,
         status=record.result.status,
