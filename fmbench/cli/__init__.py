@@ -6,6 +6,7 @@ import traceback
 from fmbench.cli import (
     boards,
     checking,
+    doctoring,
     inventory,
     plugins,
     protocols,
@@ -25,6 +26,7 @@ for command in (
     inventory.models,
     plugins.new,
     checking.check,
+    doctoring.doctor,
     inventory.data,
 ):
     app.command()(command)
