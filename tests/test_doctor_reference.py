@@ -4,6 +4,8 @@ What is wrong is handed in: a data set, a model, a layer. The band is held on bo
 """
 
 import json
+import os
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -302,10 +304,10 @@ def checked(**of: Callable[[], nn.Module]) -> list[Checked]:
 def test_wrong_gradients_of_channels_last_are_a_fault() -> None:
     """A layer that contiguous memory alone has right is named, in its precision."""
     (one,) = checked(scale=lambda: Scale(8))
-    assert (one.verdict, "channels last" in one.says) == ("wrong", True)
+    assert (one.verdict, "channels last alone" in one.says) == ("wrong", True)
     (finding,) = reference.of_gradients([one])
     assert finding.level == "fault"
-    assert finding.says.startswith("scale, float32: contiguous memory: channels last")
+    assert finding.says.startswith("scale, float32: the weight gradient of 2 is off by 99 times")
 
 
 def test_gradients_wrong_in_any_memory_format_are_a_fault() -> None:
@@ -315,6 +317,38 @@ def test_gradients_wrong_in_any_memory_format_are_a_fault() -> None:
         "wrong",
         "the gradient of 2.weight is off by 0.01 times its size",
     )
+
+
+class Fatal(nn.Module):
+    """A layer that does something in bfloat16."""
+
+    def __init__(self, act: Callable[[], Any]) -> None:
+        super().__init__()
+        self.act = act
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Leave the maps as they are."""
+        if torch.is_autocast_enabled("cpu"):
+            self.act()
+        return maps
+
+
+@pytest.mark.parametrize(
+    ("act", "how"),
+    [
+        (lambda: os.kill(os.getpid(), signal.SIGILL), "signal SIGILL"),
+        (lambda: 1 / 0, "exit status 1"),
+    ],
+)
+def test_a_layer_that_cannot_be_computed_is_a_fault(act: Callable[[], Any], how: str) -> None:
+    """An instruction or an operation that is not there costs its layer and precision alone."""
+    rules = layers.rules_by_precision(FLOAT32["float32"])
+    found = [*layers.check(CPU, rules, {"fatal": lambda: Fatal(act)})]
+    assert [(one.precision, one.verdict) for one in found] == [
+        ("float32", "right"),
+        ("bfloat16", "wrong"),
+    ]
+    assert found[1].says == f"one batch ends with {how}"
 
 
 def test_a_known_fault_that_runs_go_around_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -163,6 +163,5 @@ def clock() -> Iterator[Finding]:
             hint="do not compare the times of short runs",
         )
         return
-    yield Finding(
-        about="clock", says=f"it is later than fmbench's files, in steps of {resolution:g} s"
-    )
+    said = f"it is later than fmbench's files; times are measured in steps of {resolution:g} s"
+    yield Finding(about="clock", says=said)

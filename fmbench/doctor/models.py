@@ -1,6 +1,5 @@
 """The two small models of the doctor: softmax regression and a network, built as plugins do."""
 
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,5 +37,4 @@ MODELS = {
 
 def rules_of(name: str) -> Protocol:
     """The protocol that the model of that name is trained by."""
-    with resources.as_file(resources.files("fmbench") / "doctor") as folder:
-        return protocol.load(str(Path(folder) / f"{name}.toml"))
+    return protocol.load(str(Path(__file__).with_name(f"{name}.toml")))

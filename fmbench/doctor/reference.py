@@ -9,8 +9,9 @@ from fmbench.doctor.band import Band, band, numbers_of
 from fmbench.doctor.child import ended
 from fmbench.doctor.findings import Checked, Finding
 from fmbench.doctor.models import MODELS, rules_of
+from fmbench.doctor.software import FETCH, local_data
 from fmbench.environment import DISTRIBUTION, version
-from fmbench.errors import UsageError
+from fmbench.errors import DataError, UsageError
 from fmbench.execution.job import Job, JobFolder
 from fmbench.execution.scorer import Scorer
 from fmbench.hardware import Device
@@ -35,7 +36,10 @@ def reference(device: Device, *, data_dir: Path | None = None, seed: int = 1) ->
     Raises `DataError` when the data set is not here or its bytes are wrong, and `UsageError` when
     torch cannot use the device.
     """
-    dataset = data.load(data.find(data_dir, progress=False))
+    place = local_data(data_dir)
+    if place is None:
+        raise DataError("the data set is not here", hint=FETCH)
+    dataset = data.load(place)
     with files.temporary_folder() as folder:
         scorers = {name: prepare(name, dataset, device, folder, (seed,)) for name in MODELS}
         how = ended("fmbench.doctor.reference_process", folder, SECONDS)

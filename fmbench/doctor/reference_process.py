@@ -16,12 +16,11 @@ from fmbench.contract import Model
 from fmbench.discovery.entries import Entry
 from fmbench.doctor import layers
 from fmbench.doctor.models import MODELS
+from fmbench.doctor.reference import GRADIENTS
 from fmbench.errors import UsageError
 from fmbench.execution.job import JobFolder, Refusal
 from fmbench.execution.worker import ModelUnderTraining, perform
 from fmbench.training import devices
-
-GRADIENTS = "gradients.jsonl"
 
 
 class OwnModel(ModelUnderTraining):

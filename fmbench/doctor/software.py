@@ -16,6 +16,7 @@ from fmbench.errors import DataError, UsageError
 from fmbench.hardware import Device
 from fmbench.wording import counted, memory
 
+FETCH = "fmbench data fetches it, and so does the first run"
 SECONDS = 120.0
 """A guard: from a cold disk torch is imported in less."""
 
@@ -94,24 +95,28 @@ def plugins() -> Iterator[Finding]:
         )
 
 
+def local_data(folder: Path | None) -> Path | None:
+    """Where the data set is: in `folder`, else where a run would find it; None for nowhere.
+
+    Nothing is fetched. Raises `DataError` when a folder that is named lacks it.
+    """
+    named = folder or os.environ.get(VARIABLE)
+    return data.find(folder, progress=False) if named else data.present()
+
+
 def data_set(folder: Path | None) -> Iterator[Finding]:
     """Whether the four files are here and are the right ones; nothing is fetched."""
-    if folder is None and not os.environ.get(VARIABLE):
-        folder = data.present()
-        if folder is None:
-            yield Finding(
-                about="data",
-                level="warning",
-                says="the data set is not here",
-                hint="fmbench data fetches it, and so does the first run",
-            )
-            return
     try:
-        found = data.load(data.find(folder, progress=False))
+        place = local_data(folder)
+        found = data.load(place) if place else None
     except DataError as error:
         file = Path(error.where).name if error.where.endswith((*data.FILES, ".gz")) else ""
         said = f"{file}: {error.what}" if file else error.what
         yield Finding(about="data", level="fault", says=said, hint=error.hint)
+        return
+    if found is None:
+        said = "the data set is not here"
+        yield Finding(about="data", level="warning", says=said, hint=FETCH)
         return
     yield Finding(
         about="data",
