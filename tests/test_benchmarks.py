@@ -19,6 +19,7 @@ import engines
 import interval_coverage
 import many_records
 import overhead
+import reference_band
 import samples
 import script
 import seed_spread
@@ -41,8 +42,8 @@ from workload import Workload
 SCRIPTS = {
     one.__name__: one.main
     for one in (
-        engines, interval_coverage, many_records, overhead, seed_spread, speed, time_to_accuracy,
-        vgg11_ladder, vgg11_rows,
+        engines, interval_coverage, many_records, overhead, reference_band, seed_spread, speed,
+        time_to_accuracy, vgg11_ladder, vgg11_rows,
     )
 }  # fmt: skip
 WITHOUT_PROCESSES = ("fmbench", "floor", "torchvision, 0 workers")

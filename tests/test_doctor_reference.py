@@ -436,6 +436,37 @@ def test_without_data_nothing_is_trained(monkeypatch: pytest.MonkeyPatch, tmp_pa
         [*reference.reference(hardware.cpu_device(), data_dir=tmp_path)]
 
 
+def made(*accuracies: float) -> reference_band.Made:
+    """What came of some seeds that differ in the softmax's accuracy alone."""
+    middle = {
+        name: {number: one.mean for number, one in kept.numbers.items()}
+        for name, kept in BAND.models.items()
+    }
+    runs = [result(accuracy=accuracy) for accuracy in accuracies]
+    return reference_band.Made(
+        device="A CPU",
+        numbers={
+            "softmax": [band.numbers_of(one) for one in runs],
+            "network": [middle["network"]] * len(runs),
+        },
+        gradients=[],
+        runs={"softmax": [reference.held("softmax", one, BAND) for one in runs]},
+    )
+
+
+def test_the_script_makes_the_band_and_counts_who_passes() -> None:
+    """Mean and deviation are over the runs of all sets; one outside does not pass."""
+    kept = reference_band.band_of([made(0.82, 0.83), made(0.84)])
+    assert kept.runs == 3
+    assert kept.models["softmax"].numbers["accuracy"].mean == pytest.approx(0.83)
+    assert kept.models["softmax"].numbers["accuracy"].deviation == pytest.approx(0.01)
+    sets = {"all": made(0.824, 0.1)}
+    assert reference_band.passed(sets["all"]) == 1
+    said, table = reference_band.report(sets, BAND)
+    assert said.startswith("Seeds that pass: 1 of 2 with all instructions")
+    assert "0.1000 to 0.8240" in table
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("instructions", reference_band.INSTRUCTIONS)
 def test_other_seeds_pass_on_each_instruction_set(instructions: str) -> None:
