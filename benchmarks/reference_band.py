@@ -25,6 +25,7 @@ from fmbench.doctor.findings import Checked, Finding, worst
 from fmbench.doctor.models import MODELS, rules_of
 from fmbench.doctor.reference import GRADIENTS, held, of_gradients, prepare, results
 from fmbench.execution.job import JobFolder
+from fmbench.wording import counted
 
 FIRST = 1
 SECONDS = 7200.0
@@ -151,8 +152,9 @@ def report(others: Mapping[str, Made], known: Band) -> list[str]:
                     ]
                 )  # fmt: skip
     counts = ", ".join(
-        f"{passed(made)} of {len(made.numbers['network'])} with {name} instructions "
-        f"({sum(one.level == 'warning' for one in made.gradients)} warnings about gradients)"
+        f"{passed(made)} of {len(made.numbers['network'])} with {name} instructions ("
+        + counted(sum(one.level == "warning" for one in made.gradients), "kind")
+        + " of layers computed wrong and gone around)"
         for name, made in others.items()
     )
     headings = (
