@@ -142,7 +142,7 @@ def test_of_installed_libraries_the_file_is_told(monkeypatch: pytest.MonkeyPatch
 
 
 TORCHES = {
-    "is not there": ("raise ModuleNotFoundError(\"No module named 'torch'\")", "No module named"),
+    "is absent": ("raise ModuleNotFoundError(\"No module named 'torch'\")", "No module named"),
     "fails": ("raise ImportError('libcudart.so.12: cannot open')", "libcudart.so.12"),
     "exits": ("raise SystemExit(3)", "SystemExit"),
     "crashes": ("import os, signal; os.kill(os.getpid(), signal.SIGILL)", "signal SIGILL"),
@@ -151,20 +151,27 @@ TORCHES = {
 
 
 @pytest.mark.parametrize("name", TORCHES)
-def test_a_broken_torch_is_a_line(
-    name: str, fmbench: Fmbench, install: Install, site: Path
-) -> None:
-    """Whatever torch does when it is imported is told, and the other lines are there."""
+def test_a_broken_torch_is_a_line(name: str, site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever torch does when it is imported is told, with what to type to see it."""
     code, said = TORCHES[name]
-    install("plugin-a", GOOD)
     (site / "torch.py").write_text(code)
-    ran = fmbench("doctor", "--json")
-    assert ran.returncode == ExitCode.CHECK_FAILED, ran.stderr
-    found = told(ran)
-    (line,) = about(found, "torch")
-    assert line.level == "fault"
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    _, line = software.device_and_torch("cpu")
+    assert (line.about, line.level) == ("torch", "fault")
     assert said in line.says
     assert "import torch" in line.hint
+
+
+def test_without_torch_the_other_lines_are_there(
+    fmbench: Fmbench, install: Install, site: Path
+) -> None:
+    """The command itself needs no torch; with its reference it says so too."""
+    install("plugin-a", GOOD)
+    (site / "torch.py").write_text(TORCHES["is absent"][0])
+    ran = fmbench("doctor", "--reference", "--json")
+    assert ran.returncode == ExitCode.CHECK_FAILED, ran.stderr
+    found = told(ran)
+    assert [one.about for one in found if one.level == "fault"] == ["torch", "reference"]
     assert about(found, "results")[0].level == "ok"
 
 
@@ -219,6 +226,12 @@ def test_a_look_that_fails_is_a_line() -> None:
         raise ZeroDivisionError("on purpose")
         yield
 
+    def unreadable() -> Iterator[Finding]:
+        raise PermissionError(13, "Permission denied", "/secret")
+        yield
+
+    (line,) = looked("z", unreadable)
+    assert line.says == "cannot be looked at: Permission denied"
     found = [*looked("x", mendable), *looked("y", unforeseen)]
     assert [one.level for one in found] == ["ok", "fault", "fault"]
     assert [one.hint for one in found[1:]] == ["make it so", "report this line and those above it"]
@@ -331,6 +344,10 @@ def test_a_gpu_is_described_and_one_that_is_not_used_is_told(
     _, unused, _ = software.device_and_torch("auto")
     assert unused.level == "warning"
     assert "A GPU with 8.00 GB" in unused.says
+    shared = Torch(version="2.14.1", device=gpu, free=10**9)
+    monkeypatch.setattr(software, "ask_torch", lambda _: shared)
+    _, busy, _ = software.device_and_torch("cuda")
+    assert (busy.level, busy.says) == ("warning", "only 1.00 GB of its memory are free")
     unusable = Torch(version="2.14.1", problem="torch 2.14.1 cannot use cuda:0", hint="another")
     monkeypatch.setattr(software, "ask_torch", lambda _: unusable)
     assert [one.level for one in software.device_and_torch("cuda")] == ["ok", "fault"]

@@ -48,5 +48,8 @@ def main() -> None:
         sys.exit(error.exit_code)
     except Exception:
         traceback.print_exc()
-        sys.stderr.write("\nhint: this is a fault of fmbench; please report it with these lines\n")
+        sys.stderr.write(
+            "\nhint: this is a fault of fmbench; please report it with these lines and those of "
+            "fmbench doctor\n"
+        )
         sys.exit(ExitCode.INTERNAL)

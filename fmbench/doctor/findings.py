@@ -53,6 +53,10 @@ def looked(about: str, look: Look) -> Iterator[Finding]:
         yield from look()
     except FmbenchError as error:
         yield Finding(about=about, level="fault", says=error.what, hint=error.hint)
+    except OSError as error:
+        said = f"cannot be looked at: {error.strerror or type(error).__name__}"
+        hint = "see who may read and write there"
+        yield Finding(about=about, level="fault", says=said, hint=hint)
     except Exception as error:
         yield Finding(
             about=about, level="fault", says=f"cannot be looked at: {raised(error)}", hint=REPORT

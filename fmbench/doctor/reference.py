@@ -22,7 +22,7 @@ from fmbench.wording import counted, percent
 ABOUT = "reference"
 GRADIENTS = "gradients.jsonl"
 SECONDS = 600.0
-"""A guard; on two cores of any CPU it takes well under a minute."""
+"""A guard; it takes seconds."""
 
 DOUBT = (
     "see whether --seed 2 says the same: then torch or this machine is wrong, and no run made here "

@@ -17,6 +17,9 @@ from fmbench.hardware import Device
 from fmbench.wording import counted, memory
 
 FETCH = "fmbench data fetches it, and so does the first run"
+FREE = 0.8
+"""The share of a GPU's memory below which others must be using it: torch itself takes some."""
+
 SECONDS = 120.0
 """A guard: from a cold disk torch is imported in less."""
 
@@ -30,6 +33,13 @@ def device_and_torch(request: str) -> Iterator[Finding]:
         device = hardware.cpu_device()
     torch = ask_torch(device)
     yield _device(torch.device or device)
+    if torch.free is not None and torch.free < FREE * device.memory:
+        yield Finding(
+            about="device",
+            level="warning",
+            says=f"only {memory(torch.free)} of its memory are free",
+            hint="end other programs on it: times measured now mean little, and runs may not fit",
+        )
     gpus = hardware.cuda_devices()
     if gpus and device.kind == "cpu" and request == "auto":
         yield Finding(

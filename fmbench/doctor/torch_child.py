@@ -27,12 +27,14 @@ class Torch(Struct, frozen=True, kw_only=True):
     version: empty when it cannot be imported.
     cuda:    the version of CUDA it is built for; empty for none.
     device:  the device with what only torch knows of it; None when torch cannot use it.
+    free:    bytes of a CUDA device's memory that nobody uses; None of a CPU.
     problem: why one of both is not there, and what to do about it.
     """
 
     version: str = ""
     cuda: str = ""
     device: Device | None = None
+    free: int | None = None
     problem: str = ""
     hint: str = ""
 
@@ -57,6 +59,7 @@ def asked(device: Device) -> Torch:
     try:
         devices.prepare(device.torch_name, DeviceRules(precision="float32"), 1)
         found = devices.identified(device)
+        free = torch.cuda.mem_get_info(device.torch_name)[0] if device.kind == "cuda" else None
     except UsageError as error:
         return msgspec.structs.replace(known, problem=error.what, hint=error.hint)
     except Exception as error:
@@ -65,7 +68,7 @@ def asked(device: Device) -> Torch:
             problem=f"torch cannot use {device.torch_name}: {raised(error)}",
             hint="install a build of torch for this device, or use --device cpu",
         )
-    return msgspec.structs.replace(known, device=found)
+    return msgspec.structs.replace(known, device=found, free=free)
 
 
 if __name__ == "__main__":
