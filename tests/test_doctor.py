@@ -99,7 +99,7 @@ def test_no_line_names_a_host_a_user_or_a_folder(
     broken = tmp_path / "site" / "secret_thing-1.0.dist-info"
     broken.mkdir()
     (broken / "entry_points.txt").write_text("[fmbench]\nno line of it\n")
-    for more in ((), ("--json",), ("--data-dir", tmp_path / USER), ("--reference",)):
+    for more in ((), ("--json", "--reference", "--data-dir", tmp_path / USER)):
         ran = subprocess.run(
             [Path(sys.executable).with_name("fmbench"), "doctor", "--results", results, *more],
             capture_output=True, text=True, env=env, cwd=tmp_path,
@@ -178,14 +178,12 @@ def test_without_torch_the_other_lines_are_there(
 def test_what_is_missing_or_wrong_is_a_line(
     fmbench: Fmbench, install: Install, tiny: TinyData, tmp_path: Path
 ) -> None:
-    """No data, wrong data, no plugin, a folder that takes no file, a device that is not there."""
-    nothing = {"XDG_DATA_DIRS": str(tmp_path), "FMBENCH_PLUGINS": "", "PYTHONNOUSERSITE": "1"}
-    found = told(fmbench("doctor", "--json", "--results", "/proc/x", **nothing))
-    assert about(found, "results")[0].level == "fault"
-    assert "--results" in about(found, "results")[0].hint
+    """Other data, a folder that takes no file, and a device that is not there."""
     (tmp_path / "file").write_text("")
-    found = told(fmbench("doctor", "--json", "--results", tmp_path / "file" / "x"))
-    assert about(found, "results")[0].level == "fault"
+    for place in (Path("/proc/x"), tmp_path / "file", tmp_path / "file" / "x"):
+        (line,) = folder.results(place)
+        assert (line.level, "--results" in line.hint) == ("fault", True)
+    install("plugin-a", GOOD)
     found = told(fmbench("doctor", "--json", "--data-dir", tiny.folder, "--device", "cuda:9"))
     (line,) = about(found, "data")
     assert line.level == "fault"
