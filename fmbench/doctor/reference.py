@@ -24,10 +24,13 @@ GRADIENTS = "gradients.jsonl"
 SECONDS = 600.0
 """A guard; it takes seconds."""
 
-DOUBT = (
-    "see whether --seed 2 says the same: then torch or this machine is wrong, and no run made here "
-    "can be trusted"
-)
+DOUBTS = {
+    "cpu": "see whether --seed 2 says the same: then torch or this machine is wrong, and no run "
+    "made here can be trusted",
+    "cuda": "the band was made on CPUs and has not been tried on a GPU: compare it with "
+    "--device cpu, and report both",
+}
+"""What to do about a result that is not where it should be, by kind of device."""
 
 
 def reference(device: Device, *, data_dir: Path | None = None, seed: int = 1) -> Iterator[Finding]:
@@ -48,7 +51,7 @@ def reference(device: Device, *, data_dir: Path | None = None, seed: int = 1) ->
             if refusal := JobFolder(folder / name).read_refusal():
                 raise UsageError(refusal.what, hint=refusal.hint)
             for result, departure in results(name, scorer, folder, 1):
-                yield held(name, result, known, departure)
+                yield held(name, result, known, departure, hint=DOUBTS[device.kind])
         checked, _ = files.json_lines(folder / GRADIENTS, Checked)
         yield from of_gradients(checked)
     if how:
@@ -115,14 +118,19 @@ def results(name: str, scorer: Scorer, folder: Path, count: int) -> Iterator[tup
             yield scored.result, outcome.departure
 
 
-def held(name: str, result: Result, known: Band, departure: str = "") -> Finding:
-    """What the band says of a run of a small model."""
+def held(
+    name: str, result: Result, known: Band, departure: str = "", *, hint: str = DOUBTS["cpu"]
+) -> Finding:
+    """What the band says of a run of a small model; `hint` is what to do when it lies outside.
+
+    departure: what was not done as the protocol says, and why; no small model needs one.
+    """
     if result.status != "ok":
         return Finding(
             about=ABOUT,
             level="fault",
             says=f"{name}: its run ended as {result.status}: {result.message}",
-            hint=DOUBT,
+            hint=hint,
         )
     limits = {number: known.limits(name, number) for number in known.models[name].numbers}
     found = numbers_of(result)
@@ -137,11 +145,11 @@ def held(name: str, result: Result, known: Band, departure: str = "") -> Finding
             about=ABOUT,
             level="fault",
             says=f"{name}: not where honest runs lie: {', '.join(said[one] for one in outside)}",
-            hint=DOUBT,
+            hint=hint,
         )
     if departure:
         return Finding(
-            about=ABOUT, level="fault", says=f"{name}: trained in {departure}", hint=DOUBT
+            about=ABOUT, level="fault", says=f"{name}: trained in {departure}", hint=hint
         )
     return Finding(about=ABOUT, says=f"{name}: {', '.join(said.values())}")
 
