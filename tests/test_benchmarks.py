@@ -19,12 +19,14 @@ import engines
 import interval_coverage
 import many_records
 import overhead
+import reference_band
 import samples
 import script
 import seed_spread
 import speed
 import suspects
 import time_to_accuracy
+import verifying
 import vgg11_ladder
 import vgg11_rows
 import workload
@@ -42,8 +44,8 @@ from workload import Workload
 SCRIPTS = {
     one.__name__: one.main
     for one in (
-        engines, interval_coverage, many_records, overhead, seed_spread, speed, suspects,
-        time_to_accuracy, vgg11_ladder, vgg11_rows,
+        engines, interval_coverage, many_records, overhead, reference_band, seed_spread, speed,
+        suspects, time_to_accuracy, verifying, vgg11_ladder, vgg11_rows,
     )
 }  # fmt: skip
 WITHOUT_PROCESSES = ("fmbench", "floor", "torchvision, 0 workers")

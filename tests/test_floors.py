@@ -34,14 +34,21 @@ FLOORS = (
     ("execution.cluster",),
     ("execution.session", "execution.reproduction"),
     ("verification",),
-    ("testing",),
+    ("testing", "doctor"),
     ("console",),
     ("cli",),
     ("__main__",),
 )
 FLOOR = {name: number for number, floor in enumerate(FLOORS) for name in floor}
 HEAVY = {
-    "torch": ("training", "execution.worker", "testing"),
+    "torch": (
+        "training",
+        "execution.worker",
+        "testing",
+        "doctor.layers",
+        "doctor.models",
+        "doctor.torch_child",
+    ),
     "pandas": ("leaderboard",),
     "rich": ("console",),
     "typer": ("cli",),

@@ -8,7 +8,7 @@ LIMITS = {
     "install": 40.0,
     "device": 40.0,
     "gpu-tests": 60.0,
-    "doctor": 25.0,
+    "doctor": 45.0,
     "speed": 110.0,
     "levers": 40.0,
     "graphs": 40.0,

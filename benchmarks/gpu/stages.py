@@ -73,19 +73,18 @@ def energy(device: str) -> float | None:
 
 
 def doctor(task: Task) -> Iterator[Line]:
-    """What `fmbench doctor` says, where there is such a command."""
-    asked = fmbench("doctor", "--help")
-    if asked.returncode:
-        yield "doctor", {"exists": False}
-        return
-    device = ["--device", task.settings.device] if "--device" in asked.stdout else []
-    said = fmbench("doctor", *device)
+    """What `fmbench doctor` says; on a GPU, which may use the real data, with its reference."""
+    settings = task.settings
+    more = ["--reference"] if settings.device != "cpu" else []
+    if more and settings.data:
+        more += ["--data-dir", settings.data]
+    said = fmbench("doctor", "--device", settings.device, *more)
     facts = {
         "status": said.returncode,
         "said": said.stdout[-8000:],
         "failed": bool(said.returncode),
     }
-    yield "doctor", {"exists": True, **facts}
+    yield "doctor", facts
 
 
 def fmbench(*arguments: str) -> "subprocess.CompletedProcess[str]":

@@ -6,6 +6,7 @@ import traceback
 from fmbench.cli import (
     boards,
     checking,
+    doctoring,
     inventory,
     plugins,
     protocols,
@@ -26,6 +27,7 @@ for command in (
     inventory.models,
     plugins.new,
     checking.check,
+    doctoring.doctor,
     inventory.data,
 ):
     app.command()(command)
@@ -47,5 +49,8 @@ def main() -> None:
         sys.exit(error.exit_code)
     except Exception:
         traceback.print_exc()
-        sys.stderr.write("\nhint: this is a fault of fmbench; please report it with these lines\n")
+        sys.stderr.write(
+            "\nhint: this is a fault of fmbench; please report it with these lines and those of "
+            "fmbench doctor\n"
+        )
         sys.exit(ExitCode.INTERNAL)
