@@ -174,6 +174,15 @@ def writing(path: Path) -> Iterator[None]:
         ) from error
 
 
+def write_text(text: str, output: Path | None) -> None:
+    """Write text to the file the user named, or to stdout."""
+    if output is None:
+        sys.stdout.buffer.write(text.encode())
+    else:
+        with writing(output):
+            output.write_bytes(text.encode())
+
+
 def print_json(value: object) -> None:
     """Print data as indented JSON on stdout."""
     import msgspec
