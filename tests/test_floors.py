@@ -18,6 +18,7 @@ FLOORS = (
     ("hookspecs", "scoring", "store"),
     ("__init__",),
     ("discovery", "training", "leaderboard", "scaffold"),
+    ("submission",),
     ("execution.job",),
     ("execution.pinning", "execution.log", "execution.lifecycle"),
     ("execution.worker", "execution.guard", "execution.engines"),

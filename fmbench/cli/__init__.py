@@ -11,6 +11,7 @@ from fmbench.cli import (
     protocols,
     reproducing,
     running,
+    submitting,
     terminal,
 )
 from fmbench.cli.app import app
@@ -26,6 +27,8 @@ for command in (
     plugins.new,
     checking.check,
     inventory.data,
+    submitting.submit,
+    submitting.accept,
 ):
     app.command()(command)
 app.add_typer(protocols.app, name="protocols")

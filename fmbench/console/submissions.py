@@ -1,0 +1,47 @@
+"""What the commands about submissions print."""
+
+from collections.abc import Sequence
+
+from fmbench.console.stream import print_table, tell
+from fmbench.submission.intake import Intake
+from fmbench.submission.packing import Submission
+from fmbench.wording import counted, memory
+
+MOST = 20
+
+
+def print_submission(found: Submission) -> None:
+    """What is packed, by kind and in all, and what is missing or stays behind."""
+    rows = [
+        {"packed": kind, "files": str(number), "size": memory(size)}
+        for kind, (number, size) in found.by_kind.items()
+    ]
+    total = {"packed": "in all", "files": str(len(found.pieces)), "size": memory(found.size)}
+    print_table([*rows, total], title=f"{found.protocol.id}, {found.protocol.digest[:12]}")
+    _list("Missing", found.missing)
+    _list("Not packed", found.left_out)
+    _list("Faults", found.faults)
+    if not found.missing:
+        tell("Nothing is missing: every row has all its runs.")
+
+
+def print_intake(found: Intake) -> None:
+    """What of a pull request is taken, by model, and what is refused."""
+    names = {f"{one.run.protocol}: {one.run.model}" for one in found.records.values()}
+    tell(
+        f"{counted(len(found.records), 'record')} and {len(found.taken)} files in all can be taken."
+    )
+    for name in sorted(names):
+        tell(f"- {name}")
+    _list("Refused", found.refused)
+    if not (found.records or found.refused):
+        tell("The two checkouts do not differ.")
+
+
+def _list(title: str, sentences: Sequence[str]) -> None:
+    if sentences:
+        tell(f"{title}:")
+    for sentence in sentences[:MOST]:
+        tell(f"- {sentence}")
+    if len(sentences) > MOST:
+        tell(f"- and {len(sentences) - MOST} more; --json lists all")
