@@ -14,9 +14,9 @@ PUBLISHED = Path(__file__).parents[1] / "results" / "published"
 IN_CHECKOUT = Path("results", "published", "lite-v1")
 MODEL = "vgg11-bn"
 AUTHOR = {
-    f"GIT_{who}_{what}": "x@example.org"
-    for who in ("AUTHOR", "COMMITTER")
-    for what in ("NAME", "EMAIL")
+    **{f"GIT_{who}_NAME": "x" for who in ("AUTHOR", "COMMITTER")},
+    **{f"GIT_{who}_EMAIL": "x@example.org" for who in ("AUTHOR", "COMMITTER")},
+    "GIT_CONFIG_GLOBAL": "/dev/null",
 }
 
 
@@ -47,6 +47,22 @@ def commit_all(checkout: Path) -> None:
     """Make a folder a checkout whose only branch has one more commit, of all that is in it."""
     for words in (("init", "--quiet"), ("add", "--all"), ("commit", "--quiet", "--message", "x")):
         subprocess.run(["git", "-C", checkout, *words], check=True, env={**os.environ, **AUTHOR})
+
+
+def write_merge(base: Path, offered: Path) -> Path:
+    """A checkout as GitHub makes it for a pull request: the merge of what is offered into base."""
+    commit_all(base)
+    (base / ".git").rename(offered / ".git")
+    git = ("git", "-C", str(offered))
+    for words in (
+        ("switch", "--quiet", "--create", "offered"), ("add", "--all"),
+        ("commit", "--quiet", "--allow-empty", "--message", "x"),
+        ("switch", "--quiet", "--detach", "HEAD^"),
+        ("merge", "--quiet", "--no-ff", "--message", "x", "offered"),
+    ):  # fmt: skip
+        subprocess.run([*git, *words], check=True, env={**os.environ, **AUTHOR})
+    shutil.rmtree(base)
+    return offered
 
 
 def _new(records: Path, suffix: str) -> Path:
@@ -87,11 +103,11 @@ def _removed_record(records: Path) -> None:
 
 
 def _huge_record(records: Path) -> None:
-    os.truncate(_new(records, ".json"), 3_000_000_000)  # sparse: it takes no room
+    os.truncate(_new(records, ".json"), 3_000_000)
 
 
 def _huge_predictions(records: Path) -> None:
-    os.truncate(_new(records, ".npy"), 3_000_000_000)
+    os.truncate(_new(records, ".npy"), 3_000_000)
 
 
 def _pickled(records: Path) -> None:

@@ -53,33 +53,46 @@ def examine(offered: Path, base: Path) -> Intake:
 
     Taken are new files of results/published alone: records of the protocols that the base has or
     ships, with predictions, logits, logs and protocol that fit. Whatever else differs is refused.
+
+    Raises `StoreError` where either cannot be read, or the base has no published results.
     """
+    if not (base / PUBLISHED).is_dir():
+        raise StoreError(
+            f"has no folder {PUBLISHED}",
+            where=readable(str(base)),
+            hint="name a checkout of fmbench's repository",
+        )
     found = Intake()
     old, new = _entries(base), _entries(offered)
-    for path in sorted(old.keys() - new.keys()):
-        found.refused.append(f"{readable(path)} is removed")
-    for path in sorted(old.keys() & new.keys()):
-        if old[path] != new[path] or (
-            old[path] == "file" and not _same(base / path, offered / path)
-        ):
-            found.refused.append(f"{readable(path)} is changed")
+    found.refused += [f"{readable(path)} is removed" for path in sorted(old.keys() - new.keys())]
+    found.refused += [
+        f"{readable(path)} is changed"
+        for path in sorted(old.keys() & new.keys())
+        if old[path] != new[path]
+        or (old[path] == "file" and not _same(base / path, offered / path))
+    ]
     added = sorted(new.keys() - old.keys())
+    filled = {path.rpartition("/")[0] for path in added}
     protocols = _protocols(base)
+    beside = []
     for path in added:
+        record = RECORD_FILE.fullmatch(path)
         if new[path] == "folder":
-            if not any(other.startswith(f"{path}/") for other in added):
+            if path not in filled:
                 found.refused.append(f"{readable(path)} is an empty folder")
         elif new[path] != "file":
             found.refused.append(f"{readable(path)} is a {new[path]}")
-        elif not (PROTOCOL_FILE.fullmatch(path) or RECORD_FILE.fullmatch(path)):
+        elif not (record or PROTOCOL_FILE.fullmatch(path)):
             found.refused.append(f"{readable(path)} is no file of a submission")
         elif why := _wrong_protocol(offered / path, path, protocols):
             found.refused.append(f"{path} {why}")
-        elif PROTOCOL_FILE.fullmatch(path):
+        elif not record:
             found.taken.append(path)
-        elif path.endswith(RECORD):
+        elif record[3] == RECORD:
             _take_record(found, offered / path, path, protocols)
-    _take_what_lies_beside(found, offered, added)
+        else:
+            beside.append((path, record[3]))
+    _take_what_lies_beside(found, offered, beside)
     return found
 
 
@@ -122,19 +135,19 @@ def _take_record(found: Intake, path: Path, name: str, protocols: dict[str, set[
         found.taken.append(name)
 
 
-def _take_what_lies_beside(found: Intake, offered: Path, added: list[str]) -> None:
-    """Take what belongs to the new records; what belongs to none of them is refused."""
-    of_record = {path.removesuffix(RECORD): record for path, record in found.records.items()}
-    for path in added:
-        match = RECORD_FILE.fullmatch(path)
-        if not match or match[3] == RECORD or not (offered / path).is_file():
-            continue
-        record = of_record.get(path.removesuffix(match[3]))
-        if record is None or match[3] not in suffixes_beside(record):
+def _take_what_lies_beside(found: Intake, offered: Path, beside: list[tuple[str, str]]) -> None:
+    """Take what belongs to the new records; what belongs to none of them is refused.
+
+    beside: paths, and the suffix of each.
+    """
+    records_by_stem = {path.removesuffix(RECORD): one for path, one in found.records.items()}
+    for path, suffix in beside:
+        record = records_by_stem.get(path.removesuffix(suffix))
+        if record is None or suffix not in suffixes_beside(record):
             found.refused.append(f"{path} belongs to no record that is taken")
             continue
         try:
-            require_fitting(offered / path, match[3], record)
+            require_fitting(offered / path, suffix, record)
         except (OSError, ValueError) as error:
             found.refused.append(f"{path} does not fit its record: {readable(reason(error))}")
         else:
