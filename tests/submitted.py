@@ -217,7 +217,7 @@ def _submodule(records: Path) -> None:
 
 REFUSED: dict[str, tuple[Callable[[Path], None], str]] = {
     "a link that leads out": (_link_out, "is a link"),
-    "a folder that is a link": (_linked_folder, "is changed"),
+    "a folder that is a link": (_linked_folder, "is a link now, and was a folder"),
     "a changed record": (_changed_record, "is changed"),
     "a removed record": (_removed_record, "is removed"),
     "a huge record": (_huge_record, "it is larger than"),

@@ -213,7 +213,7 @@ def test_what_submit_packs_is_accepted(fmbench: Fmbench, tmp_path: Path) -> None
     assert packed.returncode == 0, packed.stderr
     taken = fmbench("accept", offered, base, "--output", "merged")
     assert taken.returncode == 0, taken.stdout + taken.stderr
-    assert "6 records and 9 files in all can be taken.\n- lite-v1: vgg11-bn\n" in taken.stdout
+    assert "6 records in 9 files can be taken.\n- lite-v1: vgg11-bn\n" in taken.stdout
     assert Store(tmp_path / "merged", "lite-v1").read() == LITE.read()
     again = fmbench("accept", offered, base, "--output", "merged")
     assert (again.returncode, "exists already" in again.stderr) == (2, True)

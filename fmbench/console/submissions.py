@@ -27,15 +27,16 @@ def print_submission(found: Submission) -> None:
 
 def print_intake(found: Intake) -> None:
     """What of a pull request is taken, by model, and what is refused."""
-    names = {f"{one.run.protocol}: {one.run.model}" for one in found.records.values()}
-    tell(
-        f"{counted(len(found.records), 'record')} and {len(found.taken)} files in all can be taken."
-    )
-    for name in sorted(names):
-        tell(f"- {name}")
-    _list("Refused", found.refused)
-    if not (found.records or found.refused):
-        tell("The two checkouts do not differ.")
+    if found.refused:
+        _list("Nothing is taken, because of this", found.refused)
+    elif not found.taken:
+        tell("There is nothing to take: the two checkouts do not differ.")
+    else:
+        number = counted(len(found.records), "record")
+        tell(f"{number} in {counted(len(found.taken), 'file')} can be taken.")
+        names = {f"{one.run.protocol}: {one.run.model}" for one in found.records.values()}
+        for name in sorted(names):
+            tell(f"- {name}")
 
 
 def _list(title: str, sentences: Sequence[str]) -> None:

@@ -64,13 +64,12 @@ def examine(offered: Path, base: Path) -> Intake:
         )
     found = Intake()
     old, new = _entries(base), _entries(offered)
+    for path in sorted(old.keys() & new.keys()):
+        if old[path] != new[path]:
+            found.refused.append(f"{readable(path)} is a {new[path]} now, and was a {old[path]}")
+        elif old[path] == "file" and not _same(base / path, offered / path):
+            found.refused.append(f"{readable(path)} is changed")
     found.refused += [f"{readable(path)} is removed" for path in sorted(old.keys() - new.keys())]
-    found.refused += [
-        f"{readable(path)} is changed"
-        for path in sorted(old.keys() & new.keys())
-        if old[path] != new[path]
-        or (old[path] == "file" and not _same(base / path, offered / path))
-    ]
     added = sorted(new.keys() - old.keys())
     filled = {path.rpartition("/")[0] for path in added}
     protocols = _protocols(base)
