@@ -193,8 +193,12 @@ def npy_bytes(array: NDArray[Any]) -> bytes:
     return buffer.getvalue()
 
 
-def read_npy(path: Path, dtype: type[np.generic], shape: tuple[int, ...]) -> NDArray[Any]:
+def read_npy(
+    path: Path, dtype: type[np.generic], shape: tuple[int, ...], *, sha256: str | None = None
+) -> NDArray[Any]:
     """Read a .npy file that must hold exactly such an array; nothing in it is ever run.
+
+    sha256: the digest its content must have, where that is known.
 
     Raises `ValueError` when it holds anything else and `OSError` when it cannot be read.
     """
@@ -203,6 +207,14 @@ def read_npy(path: Path, dtype: type[np.generic], shape: tuple[int, ...]) -> NDA
         if os.fstat(file.fileno()).st_size < size:
             raise ValueError(f"it holds fewer than {size} bytes")
         content = file.read(NPY_HEADER_BYTES + size + 1)
+    if sha256 and hashlib.sha256(content).hexdigest() != sha256:
+        raise ValueError("its content is not what its record was made with")
+    return parse_npy(content, dtype, shape)
+
+
+def parse_npy(content: bytes, dtype: type[np.generic], shape: tuple[int, ...]) -> NDArray[Any]:
+    """The array in a .npy file's content; see `read_npy`. Raises `ValueError`."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
     stream = io.BytesIO(content)
     try:
         version = np.lib.format.read_magic(stream)

@@ -1,7 +1,7 @@
 """The record: what one run leaves behind, and the key that says which run it was."""
 
 import hashlib
-from typing import Annotated, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -12,6 +12,7 @@ from fmbench.protocol import StageName
 from fmbench.statuses import STATUSES, Meaning, Repeat, Status
 
 Reproducibility = Literal["bitwise", "statistical", "none"]
+SCHEMA: Final = 3
 
 
 class _Part(Struct, frozen=True, forbid_unknown_fields=True):
@@ -136,12 +137,14 @@ class Cost(_Part, frozen=True, kw_only=True):
 class Record(_Part, frozen=True, kw_only=True):
     """The immutable file of a run that has ended, failed or not.
 
-    schema:    2; records of schema 1 have no `departure` and no facts of the device.
+    schema:    3; records of schema 2 and 1 have no `files` and no digest of their content, those of
+               schema 1 no `departure` and no facts of the device either.
     departure: what was not done as the protocol says, because this device computes it wrong, and
                how that was found; empty where nothing was.
+    files:     the SHA-256 of each file that lies beside the record, by what its name ends in.
     """
 
-    schema: Literal[1, 2] = 2
+    schema: Literal[1, 2, 3] = SCHEMA
     id: Annotated[str, Meta(pattern=r"^[0-9a-z]{1,32}\Z")]
     key: str
     created: str
@@ -151,6 +154,7 @@ class Record(_Part, frozen=True, kw_only=True):
     result: Result
     cost: Cost
     environment: Environment
+    files: dict[str, str] = {}
 
     @property
     def stem(self) -> str:
@@ -174,21 +178,59 @@ class Record(_Part, frozen=True, kw_only=True):
 
 
 def encode(record: Record) -> bytes:
-    """A record as indented JSON, in the form in which it came: an old one stays as it was."""
+    """A record as indented JSON, in the form in which it came: an old one stays as it was.
+
+    From schema 3 on it ends with the digest of everything before it.
+    """
     parts = msgspec.to_builtins(record)
     if record.cost.beside is None:
         del parts["cost"]["beside"]
     if record.schema == 1:
         del parts["departure"], parts["environment"]["device"]["facts"]
-    return msgspec.json.format(msgspec.json.encode(parts), indent=1) + b"\n"
+    if record.schema < SCHEMA:
+        del parts["files"]
+    else:
+        parts["digest"] = _digest(parts)
+    return _indented(parts)
 
 
 def decode(content: bytes) -> Record:
-    """Read a record; raises `ValueError` when it is malformed or its key is not its run's."""
+    """Read a record.
+
+    Raises `ValueError` when it is malformed, of a later schema, or not what its key and its digest
+    were taken of.
+    """
     try:
-        record = msgspec.json.decode(content, type=Record)
+        parts = msgspec.json.decode(content)
+        _require_known_schema(parts)
+        digest = parts.pop("digest", None) if isinstance(parts, dict) else None
+        record = msgspec.convert(parts, Record)
     except (msgspec.DecodeError, RecursionError) as error:
         raise ValueError(str(error)) from error
     if record.key != record.run.key:
         raise ValueError("its key is not that of the run it describes")
+    if digest != (_digest(parts) if record.schema == SCHEMA else None):
+        raise ValueError("its content is not what its digest was taken of")
     return record
+
+
+def is_as_written(content: bytes) -> bool:
+    """Whether bytes that decode to a record are spaced as `encode` spaces them, nothing twice."""
+    return content == _indented(msgspec.json.decode(content))
+
+
+def _indented(parts: object) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(parts), indent=1) + b"\n"
+
+
+def _require_known_schema(parts: object) -> None:
+    schema = parts.get("schema") if isinstance(parts, dict) else None
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise ValueError(
+            f"it has schema {schema}, and this version of fmbench reads up to {SCHEMA}"
+        )
+
+
+def _digest(parts: dict[str, Any]) -> str:
+    """SHA-256 of a record's JSON with its keys in order, without the digest itself."""
+    return hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()

@@ -1,10 +1,12 @@
 """The store: one folder of immutable record files for each protocol in a results folder."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -64,19 +66,27 @@ class Store:
         *,
         logits: NDArray[np.float32] | None = None,
         log: bytes = b"",
-    ) -> None:
-        """Store a record for good. The record itself comes last: its file is the mark of commit.
+    ) -> Record:
+        """Store a record for good, and return it with the digests of the files beside it.
+
+        The record itself comes last: its file is the mark of commit.
 
         Logits are kept as float16 (n, classes), less the largest of each image, which leaves their
         softmax as it is and none too large for a float16.
         """
-        if predictions is not None:
-            files.write_new(self.path(record, PREDICTIONS), files.npy_bytes(predictions))
-        if logits is not None:
-            files.write_new(self.path(record, LOGITS), files.npy_bytes(_half(logits)))
-        if log:
-            files.write_new(self.path(record, LOG), log)
+        beside = {
+            PREDICTIONS: b"" if predictions is None else files.npy_bytes(predictions),
+            LOGITS: b"" if logits is None else files.npy_bytes(_half(logits)),
+            LOG: log,
+        }
+        kept = {kind: content for kind, content in beside.items() if content}
+        for kind, content in kept.items():
+            files.write_new(self.path(record, kind), content)
+        if record.schema == records.SCHEMA:
+            digests = {kind: hashlib.sha256(content).hexdigest() for kind, content in kept.items()}
+            record = msgspec.structs.replace(record, files=digests)
         files.write_new(self.path(record, ".json"), records.encode(record))
+        return record
 
     def read(self) -> Contents:
         """Everything in the store; a file that cannot be read is a problem, not an error."""
@@ -85,21 +95,35 @@ class Store:
 
     def read_new(self) -> Contents:
         """What has come into the store since it was last read."""
-        found, problems = [], []
-        for path in sorted(_listed(self.records)):
-            if path.suffix != ".json" or path.name.startswith(".") or path.name in self._seen:
+        found: list[Record] = []
+        problems: list[str] = []
+        for path in self.record_files():
+            if path.name in self._seen:
                 continue
             self._seen.add(path.name)
             try:
-                record = records.decode(files.read_at_most(path, RECORD_BYTES))
-            except (OSError, ValueError) as error:
-                problems.append(f"{path.name} is not a record: {error}")
-                continue
-            if path.stem == record.stem:
-                found.append(record)
-            else:
-                problems.append(f"{path.name} is a copy of the record {record.stem}.json")
+                found.append(self.read_record(path))
+            except ValueError as error:
+                problems.append(f"{path.name} {error}")
         return Contents(tuple(found), tuple(problems))
+
+    def record_files(self) -> list[Path]:
+        """The files that should be records, in the order of their names; raises `StoreError`."""
+        return sorted(
+            path
+            for path in _listed(self.records)
+            if path.suffix == ".json" and not path.name.startswith(".")
+        )
+
+    def read_record(self, path: Path) -> Record:
+        """The record in a file; raises `ValueError` that says what the file is instead."""
+        try:
+            record = records.decode(files.read_at_most(path, RECORD_BYTES))
+        except (OSError, ValueError) as error:
+            raise ValueError(f"is not a record: {_reason(error)}") from error
+        if path.stem != record.stem:
+            raise ValueError(f"is a copy of the record {record.stem}.json")
+        return record
 
     def without_record(self) -> list[Path]:
         """Files of runs whose record, the mark of commit, never came."""
@@ -165,7 +189,9 @@ class Store:
         """
         path = self.path(record, PREDICTIONS)
         try:
-            return files.read_npy(path, np.uint8, (record.result.images,))
+            return files.read_npy(
+                path, np.uint8, (record.result.images,), sha256=record.files.get(PREDICTIONS)
+            )
         except (OSError, ValueError) as error:
             raise StoreError(
                 f"does not fit its record: {_reason(error)}", where=str(path), hint=COPY_OR_REDO

@@ -34,6 +34,7 @@ FLOORS = (
     ("execution.runner", "execution.ray_worker"),
     ("execution.cluster",),
     ("execution.session", "execution.reproduction"),
+    ("verification",),
     ("testing",),
     ("console",),
     ("cli",),

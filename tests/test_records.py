@@ -79,20 +79,39 @@ def test_unknown_fields_and_schemas_are_refused() -> None:
     """What this version does not know it does not guess at."""
     content = records.encode(samples.record())
     with pytest.raises(ValueError, match="surprise"):
-        records.decode(content.replace(b'"schema": 2', b'"schema": 2, "surprise": 1'))
+        records.decode(content.replace(b'"schema": 3', b'"schema": 3, "surprise": 1'))
     with pytest.raises(ValueError, match="schema"):
-        records.decode(content.replace(b'"schema": 2', b'"schema": 99'))
+        records.decode(content.replace(b'"schema": 3', b'"schema": 99'))
 
 
 def test_a_record_of_schema_1_is_read_and_written_as_it_was() -> None:
     """Old records know no facts of a device: they are promised to nothing, and keep their bytes."""
     old = msgspec.structs.replace(samples.record(), schema=1)
     content = records.encode(old)
-    assert b"facts" not in content
-    assert b"departure" not in content
+    for field in (b"facts", b"departure", b"files", b'\n "digest"'):
+        assert field not in content
     found = records.decode(content)
     assert found.environment.device.digest == ""
     assert records.encode(found) == content
+
+
+def test_an_edited_field_of_any_kind_shows() -> None:
+    """What no other field speaks of, a time or the environment, is under the record's digest."""
+    content = records.encode(samples.record())
+    for then, now in ((b'"cpu": "A CPU"', b'"cpu": "B CPU"'), (b"50.0", b"500.0")):
+        assert then in content
+        with pytest.raises(ValueError, match="its content is not what its digest was taken of"):
+            records.decode(content.replace(then, now))
+    old = records.encode(msgspec.structs.replace(samples.record(), schema=2))
+    assert records.decode(old.replace(b'"cpu": "A CPU"', b'"cpu": "B CPU"')).environment.cpu
+
+
+def test_a_digest_without_its_schema_is_refused() -> None:
+    """A record that calls itself older than its digest is not what it says."""
+    content = records.encode(samples.record())
+    lowered = content.replace(b'"schema": 3', b'"schema": 2').replace(b' "files": {},\n', b"")
+    with pytest.raises(ValueError, match="digest"):
+        records.decode(lowered)
 
 
 @given(st.binary(max_size=300))

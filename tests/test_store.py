@@ -44,7 +44,8 @@ def test_a_copied_record_is_reported_and_counts_once(tmp_path: Path) -> None:
 def test_what_is_added_is_read_back(store: Store) -> None:
     """Record, predictions and log of a run come back as they were."""
     record, predictions = samples.record(), np.arange(100, dtype=np.uint8) % 10
-    store.add(record, predictions, log=b"said so")
+    record = store.add(record, predictions, log=b"said so")
+    assert set(record.files) == {".npy", ".log"}
     assert store.read().records == (record,)
     assert store.read().problems == ()
     assert (store.predictions(record) == predictions).all()

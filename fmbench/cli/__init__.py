@@ -23,6 +23,7 @@ for command in (
     boards.compare,
     boards.show,
     reproducing.reproduce,
+    reproducing.verify,
     inventory.models,
     plugins.new,
     checking.check,

@@ -57,6 +57,12 @@ def leaderboard(
             help="Show only models that match, such as 'timm/*'. Repeatable.",
         ),
     ] = None,
+    verified: Annotated[
+        Literal["reported", "re-scored", "re-run"] | None,
+        typer.Option(
+            help="Show only models whose runs `fmbench verify` has checked so far, or further."
+        ),
+    ] = None,
     target: Annotated[
         Literal["new-images", "this-test-set"],
         typer.Option("--for", help="Rank by expected accuracy on new images, or on this test set."),
@@ -87,6 +93,7 @@ def leaderboard(
       fmbench leaderboard
       fmbench leaderboard --sort train --columns rank,model,accuracy,train
       fmbench leaderboard --filter 'timm/*' --for this-test-set
+      fmbench leaderboard --verified re-scored
       fmbench leaderboard --format html --output board.html
       fmbench leaderboard --results results/published --check
       fmbench leaderboard --diff ../fashion-mnist-bench/results/published
@@ -102,7 +109,7 @@ def leaderboard(
         raise UsageError(
             f"--json and --format {format_} ask for two formats", hint="give one of them"
         )
-    arranged = bool(columns or sort or reverse or filter_)
+    arranged = bool(columns or sort or reverse or filter_ or verified)
     if diff is not None:
         if arranged or check or write or format_ in ("csv", "html"):
             raise UsageError(
@@ -133,7 +140,7 @@ def leaderboard(
     if arranged and format_ == "html":
         raise UsageError(
             "a page is about the whole board, and its reader sorts and filters it there",
-            hint="leave out --columns, --sort, --reverse and --filter",
+            hint="leave out --columns, --sort, --reverse, --filter and --verified",
         )
     stored = results_of(results, protocol)
     chosen = column.choose(columns)
@@ -142,6 +149,7 @@ def leaderboard(
         sort=sort,
         reverse=reverse,
         patterns=filter_ or (),
+        verified=verified,
     )
     if format_ == "terminal" and not json:
         if output is not None:

@@ -56,7 +56,7 @@ class Recorder:
         )
         final = end.run.stage == "final"
         with self.timings.during(Part.RECORDS):
-            self.store.add(
+            record = self.store.add(
                 record,
                 predictions=scored.predictions if final else None,
                 logits=scored.logits if final and self.keep_logits else None,

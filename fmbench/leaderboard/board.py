@@ -15,6 +15,7 @@ from fmbench.leaderboard.statistics import (
     seed_interval,
 )
 from fmbench.leaderboard.stored_results import ModelResults, StoredResults, digest_of
+from fmbench.leaderboard.tiers import Tier, height
 from fmbench.protocol import Protocol
 from fmbench.records import Record
 from fmbench.wording import counted, versions
@@ -27,6 +28,8 @@ class Row:
     rank_best, rank_worst: its rank set, None when it is not ranked.
     accuracy_image_*: the 95 % interval for new test images, binomial.
     accuracy_seed_*:  the 95 % t interval of the mean over seeds from five seeds on, else the range.
+    tier:             how far all its good runs were checked, see `TIERS`; `re-run` when all were
+                      re-scored and some made again, `seeds_rerun` of them; None when one was not.
     train_*, inference_*: None where seeds were run on several devices: their times do not compare.
     status: `ok` when every seed of the protocol has an ok record, else what is missing and why, and
             how newer runs ended, made otherwise, that are not shown.
@@ -55,6 +58,8 @@ class Row:
     peak_memory: int | None
     recipe: str
     device: str
+    tier: Tier | None
+    seeds_rerun: int
     status: str
 
     @property
@@ -97,7 +102,7 @@ def read_board(stored: StoredResults, target: Target = NEW_IMAGES, *, cached: bo
     shown = [record for entry in stored.entries for record in entry.records]
     place = place_names(shown)
     rows = [
-        _row(protocol, entry, ranks, place)
+        _row(protocol, entry, ranks, place, [stored.tiers.get(one.stem) for one in entry.ok])
         for entry, ranks in zip(stored.entries, ranking.ranks, strict=True)
     ]
     rows.sort(key=lambda row: (not row.complete, -(row.accuracy or 0), row.model, row.distribution))
@@ -119,6 +124,7 @@ def _row(
     entry: ModelResults,
     ranks: tuple[int, int] | None,
     place: Callable[[Record], str],
+    tiers: Sequence[Tier | None],
 ) -> Row:
     ok = entry.ok
     accuracy = fmean(entry.accuracies) if ok else None
@@ -151,8 +157,15 @@ def _row(
         peak_memory=max((record.cost.peak_memory for record in ok), default=None),
         recipe=ok[-1].run.recipe if ok else "",
         device="; ".join(sorted(places)),
+        tier=_tier(tiers),
+        seeds_rerun=tiers.count("re-run"),
         status=_status(protocol, entry),
     )
+
+
+def _tier(tiers: Sequence[Tier | None]) -> Tier | None:
+    lowest = min(tiers, key=height, default=None)
+    return "re-run" if lowest == "re-scored" and "re-run" in tiers else lowest
 
 
 def _status(protocol: Protocol, entry: ModelResults) -> str:

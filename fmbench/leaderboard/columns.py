@@ -11,6 +11,7 @@ from fmbench.wording import duration, memory, percent, rank_set, short
 
 if TYPE_CHECKING:  # the command's help names the keys, and reading records would slow it down
     from fmbench.leaderboard.board import Board, Row
+    from fmbench.leaderboard.tiers import Tier
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,11 @@ def _over_seeds(row: "Row") -> str:
 
 def _tested(row: "Row") -> str:
     return "" if row.test_images is None else f"{row.seeds} × {row.test_images:,}"
+
+
+def _verified(row: "Row") -> str:
+    partly = row.tier == "re-run" and row.seeds_rerun < row.seeds
+    return f"{row.tier}, {row.seeds_rerun} of {row.seeds}" if partly else row.tier or ""
 
 
 def _fixed(value: float | None) -> str:
@@ -94,10 +100,11 @@ COLUMNS = (
         lambda row: memory(row.peak_memory), wide=True,
     ),
     Column("recipe", "recipe", ("recipe",), lambda row: row.recipe, wide=True),
+    Column("verified", "verified", ("tier", "seeds_rerun"), _verified),
     Column("status", "status", ("status",), lambda row: row.status),
 )  # fmt: skip
 KEYS = tuple(column.key for column in COLUMNS)
-WORDS = ("model", "plugin", "device", "recipe", "status")
+WORDS = ("model", "plugin", "device", "recipe", "verified", "status")
 """Columns of words; the others hold numbers."""
 
 
@@ -112,9 +119,16 @@ def choose(keys: str = "") -> tuple[Column, ...]:
 
 
 def arrange(
-    board: "Board", *, sort: str = "", reverse: bool = False, patterns: Sequence[str] = ()
+    board: "Board",
+    *,
+    sort: str = "",
+    reverse: bool = False,
+    patterns: Sequence[str] = (),
+    verified: "Tier | None" = None,
 ) -> "Board":
     """The board with its rows sorted by a column and only those whose model fits a pattern.
+
+    verified: keep only rows whose runs were all checked so far, or further.
 
     Ranks and notes stay those of the whole board. Absent values come last. Raises `UsageError` for
     an unknown column and `NothingSelectedError` when no row fits.
@@ -126,6 +140,14 @@ def arrange(
             raise NothingSelectedError(
                 f"no row's model fits {' or '.join(patterns)}",
                 hint=f"there are {', '.join(row.model for row in board.rows)}",
+            )
+    if verified:
+        from fmbench.leaderboard.tiers import height
+
+        rows = [row for row in rows if height(row.tier) >= height(verified)]
+        if not rows:
+            raise NothingSelectedError(
+                f"no row is {verified}", hint="check the records: fmbench verify"
             )
     if sort:
         column = _column(sort)

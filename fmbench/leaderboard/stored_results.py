@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fmbench import records
 from fmbench.errors import StoreError
 from fmbench.leaderboard.statistics import Sample
+from fmbench.leaderboard.tiers import Tier, read_tiers
 from fmbench.protocol import Protocol
 from fmbench.records import Plugin, Record, Run
 from fmbench.store import COPY_OR_REDO, Contents, Store
@@ -70,6 +71,11 @@ class StoredResults:
         return {(one.model, one.plugin.distribution): one for one in self.entries}[
             model, distribution
         ]
+
+    @cached_property
+    def tiers(self) -> dict[str, Tier]:
+        """How far each good final run that counts was checked, by its record's stem."""
+        return read_tiers(self._store, [record for entry in self.entries for record in entry.ok])
 
     @cached_property
     def labels(self) -> NDArray[np.uint8]:

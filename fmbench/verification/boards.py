@@ -1,0 +1,38 @@
+"""The board that lies beside records: whether it is what they say."""
+
+from pathlib import Path
+
+from fmbench.errors import FmbenchError
+from fmbench.leaderboard.board import read_board
+from fmbench.leaderboard.published import stale, write_board
+from fmbench.leaderboard.stored_results import StoredResults
+from fmbench.verification.findings import Finding, Verdict
+from fmbench.verification.stores import Asked
+
+FILES = ("leaderboard.md", "leaderboard.csv", "leaderboard.svg", "index.html")
+
+
+def compare(asked: Asked, verdict: Verdict) -> bool:
+    """Whether a store has a board that is what the records say.
+
+    A finding is added for each file of it that is not. Where only some records are asked about
+    nothing is compared.
+    """
+    there = {name for name in FILES if (asked.store.folder / name).exists()}
+    if asked.stems or not there:
+        return False
+    try:
+        found = there & {path.name for path in stale(StoredResults(asked.store))}
+    except FmbenchError as error:
+        verdict.findings.append(Finding("unchecked", "board", asked.store.folder.name, error.what))
+        return False
+    verdict.findings.extend(
+        Finding("false", "board", name, "it is not what the records say") for name in sorted(found)
+    )
+    return not found
+
+
+def write_anew(asked: Asked, data_dir: Path | None) -> None:
+    """Write a store's board with the tiers of now; raises `StoreError` where that cannot be."""
+    stored = StoredResults(asked.store)
+    write_board(stored, read_board(stored, cached=False), data_dir)

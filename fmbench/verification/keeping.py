@@ -1,0 +1,62 @@
+"""A verification left beside the board it is about."""
+
+import secrets
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from fmbench import files
+from fmbench.environment import Environment
+from fmbench.leaderboard.tiers import (
+    VERIFICATIONS,
+    Tier,
+    Verification,
+    VerifiedRun,
+    height,
+    kept_verifications,
+    read_verification,
+)
+from fmbench.store import Store
+from fmbench.verification.findings import Verdict
+
+
+def keep(verdict: Verdict, environment: Environment, seed: int | None) -> Path | None:
+    """Write what was found true, and return where; None when nothing is new since the last time.
+
+    Raises `StoreError` when the folder cannot be written.
+    """
+    store = Store(Path(verdict.folder).parent, verdict.protocol)
+    runs = {
+        run.stem: VerifiedRun(
+            tier=run.tier, record=run.record, predictions=run.predictions, came_out=run.came_out
+        )
+        for run in verdict.runs
+        if run.tier
+    }
+    known = _known(store)
+    if all(height(run.tier) <= height(known.get((stem, run.record))) for stem, run in runs.items()):
+        return None
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    name = f"{now.replace(':', '')}-{secrets.token_hex(4)}.json"
+    path = files.make_folder(store.folder / VERIFICATIONS) / name
+    kept = Verification(
+        created=now,
+        environment=environment,
+        seed=seed,
+        protocols=verdict.protocols,
+        runs=runs,
+    ).sealed()
+    files.write_new(path, msgspec.json.format(msgspec.json.encode(kept), indent=1) + b"\n")
+    return path
+
+
+def _known(store: Store) -> dict[tuple[str, str], Tier]:
+    """The highest tier that earlier verifications give each record, by stem and digest."""
+    known: dict[tuple[str, str], Tier] = {}
+    for path in kept_verifications(store):
+        verification = read_verification(path)
+        for stem, run in verification.runs.items() if verification else ():
+            of = stem, run.record
+            known[of] = max(run.tier, known.get(of, run.tier), key=height)
+    return known
