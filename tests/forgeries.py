@@ -509,11 +509,6 @@ FORGERIES: dict[str, tuple[str, Callable[[Store], object], str]] = {
         ),
         "files",
     ),
-    "logits lost": (
-        QUICK,
-        lambda store: (renew(store, logits=True), store.path(find(store), LOGITS).unlink()),
-        "files",
-    ),
     "a better log-loss than the logits'": (QUICK, _better_loss_than_logits, "logits"),
     "edited since it was verified": (QUICK, _verified_and_edited, "record"),
     "a verification edited": (QUICK, _better_tier, "verification"),
@@ -671,6 +666,14 @@ GOOD: dict[str, Callable[[Store], object]] = {
     "rebuilt": renew,
     "rebuilt with logits": lambda store: renew(store, logits=True),
     "rebuilt with logs": lambda store: renew(store, log=b"epoch 1 of 8\n"),
+    "logits left behind": lambda store: (
+        renew(store, logits=True),
+        store.path(find(store), LOGITS).unlink(),
+    ),
+    "logs left behind": lambda store: (
+        renew(store, log=b"epoch 1 of 8\n"),
+        store.path(find(store), LOG).unlink(),
+    ),
     "schema 2": _schema_2,
     "merged with another machine's": _other_machine,
     "rebuilt and merged": lambda store: (renew(store), _schema_2(store), _other_machine(store)),
