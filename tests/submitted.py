@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 PUBLISHED = Path(__file__).parents[1] / "results" / "published"
@@ -33,14 +34,18 @@ def write_checkouts(folder: Path) -> tuple[Path, Path]:
     return base, offered
 
 
-def copy_model(results: Path) -> None:
-    """A results folder of that model's records alone, whose protocol has a comment of its own."""
+def copy_model(results: Path) -> Path:
+    """A results folder of that model's records alone, whose protocol has a comment of its own.
+
+    Returns the folder of the records.
+    """
     store = results / "lite-v1"
     (store / "records").mkdir(parents=True)
     for path in (PUBLISHED / "lite-v1" / "records").glob(f"{MODEL}-*"):
         shutil.copy(path, store / "records")
     (kept,) = (PUBLISHED / "lite-v1").glob("protocol-*.toml")
     (store / kept.name).write_text(f"# Another comment.\n{kept.read_text('utf-8')}", "utf-8")
+    return store / "records"
 
 
 def commit_all(checkout: Path) -> None:
@@ -71,10 +76,10 @@ def _new(records: Path, suffix: str) -> Path:
 
 
 def forge(path: Path, change: Callable[[dict[str, dict[str, object]]], None]) -> None:
-    """Change the fields of a record, whose key and name stay as they are."""
+    """Change the fields of a record, whose key, name and form stay as they are."""
     fields = json.loads(path.read_text("utf-8"))
     change(fields)
-    path.write_text(json.dumps(fields), "utf-8")
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(fields), indent=1) + b"\n")
 
 
 def _forged_accuracy(records: Path) -> None:
@@ -248,5 +253,7 @@ REFUSED: dict[str, tuple[Callable[[Path], None], str]] = {
 }
 """What `fmbench accept` refuses of a checkout, and what it says."""
 
-FALSE: dict[str, Callable[[Path], None]] = {"a forged accuracy": _forged_accuracy}
-"""What it cannot see, and `fmbench verify` does."""
+FALSE: dict[str, tuple[Callable[[Path], None], str]] = {
+    "a forged accuracy": (_forged_accuracy, "it says 9,600 are right"),
+}
+"""What it cannot see, and `fmbench verify` does, and what that says."""

@@ -23,7 +23,9 @@ import submitted
 from conftest import Fmbench
 from fmbench import files
 from fmbench.errors import StoreError, UsageError
+from fmbench.leaderboard.board import read_board
 from fmbench.leaderboard.stored_results import StoredResults
+from fmbench.records import SCHEMA
 from fmbench.store import Store
 from fmbench.submission import intake, writing
 from fmbench.submission.packing import Submission, collect
@@ -182,7 +184,7 @@ def test_a_submission_is_packed_as_a_user_packs_it(fmbench: Fmbench, tmp_path: P
     """A results folder or a store in it, sizes in a table and in JSON, then the archive."""
     said = fmbench("submit", submitted.PUBLISHED, "--protocol", "lite-v1")
     assert said.returncode == 0, said.stderr
-    assert "Nothing is missing" in said.stdout
+    assert "Nothing is missing, and nothing is false." in said.stdout
     packed = fmbench("submit", LITE.folder, "--output", "lite.zip", "--json")
     assert packed.returncode == 0, packed.stderr
     assert len(json.loads(packed.stdout)["files"]) == len(
@@ -193,13 +195,18 @@ def test_a_submission_is_packed_as_a_user_packs_it(fmbench: Fmbench, tmp_path: P
         assert (refused.returncode, "hint:" in refused.stderr) == (2, True)
 
 
-def test_a_damaged_submission_is_not_written(fmbench: Fmbench, tmp_path: Path) -> None:
-    """With a file that cannot be packed the command ends with 1, and no archive is there."""
-    store = small(tmp_path / "results")
-    sorted(store.records.glob("*.npy"))[0].unlink()
+@pytest.mark.parametrize("damage", ["a file is lost", "a forged accuracy"])
+def test_a_bad_submission_is_not_written(fmbench: Fmbench, tmp_path: Path, damage: str) -> None:
+    """With a lost file, or a record that is false, it ends with 1, and no archive is there."""
+    records = submitted.copy_model(tmp_path / "results")
+    if damage == "a file is lost":
+        sorted(records.glob("*.npy"))[0].unlink()
+    else:
+        submitted.FALSE[damage][0](records)
     refused = fmbench("submit", "--output", "x.zip")
     assert refused.returncode == 1
-    assert "cannot be packed" in refused.stdout
+    assert ("Cannot be packed:" in refused.stdout) == (damage == "a file is lost")
+    assert "False:\n- vgg11-bn-final-s1-" in refused.stdout
     assert not (tmp_path / "x.zip").exists()
 
 
@@ -280,3 +287,82 @@ def test_the_steps_for_a_stranger_lead_to_a_pull_request_that_is_accepted(
     found = intake.examine(clone, base)
     assert found.refused == []
     assert {record.run.model for record in found.records.values()} == {submitted.MODEL}
+
+
+# Merging two folders, which is copying files
+
+
+def union(folder: Path, *parts: Path) -> Store:
+    """A results folder of lite-v1 with the files of several."""
+    for part in parts:
+        shutil.copytree(part, folder, dirs_exist_ok=True)
+    return Store(folder, "lite-v1")
+
+
+def halves(folder: Path) -> tuple[Path, Path]:
+    """The published runs, as if each of two machines had made some seeds."""
+    found = folder / "one", folder / "two"
+    for place, half in enumerate(found):
+        shutil.copytree(LITE.folder, half / "lite-v1")
+        for path in (half / "lite-v1" / "records").iterdir():
+            if ("-s1-" in path.name) == bool(place):
+                path.unlink()
+    return found
+
+
+def test_two_folders_are_merged_by_copying(fmbench: Fmbench, tmp_path: Path) -> None:
+    """Seeds made on two machines make whole rows together, and nothing contradicts."""
+    one, two = halves(tmp_path)
+    half = read_board(StoredResults(Store(two, "lite-v1")), cached=False)
+    assert not any(row.complete for row in half.rows)
+    whole = union(tmp_path / "results", one, two)
+    assert whole.read() == LITE.read()
+    verified = fmbench("verify", "--no-keep", "--protocol", "lite-v1")
+    assert verified.returncode == 0, verified.stdout
+    board = read_board(StoredResults(whole), cached=False)
+    assert all(row.complete for row in board.rows)
+    assert union(tmp_path / "other way", two, one).read() == whole.read()
+
+
+def test_what_contradicts_in_two_merged_folders_is_named(fmbench: Fmbench, tmp_path: Path) -> None:
+    """A run that came out otherwise on an equal device is false in the union, and fine apart."""
+    folders = tmp_path / "one", tmp_path / "two"
+    for place, folder in enumerate(folders):
+        renewed(folder, id_=f"{place:08}", flip=place)
+        apart = fmbench("verify", "--no-keep", folder)
+        assert apart.returncode == 0, apart.stdout
+    union(tmp_path / "results", *folders)
+    together = fmbench("verify", "--no-keep", "results")
+    assert together.returncode == 1
+    assert "came out otherwise" in together.stdout
+    assert "softmax-final-s1" in together.stdout
+
+
+def renewed(folder: Path, id_: str, flip: int) -> None:
+    """A store of softmax's first run alone, of a known device, with some answers made wrong."""
+    old = next(
+        record
+        for record in LITE.read().records
+        if (record.run.model, record.run.stage, record.run.seed) == ("softmax", "final", 1)
+    )
+    store = Store(folder, "lite-v1")
+    store.make()
+    for path in (*LITE.folder.glob("protocol-*"), *LITE.folder.glob("t10k-*")):
+        shutil.copy(path, store.folder)
+    for path in LITE.records.glob("softmax-tune-*"):
+        shutil.copy(path, store.records)
+    labels = StoredResults(LITE).labels
+    predictions = LITE.predictions(old).copy()
+    right = np.flatnonzero(predictions == labels)[:flip]
+    predictions[right] = (labels[right] + 1) % 10
+    device = msgspec.structs.replace(old.environment.device, facts={"model": "1"})
+    where = msgspec.structs.replace(old.environment, device=device)
+    assert old.result.correct
+    result = msgspec.structs.replace(old.result, correct=old.result.correct - flip)
+    cost = msgspec.structs.replace(old.cost, runner_seconds=old.cost.runner_seconds + flip)
+    store.add(
+        msgspec.structs.replace(
+            old, schema=SCHEMA, id=id_, environment=where, result=result, cost=cost
+        ),
+        predictions,
+    )

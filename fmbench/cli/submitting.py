@@ -40,11 +40,11 @@ def submit(
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Check the records of a protocol, and pack what a pull request with them needs.
+    """Verify the records of a protocol, and pack what a pull request with them needs.
 
     Packed are all records of the protocol, failures included, the predictions and the protocol.
-    Nothing is sent anywhere. Without --output it says what would be packed and what is missing. A
-    record that is false, or a file that cannot be packed, ends it with exit code 1.
+    Nothing is sent anywhere. Without --output it says what would be packed and what is missing. If
+    a record is false or a file cannot be packed, nothing is written, and the exit code is 1.
 
     \b
     Examples:
@@ -52,6 +52,7 @@ def submit(
       fmbench submit results --protocol lite-v1 --output lite-v1.zip
       fmbench submit results/lite-v1 --output ../fashion-mnist-bench
     """
+    from fmbench import verification
     from fmbench.console import stream, submissions
     from fmbench.submission import writing
     from fmbench.submission.packing import collect
@@ -59,11 +60,13 @@ def submit(
     store = _store_in(folder, protocol)
     stored = results_in(store, protocol)
     found = collect(store, stored, logs=logs, logits=logits)
+    asked = verification.Asked(store, frozenset(record.stem for record in found.records))
+    false = verification.verify_store(asked, verification.known_sources()).false
     if json:
-        print_json(_plain(found))
+        print_json({**_plain(found), "false": false})
     else:
-        submissions.print_submission(found)
-    if found.faults:
+        submissions.print_submission(found, false)
+    if found.faults or false:
         raise typer.Exit(ExitCode.RUN_FAILED)
     if output is None:
         return

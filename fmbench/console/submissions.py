@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from fmbench.console.stream import print_table, tell
 from fmbench.submission.intake import Intake
 from fmbench.submission.packing import Submission
+from fmbench.verification import Finding
 from fmbench.wording import counted, memory
 
 MOST = 20
 
 
-def print_submission(found: Submission) -> None:
-    """What is packed, by kind and in all, and what is missing or stays behind."""
+def print_submission(found: Submission, false: Sequence[Finding]) -> None:
+    """What is packed, by kind and in all, what is missing or stays behind, and what is false."""
     rows = [
         {"packed": kind, "files": str(number), "size": memory(size)}
         for kind, (number, size) in found.by_kind.items()
@@ -20,9 +21,10 @@ def print_submission(found: Submission) -> None:
     print_table([*rows, total], title=f"{found.protocol.id}, {found.protocol.digest[:12]}")
     _list("Missing", found.missing)
     _list("Not packed", found.left_out)
-    _list("Faults", found.faults)
-    if not found.missing:
-        tell("Nothing is missing: every row has all its runs.")
+    _list("Cannot be packed", found.faults)
+    _list("False", [f"{one.where}: {one.what}" for one in false])
+    if not (found.missing or found.faults or false):
+        tell("Nothing is missing, and nothing is false.")
 
 
 def print_intake(found: Intake) -> None:

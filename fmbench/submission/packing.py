@@ -98,7 +98,7 @@ def collect(
             name = f"{PUBLISHED}/{protocol.id}/{within}"
             pieces.append(Piece(name, KINDS[suffix], path, path.lstat().st_size))
         except (OSError, ValueError) as error:
-            faults.append(f"{within} cannot be packed: {reason(error)}")
+            faults.append(f"{within}: {reason(error)}")
     return Submission(
         protocol=protocol,
         records=tuple(chosen),
