@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 import simulated
@@ -125,6 +127,40 @@ def test_strangers_text_is_never_markup_in_a_difference(board: Board) -> None:
     assert html.count("<tr>") == 2
     for mark in ("http:", "https:", "www.", ":f:", "$e$", " #1", "_c_"):
         assert mark not in text
+
+
+@given(
+    gone=st.sets(st.sampled_from(range(3))),
+    changes=st.lists(
+        st.tuples(
+            st.sampled_from(range(3)),
+            st.sampled_from(["rank_best", "accuracy", "seeds", "status", "version", "tier"]),
+        )
+    ),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+def test_every_difference_is_found_once_and_turned_round(
+    board: Board, gone: set[int], changes: list[tuple[int, str]]
+) -> None:
+    """What is gone or edited is in one list alone, all else in none, and back it is the same."""
+    edited: dict[int, set[str]] = {}
+    rows = list(board.rows)
+    for place, field in changes:
+        rows[place] = replace(rows[place], **{field: object()})  # type: ignore[arg-type]
+        edited.setdefault(place, set()).add(field)
+    other = replace(board, rows=tuple(row for place, row in enumerate(rows) if place not in gone))
+    found, back = difference(board, other), difference(other, board)
+    assert found.gone == back.new == tuple(board.rows[place] for place in sorted(gone))
+    assert found.new == back.gone == ()
+    listed = [*found.changed, *found.moved]
+    assert {one.before.model: set(one.fields) for one in listed} == {
+        board.rows[place].model: fields for place, fields in edited.items() if place not in gone
+    }
+    assert len(listed) == len({one.before.model for one in listed})
+    assert all(set(one.fields) == {"rank_best"} for one in found.moved)
+    assert {(one.after, one.before) for one in (*back.changed, *back.moved)} == {
+        (one.before, one.after) for one in listed
+    }
 
 
 def test_a_difference_is_printed_for_people_and_programs(fmbench: Fmbench, tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def test_what_is_owed_is_said(tmp_path: Path) -> None:
     said = collected(store).missing
     assert "a: no final run of seeds 2, 3" in said
     assert [one for one in said if one.startswith("b: no tune run of adamw-high, seed 0")]
-    assert any("7 records of 7 name no commit" in one for one in said)
+    assert any("no commit of fmbench in 7 of 7 records" in one for one in said)
     assert any("is not a protocol that fmbench has" in one for one in said)
     assert collected(LITE).missing == ()
 

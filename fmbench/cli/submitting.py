@@ -106,13 +106,14 @@ def accept(
     """Hold a pull request with records against its base, and take what may be taken.
 
     It may add records, predictions, logits and logs under results/published, each called and
-    formed as it must be. Anything else that differs between the two checkouts is refused, and the
-    exit code is 1. No code in them is run, and no link followed.
+    formed as it must be. Anything else that differs between the two checkouts is refused, files
+    that git does not know included, and the exit code is 1. No code in them is run, and no link
+    followed.
 
     \b
     Examples:
-      fmbench accept ../submission .
-      fmbench accept ../submission . --output merged
+      fmbench accept ../offered ../base
+      fmbench accept ../offered ../base --output ../merged
     """
     from fmbench.console import stream, submissions
     from fmbench.submission import intake

@@ -129,7 +129,7 @@ def _missing(
         yield f"{protocol.id} is not a protocol that fmbench has: its results are not published"
     if nameless := [one for one in chosen if not COMMIT.fullmatch(one.environment.commit)]:
         yield (
-            f"{counted(len(nameless), 'record')} of {len(chosen)} name no commit of fmbench, and "
+            f"no commit of fmbench in {len(nameless)} of {counted(len(chosen), 'record')}, which "
             "cannot be published: install it from a clean checkout, and run again"
         )
 
