@@ -117,13 +117,18 @@ class Store:
 
     def read_record(self, path: Path) -> Record:
         """The record in a file; raises `ValueError` that says what the file is instead."""
+        return self.read_record_and_bytes(path)[0]
+
+    def read_record_and_bytes(self, path: Path) -> tuple[Record, bytes]:
+        """The record in a file, and the file's content; see `read_record`."""
         try:
-            record = records.decode(files.read_at_most(path, RECORD_BYTES))
+            content = files.read_at_most(path, RECORD_BYTES)
+            record = records.decode(content)
         except (OSError, ValueError) as error:
             raise ValueError(f"is not a record: {_reason(error)}") from error
         if path.stem != record.stem:
             raise ValueError(f"is a copy of the record {record.stem}.json")
-        return record
+        return record, content
 
     def without_record(self) -> list[Path]:
         """Files of runs whose record, the mark of commit, never came."""

@@ -23,6 +23,7 @@ import samples
 import script
 import seed_spread
 import speed
+import suspects
 import time_to_accuracy
 import vgg11_ladder
 import vgg11_rows
@@ -41,8 +42,8 @@ from workload import Workload
 SCRIPTS = {
     one.__name__: one.main
     for one in (
-        engines, interval_coverage, many_records, overhead, seed_spread, speed, time_to_accuracy,
-        vgg11_ladder, vgg11_rows,
+        engines, interval_coverage, many_records, overhead, seed_spread, speed, suspects,
+        time_to_accuracy, vgg11_ladder, vgg11_rows,
     )
 }  # fmt: skip
 WITHOUT_PROCESSES = ("fmbench", "floor", "torchvision, 0 workers")

@@ -52,6 +52,29 @@ def test_data_prints_where_it_is_and_draws_it(
 
 
 @pytest.mark.long
+def test_a_data_report_finds_what_the_list_says(
+    fmbench: Fmbench, folder: Path, tmp_path: Path
+) -> None:
+    """`fmbench data --report` finds the near-twins anew, and they are those of suspects.json."""
+    ran = fmbench("data", "--data-dir", folder, "--report", "report")
+    assert ran.returncode == 0, ran.stderr
+    text = (tmp_path / "report" / "index.html").read_text("utf-8")
+    assert "the near-twins are those of its own list" in text
+    written = {path.name for path in (tmp_path / "report").iterdir()}
+    assert written == {"index.html", "suspects.json", "croissant.json"}
+
+
+def test_a_report_is_not_begun_where_it_cannot_be_written(
+    fmbench: Fmbench, folder: Path, tmp_path: Path
+) -> None:
+    """A file in its place is named at once, before anything is compared."""
+    (tmp_path / "taken").write_text("")
+    ran = fmbench("data", "--data-dir", folder, "--report", "taken")
+    assert ran.returncode == 2
+    assert "taken: cannot be written" in ran.stderr and "comparing" not in ran.stderr
+
+
+@pytest.mark.long
 def test_every_installed_model_runs_end_to_end(
     fmbench: Fmbench, folder: Path, tmp_path: Path
 ) -> None:

@@ -103,7 +103,7 @@ def leaderboard(
     from fmbench.leaderboard import columns as column
     from fmbench.leaderboard import formats
     from fmbench.leaderboard.board import read_board
-    from fmbench.leaderboard.published import images_at_hand, write_board
+    from fmbench.leaderboard.published import images_at_hand, twins_at_hand, write_board
 
     if json and format_ != "terminal":
         raise UsageError(
@@ -162,7 +162,8 @@ def leaderboard(
     if format_ == "html":
         from fmbench.leaderboard import page
 
-        text = page.render(board, stored, images_at_hand(stored.protocol))
+        of = stored.protocol
+        text = page.render(board, stored, images_at_hand(of), twins_at_hand(of))
     else:
         render = {"md": formats.to_markdown, "csv": formats.to_csv}.get(format_, formats.to_json)
         text = render(board, chosen if columns else ())

@@ -1,7 +1,7 @@
 """The commands that say what there is: models, data."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,9 @@ from fmbench.cli.app import (
     print_json,
     writing,
 )
+
+if TYPE_CHECKING:
+    from fmbench.data import Dataset
 
 
 def models(
@@ -57,6 +60,14 @@ def data(
     picture: Annotated[
         Path | None, typer.Option(metavar="FILE.png", help="Draw some images of every class.")
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Compare test with training images, and write a page of near-twins and doubtful "
+            "labels, their list, and a Croissant description; takes about a minute.",
+        ),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Find or fetch Fashion-MNIST, verify its bytes, and say what is in it.
@@ -65,6 +76,7 @@ def data(
     Examples:
       fmbench data
       fmbench data --picture classes.png
+      fmbench data --report data-report
       fmbench data --data-dir /mnt/fashion-mnist
     """
     import msgspec
@@ -83,3 +95,28 @@ def data(
         with writing(picture):
             sets.class_picture(dataset, picture)
         stream.say(f"wrote {picture}")
+    if report:
+        _write_report(dataset, report)
+
+
+def _write_report(dataset: "Dataset", folder: Path) -> None:
+    """Compute and write a data report; raises `UsageError` where that cannot be written."""
+    from fmbench.console import stream
+    from fmbench.data import croissant, suspects
+    from fmbench.data.twins import near_twins
+    from fmbench.leaderboard import page
+
+    with writing(folder):  # known now, not after a minute
+        folder.mkdir(parents=True, exist_ok=True)
+    counts = f"{len(dataset.test_images):,} test with {len(dataset.train_images):,} training images"
+    stream.say(f"comparing {counts}, as they are, mirrored and moved")
+    known = suspects.load()
+    texts = {
+        "index.html": page.render_report(dataset, near_twins(dataset), known),
+        suspects.FILE: suspects.encode(known),
+        croissant.FILE: croissant.describe(known),
+    }
+    for name, text in texts.items():
+        with writing(folder / name):
+            (folder / name).write_text(text, "utf-8")
+        stream.say(f"wrote {folder / name}")

@@ -15,6 +15,7 @@ from fmbench.leaderboard.statistics import (
     seed_interval,
 )
 from fmbench.leaderboard.stored_results import ModelResults, StoredResults, digest_of
+from fmbench.leaderboard.subsets import Without
 from fmbench.leaderboard.tiers import Tier, height
 from fmbench.protocol import Protocol
 from fmbench.records import Record
@@ -30,6 +31,9 @@ class Row:
     accuracy_seed_*:  the 95 % t interval of the mean over seeds from five seeds on, else the range.
     tier:             how far all its good runs were checked, see `TIERS`; `re-run` when all were
                       re-scored and some made again, `seeds_rerun` of them; None when one was not.
+    accuracy_without_*: that on the test images which are no near-twins of training images, and on
+                      those whose label is not doubtful, with its interval for new test images;
+                      None where the test set is not Fashion-MNIST's or predictions are unreadable.
     train_*, inference_*: None where seeds were run on several devices: their times do not compare.
     status: `ok` when every seed of the protocol has an ok record, else what is missing and why, and
             how newer runs ended, made otherwise, that are not shown.
@@ -45,6 +49,12 @@ class Row:
     accuracy_image_high: float | None
     accuracy_seed_low: float | None
     accuracy_seed_high: float | None
+    accuracy_without_near_twins: float | None
+    accuracy_without_near_twins_low: float | None
+    accuracy_without_near_twins_high: float | None
+    accuracy_without_doubtful_labels: float | None
+    accuracy_without_doubtful_labels_low: float | None
+    accuracy_without_doubtful_labels_high: float | None
     seeds: int
     seeds_expected: int
     test_images: int | None
@@ -102,8 +112,12 @@ def read_board(stored: StoredResults, target: Target = NEW_IMAGES, *, cached: bo
     shown = [record for entry in stored.entries for record in entry.records]
     place = place_names(shown)
     rows = [
-        _row(protocol, entry, ranks, place, [stored.tiers.get(one.stem) for one in entry.ok])
-        for entry, ranks in zip(stored.entries, ranking.ranks, strict=True)
+        _row(
+            protocol, entry, ranks, without, place, [stored.tiers.get(one.stem) for one in entry.ok]
+        )
+        for entry, ranks, without in zip(
+            stored.entries, ranking.ranks, ranking.without, strict=True
+        )
     ]
     rows.sort(key=lambda row: (not row.complete, -(row.accuracy or 0), row.model, row.distribution))
     return Board(
@@ -123,6 +137,7 @@ def _row(
     protocol: Protocol,
     entry: ModelResults,
     ranks: tuple[int, int] | None,
+    without: Without | None,
     place: Callable[[Record], str],
     tiers: Sequence[Tier | None],
 ) -> Row:
@@ -133,6 +148,9 @@ def _row(
     by_seeds = seed_interval(entry.accuracies) if len(ok) > 1 else None
     places = {place(record) for record in ok}
     timed = [record.cost for record in ok] if len(places) == 1 else []
+    no_twins, no_doubts = (
+        (without.near_twins, without.doubtful_labels) if without else ((None,) * 3,) * 2
+    )
     return Row(
         rank_best=ranks[0] if ranks else None,
         rank_worst=ranks[1] if ranks else None,
@@ -144,6 +162,12 @@ def _row(
         accuracy_image_high=by_images[1] if by_images else None,
         accuracy_seed_low=by_seeds[0] if by_seeds else None,
         accuracy_seed_high=by_seeds[1] if by_seeds else None,
+        accuracy_without_near_twins=no_twins[0],
+        accuracy_without_near_twins_low=no_twins[1],
+        accuracy_without_near_twins_high=no_twins[2],
+        accuracy_without_doubtful_labels=no_doubts[0],
+        accuracy_without_doubtful_labels_low=no_doubts[1],
+        accuracy_without_doubtful_labels_high=no_doubts[2],
         seeds=len(ok),
         seeds_expected=len(protocol.seeds),
         test_images=images,

@@ -40,6 +40,28 @@ def _accuracy(row: "Row") -> str:
     return "" if row.margin is None else f"{percent(row.accuracy)} ± {percent(row.margin)}"
 
 
+def _without_twins(row: "Row") -> str:
+    return _estimate(
+        row.accuracy_without_near_twins,
+        row.accuracy_without_near_twins_low,
+        row.accuracy_without_near_twins_high,
+    )
+
+
+def _without_doubts(row: "Row") -> str:
+    return _estimate(
+        row.accuracy_without_doubtful_labels,
+        row.accuracy_without_doubtful_labels_low,
+        row.accuracy_without_doubtful_labels_high,
+    )
+
+
+def _estimate(value: float | None, low: float | None, high: float | None) -> str:
+    if value is None or low is None or high is None:
+        return ""
+    return f"{percent(value)} ± {percent((high - low) / 2)}"
+
+
 def _over_seeds(row: "Row") -> str:
     if row.accuracy_seed_low is None:
         return ""
@@ -98,6 +120,24 @@ COLUMNS = (
     Column(
         "memory", "peak memory", ("peak_memory",),
         lambda row: memory(row.peak_memory), wide=True,
+    ),
+    Column(
+        "no-twins", "without near-twins, %",
+        (
+            "accuracy_without_near_twins",
+            "accuracy_without_near_twins_low",
+            "accuracy_without_near_twins_high",
+        ),
+        _without_twins, best="high", wide=True,
+    ),
+    Column(
+        "no-doubts", "without doubtful labels, %",
+        (
+            "accuracy_without_doubtful_labels",
+            "accuracy_without_doubtful_labels_low",
+            "accuracy_without_doubtful_labels_high",
+        ),
+        _without_doubts, best="high", wide=True,
     ),
     Column("recipe", "recipe", ("recipe",), lambda row: row.recipe, wide=True),
     Column("verified", "verified", ("tier", "seeds_rerun"), _verified),

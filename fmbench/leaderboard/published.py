@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmbench import data, files
+from fmbench.data import suspects
 from fmbench.errors import DataError
 from fmbench.leaderboard import formats, page
 from fmbench.leaderboard.board import Board, read_board
@@ -27,7 +28,7 @@ def write_board(stored: StoredResults, board: Board, data_dir: Path | None = Non
         MARKDOWN: formats.to_markdown(board),
         CSV: formats.to_csv(board),
         PICTURE: page.draw(board, stored),
-        PAGE: page.render(board, stored, images),
+        PAGE: page.render(board, stored, images, twins_at_hand(stored.protocol, data_dir)),
     }
     for name, text in texts.items():
         files.write(stored.folder / name, text.encode())
@@ -57,6 +58,21 @@ def images_at_hand(protocol: Protocol, data_dir: Path | None = None) -> NDArray[
         return None
     try:
         return data.read(folder, data.FILES[2], protocol.data.sha256)
+    except DataError:
+        return None
+
+
+def twins_at_hand(protocol: Protocol, data_dir: Path | None = None) -> NDArray[np.uint8] | None:
+    """The training images, uint8 (n, 28, 28), of the near-twins that a page shows, where at hand.
+
+    None for a data set that is not Fashion-MNIST.
+    """
+    folder = data_dir or data.present()
+    if folder is None or protocol.data.sha256 != data.FASHION_MNIST:
+        return None
+    numbers = [one.train for one in suspects.load().near_twins.images[: page.SHOWN]]
+    try:
+        return data.read(folder, data.FILES[0])[numbers]
     except DataError:
         return None
 

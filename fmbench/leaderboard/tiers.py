@@ -8,10 +8,10 @@ from typing import Literal, get_args
 import msgspec
 from msgspec import Struct
 
-from fmbench import files, records
+from fmbench import files
 from fmbench.environment import Environment
 from fmbench.records import Record
-from fmbench.store import PREDICTIONS, Store
+from fmbench.store import PREDICTIONS, RECORD_BYTES, Store
 
 Tier = Literal["reported", "re-scored", "re-run"]
 TIERS: tuple[Tier, ...] = get_args(Tier)
@@ -52,6 +52,10 @@ class Verification(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     runs: dict[str, VerifiedRun]
     digest: str = ""
 
+    def encoded(self) -> bytes:
+        """The content of its file."""
+        return msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n"
+
     def sealed(self) -> "Verification":
         """The same with its digest."""
         blank = msgspec.structs.replace(self, digest="")
@@ -60,9 +64,13 @@ class Verification(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 def read_verification(path: Path) -> Verification | None:
-    """What a file says; None when it says something else, or is not what its digest is of."""
-    found = files.read_json(path, Verification)
-    return found if found and found == found.sealed() else None
+    """What a file says; None when it says something else, or is not as it was written."""
+    try:
+        content = files.read_at_most(path, files.LARGEST_JSON)
+    except (OSError, ValueError):
+        return None
+    found = files.decode_json(content, Verification)
+    return found if found and found.sealed().encoded() == content else None
 
 
 def read_tiers(store: Store, found: Iterable[Record]) -> dict[str, Tier]:
@@ -90,13 +98,15 @@ def kept_verifications(store: Store) -> list[Path]:
 
 
 def digests_of(store: Store, record: Record) -> tuple[str, str]:
-    """SHA-256 of a record and of the predictions beside it, empty where there are none."""
-    encoded = hashlib.sha256(records.encode(record)).hexdigest()
+    """SHA-256 of a record's file and of its predictions', empty where one cannot be read."""
+    return _digest(store.path(record, ".json")), _digest(store.path(record, PREDICTIONS))
+
+
+def _digest(path: Path) -> str:
     try:
-        content = files.read_at_most(store.path(record, PREDICTIONS), files.NPY_HEADER_BYTES * 100)
+        return hashlib.sha256(files.read_at_most(path, RECORD_BYTES)).hexdigest()
     except (OSError, ValueError):
-        return encoded, ""
-    return encoded, hashlib.sha256(content).hexdigest()
+        return ""
 
 
 def height(tier: Tier | None) -> int:

@@ -4,8 +4,6 @@ import secrets
 from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
-
 from fmbench import files
 from fmbench.environment import Environment
 from fmbench.leaderboard.tiers import (
@@ -47,7 +45,7 @@ def keep(verdict: Verdict, environment: Environment, seed: int | None) -> Path |
         protocols=verdict.protocols,
         runs=runs,
     ).sealed()
-    files.write_new(path, msgspec.json.format(msgspec.json.encode(kept), indent=1) + b"\n")
+    files.write_new(path, kept.encoded())
     return path
 
 

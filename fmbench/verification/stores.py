@@ -11,11 +11,11 @@ from pathlib import Path
 
 import msgspec
 
-from fmbench import files, records
+from fmbench import records
 from fmbench.errors import UsageError
 from fmbench.leaderboard.tiers import kept_verifications, read_verification
 from fmbench.records import Record
-from fmbench.store import BESIDE, LOG, LOGITS, PREDICTIONS, RECORD_BYTES, Store, protocols_in
+from fmbench.store import BESIDE, LOG, LOGITS, PREDICTIONS, Store, protocols_in
 from fmbench.verification import single
 from fmbench.verification.across import Across
 from fmbench.verification.beside import NO_ANSWERS, Answers, FilesBeside
@@ -114,16 +114,16 @@ class _Verification:
         for path in self._store.record_files():
             names.discard(path.name)
             try:
-                record = self._store.read_record(path)
-                if not records.is_as_written(files.read_at_most(path, RECORD_BYTES)):
+                record, content = self._store.read_record_and_bytes(path)
+                if not records.is_as_written(content):
                     raise ValueError("is not written as fmbench writes a record")
-            except (OSError, ValueError) as error:
+            except ValueError as error:
                 self._say("false", "record", path.stem, str(error))
                 names -= {f"{path.stem}{kind}" for kind in BESIDE}
                 continue
             beside = {kind for kind in BESIDE if f"{record.stem}{kind}" in names}
             names -= {f"{record.stem}{kind}" for kind in beside}
-            self._look_at(record, beside)
+            self._look_at(record, hashlib.sha256(content).hexdigest(), beside)
         self._left_over(names)
         for finding in self._across.findings():
             self._add(finding)
@@ -151,7 +151,7 @@ class _Verification:
                     what = f"it is not what was verified on {then.created[:10]}"
                     self._say("false", "record", stem, what)
 
-    def _look_at(self, record: Record, beside: set[str]) -> None:
+    def _look_at(self, record: Record, digest: str, beside: set[str]) -> None:
         rules = self._rules.protocols.get(record.run.protocol_digest)
         answers = NO_ANSWERS
         if record.run.protocol != self._store.folder.name:
@@ -176,7 +176,7 @@ class _Verification:
         self._files.look_at(record, beside)
         self._note_what_is_unchecked(record, beside)
         if not self._stems or record.stem in self._stems:
-            self._verdict.runs.append(_run(record, answers))
+            self._verdict.runs.append(_run(record, digest, answers))
 
     def _note_what_is_unchecked(self, record: Record, beside: set[str]) -> None:
         if record.schema < records.SCHEMA:
@@ -233,7 +233,7 @@ class _Verification:
             self._false.add(finding.where)
 
 
-def _run(record: Record, answers: Answers) -> VerdictOfRun:
+def _run(record: Record, digest: str, answers: Answers) -> VerdictOfRun:
     return VerdictOfRun(
         stem=record.stem,
         id=record.id,
@@ -243,7 +243,7 @@ def _run(record: Record, answers: Answers) -> VerdictOfRun:
         seed=record.run.seed,
         status=record.result.status,
         tier="re-scored" if answers.wrong is not None else "reported",
-        record=hashlib.sha256(records.encode(record)).hexdigest(),
+        record=digest,
         predictions=answers.digest,
     )
 

@@ -21,6 +21,7 @@ from fmbench.leaderboard.page.dots import dot_plot
 from fmbench.leaderboard.page.gallery import png_uri
 from fmbench.leaderboard.page.provenance import CODE, origins
 from fmbench.leaderboard.page.scatter import panels
+from fmbench.leaderboard.page.suspect_images import SHOWN, suspect_images
 from fmbench.leaderboard.page.table import table
 from fmbench.leaderboard.page.text import breakable, count, inert, listing
 from fmbench.leaderboard.page.trials import trials
@@ -31,10 +32,16 @@ from fmbench.wording import counted, percent
 _PICTURE = re.compile(r'"data:image/[^"]*"')
 
 
-def render(board: Board, stored: StoredResults, images: NDArray[np.uint8] | None) -> str:
+def render(
+    board: Board,
+    stored: StoredResults,
+    images: NDArray[np.uint8] | None,
+    twins: NDArray[np.uint8] | None = None,
+) -> str:
     """The page of a board and the results it rests on, as HTML. The same input gives the same.
 
-    `images` are the test images, uint8 (n, 28, 28), or None when the data set is not at hand.
+    `images` are the test images, uint8 (n, 28, 28), or None when the data set is not at hand;
+    `twins` the training images of the nearest near-twins, or None.
     Labels or predictions that cannot be read are left out and said to be; nothing is raised.
     """
     models = board_models(board, stored)
@@ -44,7 +51,6 @@ def render(board: Board, stored: StoredResults, images: NDArray[np.uint8] | None
     pictures = images if images is not None and len(images) == len(labels) else None
     seeds = len(stored.protocol.seeds)
     columns, rows = table(models, seeds)
-    style, script = _asset("style.css"), _asset("page.js")
     return (
         templates()
         .get_template("page.html.j2")
@@ -65,17 +71,12 @@ def render(board: Board, stored: StoredResults, images: NDArray[np.uint8] | None
             models_read=len(read),
             unread=unread,
             pictures=pictures,
+            suspects=suspect_images(board, stored, read, labels, pictures, twins),
             no_pictures=_why_no_pictures(images, pictures),
             png_uri=png_uri,
             origins=origins(stored, models),
             code=CODE,
-            style=Markup(style),  # noqa: S704 - a file of this package
-            script=Markup(script),  # noqa: S704 - a file of this package
-            policy=(
-                "default-src 'none'; img-src data:; "
-                f"style-src {_source(style)}; script-src {_source(script)}; "
-                "base-uri 'none'; form-action 'none'"
-            ),
+            **assets(),
         )
     )
 
@@ -86,9 +87,10 @@ def is_of(html: str, board: Board, stored: StoredResults) -> bool:
     It may have been written with the test images, without them, or with others.
     """
     blank = np.zeros((board.rows[0].test_images or 0 if board.rows else 0, 28, 28), np.uint8)
+    beside = np.zeros((SHOWN, 28, 28), np.uint8)
     return any(
-        _PICTURE.sub("", render(board, stored, images)) == _PICTURE.sub("", html)
-        for images in (blank, None, blank[:0])
+        _PICTURE.sub("", render(board, stored, images, twins)) == _PICTURE.sub("", html)
+        for images, twins in ((blank, beside), (blank, None), (None, None), (blank[:0], None))
     )
 
 
@@ -132,6 +134,20 @@ def templates() -> Environment:
     )
     environment.filters |= {"breakable": breakable, "counted": counted, "percent": percent}
     return environment
+
+
+def assets() -> dict[str, str]:
+    """The style and the script of a page, and the policy that allows nothing else."""
+    style, script = _asset("style.css"), _asset("page.js")
+    return {
+        "style": Markup(style),  # noqa: S704 - a file of this package
+        "script": Markup(script),  # noqa: S704 - a file of this package
+        "policy": (
+            "default-src 'none'; img-src data:; "
+            f"style-src {_source(style)}; script-src {_source(script)}; "
+            "base-uri 'none'; form-action 'none'"
+        ),
+    }
 
 
 def _asset(name: str) -> str:

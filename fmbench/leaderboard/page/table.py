@@ -14,6 +14,8 @@ HEADINGS = {
     "accuracy": ("Accuracy", "%"),
     "seeds": ("Over seeds", "%"),
     "n": ("Runs", "seeds × images"),
+    "no-twins": ("Without near-twins", "%"),
+    "no-doubts": ("Without doubtful labels", "%"),
     "loss": ("Log-loss", "nats"),
     "flops": ("FLOPs", "an image"),
     "train": ("Training time", ""),
@@ -22,6 +24,7 @@ HEADINGS = {
     "memory": ("Peak memory", "the largest run’s"),
 }
 """Headings with their units, where a page has more room than a line of text."""
+SUSPECT = ("no-twins", "no-doubts")
 RANGE = "range"
 
 
@@ -53,12 +56,20 @@ TableRow = tuple[BoardModel, tuple[TableCell, ...]]
 
 
 def table(models: Sequence[BoardModel], seeds: int) -> tuple[list[TableColumn], list[TableRow]]:
-    """The columns and the rows of the models; `seeds` is the number the protocol asks for."""
+    """The columns and the rows of the models; `seeds` is the number the protocol asks for.
+
+    Columns of suspect images are left out where no model has them.
+    """
+    columns = [
+        column
+        for column in COLUMNS
+        if column.key not in SUSPECT or any(column.cell(model.row) for model in models)
+    ]
     usual = _kind_of_span(seeds)
     ranks = "provisional" if any(one.row.rank_best for one in models) and usual == RANGE else ""
     return (
-        [_headed(column, usual, ranks if column.key == "rank" else "") for column in COLUMNS],
-        [(model, tuple(_cell(column, model.row, usual) for column in COLUMNS)) for model in models],
+        [_headed(column, usual, ranks if column.key == "rank" else "") for column in columns],
+        [(model, tuple(_cell(column, model.row, usual) for column in columns)) for model in models],
     )
 
 
