@@ -488,6 +488,13 @@ FORGERIES: dict[str, tuple[str, Callable[[Store], object], str]] = {
     "something is a link": (
         QUICK, lambda store: (store.records / "notes").symlink_to("/etc/passwd"), "files",
     ),
+    "a protocol names a file to be read": (
+        QUICK,
+        lambda store: (store.folder / "protocol-00000000.toml").write_text(
+            'extends = "/dev/zero"\n'
+        ),
+        "protocol",
+    ),
     "the folder is a link": (QUICK, _folder_is_a_link, "files"),
     "a time below a digest": (
         QUICK, _edited_below_digest("cost", "runner_seconds", to=1.0), "record",

@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import msgspec
-
 from fmbench import files, protocol, records
 from fmbench.contract import MODEL_NAME
 from fmbench.errors import ProtocolError, StoreError
@@ -161,11 +159,8 @@ def _wrong_protocol(path: Path, name: str, protocols: dict[str, set[str]]) -> st
     if not PROTOCOL_FILE.fullmatch(name):
         return ""
     try:
-        text = files.read_at_most(path, PROTOCOL_BYTES).decode()
-        if "extends" in (tables := msgspec.toml.decode(text)) and "differs" not in tables:
-            raise ValueError("it extends another file")  # which parsing it would read
-        rules = protocol.parse(text, name)
-    except (OSError, ValueError, RecursionError, ProtocolError) as error:
+        rules = protocol.parse(files.read_at_most(path, PROTOCOL_BYTES).decode(), name, kept=True)
+    except (OSError, ValueError, ProtocolError) as error:
         return f"is not a protocol: {readable(reason(error))}"
     right = rules.digest in protocols[of] and name.endswith(f"/{protocol_file(rules)}")
     return "" if right else f"is not the protocol {of}"
