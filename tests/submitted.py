@@ -166,7 +166,9 @@ def _workflow(records: Path) -> None:
 
 
 def _claimed_tier(records: Path) -> None:
-    (records.parent / "verification.json").write_text('{"tier": "re-run"}')
+    folder = records.parent / "verifications"
+    folder.mkdir(exist_ok=True)
+    (folder / "2026-01-01T000000Z-00000000.json").write_text('{"tier": "re-run"}')
 
 
 def _board_by_hand(records: Path) -> None:
