@@ -15,20 +15,21 @@ FILES = ("leaderboard.md", "leaderboard.csv", "leaderboard.svg", "index.html")
 def compare(asked: Asked, verdict: Verdict) -> bool:
     """Whether a store has a board that is what the records say.
 
-    A finding is added for each file of it that is not. Where only some records are asked about
-    nothing is compared.
+    Where the whole store is asked about, a finding is added for each file of it that is not.
     """
     there = {name for name in FILES if (asked.store.folder / name).exists()}
-    if asked.stems or not there:
+    if not there:
         return False
     try:
         found = there & {path.name for path in stale(StoredResults(asked.store))}
     except FmbenchError as error:
         verdict.findings.append(Finding("unchecked", "board", asked.store.folder.name, error.what))
         return False
-    verdict.findings.extend(
-        Finding("false", "board", name, "it is not what the records say") for name in sorted(found)
-    )
+    if not asked.stems:
+        verdict.findings.extend(
+            Finding("false", "board", name, "it is not what the records say")
+            for name in sorted(found)
+        )
     return not found
 
 
