@@ -238,6 +238,7 @@ def test_the_first_records_of_a_protocol_bring_its_file(tmp_path: Path) -> None:
     base, offered = submitted.write_checkouts(tmp_path)
     shutil.rmtree(base / submitted.IN_CHECKOUT)
     (offered / submitted.IN_CHECKOUT / "t10k-labels-idx1-ubyte").unlink()
+    shutil.rmtree(offered / submitted.IN_CHECKOUT / "verifications")
     for path in (offered / submitted.IN_CHECKOUT).glob("*.*"):
         if path.suffix != ".toml":
             path.unlink()
