@@ -256,16 +256,23 @@ class Protocol(_Table, frozen=True, kw_only=True):
         return self.augmentations.get(recipe.augmentation, Augmentation())
 
 
-def parse(text: str, where: str, heirs: tuple[str, ...] = ()) -> Protocol:
+def parse(text: str, where: str, heirs: tuple[str, ...] = (), *, kept: bool = False) -> Protocol:
     """Read a protocol from TOML text, with the rules of the one it extends.
 
     heirs: the files that extend this one.
+    kept:  whether it lies beside records, where it has all its rules: no other file is read.
 
     Raises `ProtocolError` naming the file and the key.
     """
     try:
         tables = _with_std(msgspec.toml.decode(text))
         if "extends" in tables and "differs" not in tables:
+            if kept:
+                raise ProtocolError(
+                    "it extends another file, and beside records a protocol has all its rules",
+                    where=where,
+                    hint="copy the file from where the records come from",
+                )
             file, above = parent_of(tables.pop("extends"), where, heirs)
             return _derive(tables, parse(above, file, (*heirs, where)))
         return msgspec.convert(tables, Protocol, str_keys=True)

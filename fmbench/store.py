@@ -155,7 +155,9 @@ class Store:
         newest = max(found, key=lambda record: (record.created, record.id))
         path = self._protocol_path(newest.run.protocol_digest)
         try:
-            kept = protocol.parse(files.read_at_most(path, RECORD_BYTES).decode(), str(path))
+            kept = protocol.parse(
+                files.read_at_most(path, RECORD_BYTES).decode(), str(path), kept=True
+            )
             if kept.digest != newest.run.protocol_digest:
                 raise ValueError(f"its digest is {kept.digest[:12]}")
         except (OSError, ValueError) as error:

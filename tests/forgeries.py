@@ -488,6 +488,13 @@ FORGERIES: dict[str, tuple[str, Callable[[Store], object], str]] = {
     "something is a link": (
         QUICK, lambda store: (store.records / "notes").symlink_to("/etc/passwd"), "files",
     ),
+    "a protocol names a file to be read": (
+        QUICK,
+        lambda store: (store.folder / "protocol-00000000.toml").write_text(
+            'extends = "/dev/zero"\n'
+        ),
+        "protocol",
+    ),
     "the folder is a link": (QUICK, _folder_is_a_link, "files"),
     "a time below a digest": (
         QUICK, _edited_below_digest("cost", "runner_seconds", to=1.0), "record",
@@ -507,11 +514,6 @@ FORGERIES: dict[str, tuple[str, Callable[[Store], object], str]] = {
         lambda store: (
             renew(store, log=b"loss is bad"), store.path(find(store), LOG).write_bytes(b"fine"),
         ),
-        "files",
-    ),
-    "logits lost": (
-        QUICK,
-        lambda store: (renew(store, logits=True), store.path(find(store), LOGITS).unlink()),
         "files",
     ),
     "a better log-loss than the logits'": (QUICK, _better_loss_than_logits, "logits"),
@@ -671,6 +673,14 @@ GOOD: dict[str, Callable[[Store], object]] = {
     "rebuilt": renew,
     "rebuilt with logits": lambda store: renew(store, logits=True),
     "rebuilt with logs": lambda store: renew(store, log=b"epoch 1 of 8\n"),
+    "logits left behind": lambda store: (
+        renew(store, logits=True),
+        store.path(find(store), LOGITS).unlink(),
+    ),
+    "logs left behind": lambda store: (
+        renew(store, log=b"epoch 1 of 8\n"),
+        store.path(find(store), LOG).unlink(),
+    ),
     "schema 2": _schema_2,
     "merged with another machine's": _other_machine,
     "rebuilt and merged": lambda store: (renew(store), _schema_2(store), _other_machine(store)),

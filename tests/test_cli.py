@@ -114,6 +114,11 @@ BAD_INPUT = {
     "a cluster of the local engine": (("run", "--all", "--address", "auto"), 2, "--engine ray"),
     "no workers": (("run", "--all", "--workers", "0"), 2, "--workers"),
     "a price of runs that are made": (("run", "--all", "--price", "2.50"), 2, "--dry-run"),
+    "a difference from nowhere": (
+        ("leaderboard", "--results", "some", "--diff", "nowhere"), 2, "nowhere",
+    ),
+    "nothing to submit": (("submit", "nowhere"), 2, "fmbench run"),
+    "no checkout to accept from": (("accept", "nowhere", "some"), 2, "results/published"),
     "a terminal table in a file": (
         ("leaderboard", "--results", "some", "--output", "x"), 2, "--format",
     ),

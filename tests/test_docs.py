@@ -55,17 +55,16 @@ def test_generated_files_are_fresh(fmbench: Fmbench) -> None:
 
 @pytest.mark.parametrize("name", ["quick-v1", "lite-v1"])
 def test_a_published_board_stands_on_good_records(name: str) -> None:
-    """All its records are ok, made under the built-in protocol and on a named commit."""
+    """All its records are of the built-in protocol and a named commit; good ones hold together."""
     store = Store(generated.PUBLISHED, name)
     contents = store.read()
     assert contents.problems == ()
-    assert {record.result.status for record in contents.records} == {"ok"}
     assert {record.run.protocol_digest for record in contents.records} == {
         protocol.load(name).digest
     }
     for record in contents.records:
         assert re.fullmatch("[0-9a-f]{40}", record.environment.commit)
-        if record.run.stage == "final":
+        if record.ok and record.run.stage == "final":
             assert record.result.accuracy is not None
             assert record.result.accuracy > 0.6
             assert len(store.predictions(record)) == 10_000

@@ -34,6 +34,7 @@ FLOORS = (
     ("execution.cluster",),
     ("execution.session", "execution.reproduction"),
     ("verification",),
+    ("submission",),
     ("testing", "doctor"),
     ("console",),
     ("cli",),

@@ -1,5 +1,6 @@
 """Protocols: files with digests, read strictly."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -139,3 +140,15 @@ def test_an_unknown_protocol_is_a_usage_error(name: str) -> None:
     with pytest.raises(UsageError) as caught:
         protocol.load(name)
     assert caught.value.hint
+
+
+def test_a_protocol_beside_records_reads_no_other_file(tmp_path: Path) -> None:
+    """One that extends a file is refused unread: strangers' records come with their protocols."""
+    os.mkfifo(tmp_path / "pipe.toml")
+    for named in ("/dev/zero", str(tmp_path / "pipe.toml"), "lite-v1"):
+        with pytest.raises(ProtocolError, match="extends another file"):
+            protocol.parse(f'extends = "{named}"\n', "protocol-00000000.toml", kept=True)
+    for name in protocol.names():
+        rules = protocol.load(name)
+        whole = protocol.whole_text(rules, protocol.source(name))
+        assert protocol.parse(whole, name, kept=True).digest == rules.digest

@@ -1,6 +1,7 @@
 """The workflows for GitHub: well formed, of few rights, and the lines that README names."""
 
 import configparser
+import os
 import re
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+import submitted
+from conftest import Install
 from fmbench.scaffold import write_plugin
 
 ROOT = Path(__file__).parents[1]
@@ -26,7 +29,7 @@ def read(path: Path) -> dict[str, Any]:
     return {"on" if key is True else key: value for key, value in workflow.items()}
 
 
-@pytest.fixture(params=["test.yml", "publish.yml", "of a new plugin"])
+@pytest.fixture(params=["test.yml", "publish.yml", "submission.yml", "of a new plugin"])
 def workflow(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
     """Each workflow in turn, the one that `fmbench new` writes among them."""
     if request.param != "of a new plugin":
@@ -100,3 +103,100 @@ def test_only_what_passed_is_published_and_by_a_job_that_runs_nothing_else() -> 
     assert jobs["test"] == {"uses": "./.github/workflows/test.yml"}
     actions = [step["uses"].partition("@")[0] for step in publish["steps"]]
     assert actions == ["actions/download-artifact", "pypa/gh-action-pypi-publish"]
+
+
+def submission_job() -> dict[str, Any]:
+    """The one job that reads what strangers have written."""
+    (job,) = read(WORKFLOWS / "submission.yml")["jobs"].values()
+    return dict(job)
+
+
+def test_what_strangers_offer_is_data_to_the_workflow_that_reads_it() -> None:
+    """It has no secret, no right to write and no expression; what it installs is the base."""
+    started = read(WORKFLOWS / "submission.yml")["on"]
+    assert list(started) == ["pull_request"]
+    others = read(WORKFLOWS / "test.yml")["on"]["pull_request"]
+    assert set(others["paths-ignore"]) < set(started["pull_request"]["paths"])
+    for path in WORKFLOWS.glob("*.yml"):
+        assert "pull_request_target" not in read(path)["on"]
+    text = (WORKFLOWS / "submission.yml").read_text("utf-8")
+    assert "${{" not in text
+    assert "secrets." not in text
+    job = submission_job()
+    assert set(job) == {"runs-on", "timeout-minutes", "steps"}
+    used = [step for step in job["steps"] if "uses" in step]
+    assert all(re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", step["uses"]) for step in used)
+    assert used[0]["with"]["persist-credentials"] is False
+    lines = [line for step in job["steps"] for line in step.get("run", "").splitlines()]
+    assert [line for line in lines if "pip" in line] == ["pip install ./base"]
+    assert read(WORKFLOWS / "submission.yml")["env"]["FMBENCH_DISABLE_PLUGIN_AUTOLOAD"] == "1"
+    printing = next(step["run"] for step in job["steps"] if "fmbench accept" in step.get("run", ""))
+    assert printing.startswith('echo "::stop-commands::$(cat /proc/sys/kernel/random/uuid)"')
+
+
+def judged(
+    folder: Path, environment: dict[str, str]
+) -> tuple["subprocess.CompletedProcess[str]", str]:
+    """The last step of the submission workflow after those before it, and the summary it wrote."""
+    workflow = read(WORKFLOWS / "submission.yml")
+    (folder / "summary.md").touch()
+    path = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    for step in submission_job()["steps"]:
+        if "run" not in step or "pip install" in step["run"]:
+            continue
+        ran = subprocess.run(
+            ["bash", "-e", "-c", step["run"]], cwd=folder, capture_output=True, text=True,
+            env={**environment, **workflow["env"], "PATH": path,
+                 "GITHUB_STEP_SUMMARY": str(folder / "summary.md")},
+        )  # fmt: skip
+    return ran, (folder / "summary.md").read_text("utf-8")
+
+
+PLUGIN = """
+from pathlib import Path
+Path({!r}).touch()
+"""
+
+
+def test_a_good_submission_is_compared_with_what_is_published(
+    tmp_path: Path, environment: dict[str, str], install: Install
+) -> None:
+    """It passes, the summary has the new row, the boards are there, and no plugin was imported."""
+    install("plugin-a", PLUGIN.format(str(tmp_path / "imported")))
+    submitted.write_merge(*submitted.write_checkouts(tmp_path))
+    ran, summary = judged(tmp_path, environment)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "1 row new, 8 ranks moved by other rows." in summary
+    assert "| vgg11-bn " in summary
+    upload = submission_job()["steps"][-1]["with"]
+    for pattern in upload["path"].split():
+        assert list(tmp_path.glob(pattern)), pattern
+    board = tmp_path / "merged" / "lite-v1" / "leaderboard.csv"
+    assert board.read_bytes() == (submitted.PUBLISHED / "lite-v1" / board.name).read_bytes()
+    assert not (tmp_path / "imported").exists()
+
+
+BAD = (
+    "a link that leads out",
+    "a changed record",
+    "a huge record",
+    "pickled predictions",
+    "a line end in a name",
+    "a tier that is claimed",
+    "a workflow",
+)
+
+
+@pytest.mark.parametrize("case", [*BAD, *submitted.FALSE])
+def test_a_bad_submission_fails_and_shows_no_difference(
+    tmp_path: Path, environment: dict[str, str], case: str
+) -> None:
+    """What may not be taken, and what is false, ends the workflow before anything is concluded."""
+    base, offered = submitted.write_checkouts(tmp_path)
+    forge, said = {**submitted.REFUSED, **submitted.FALSE}[case]
+    forge(offered / submitted.IN_CHECKOUT / "records")
+    submitted.write_merge(base, offered)
+    ran, summary = judged(tmp_path, environment)
+    assert ran.returncode == 1, ran.stdout + ran.stderr
+    assert said in ran.stdout
+    assert summary == ""

@@ -12,6 +12,7 @@ from fmbench.cli import (
     protocols,
     reproducing,
     running,
+    submitting,
     terminal,
 )
 from fmbench.cli.app import app
@@ -29,6 +30,8 @@ for command in (
     checking.check,
     doctoring.doctor,
     inventory.data,
+    submitting.submit,
+    submitting.accept,
 ):
     app.command()(command)
 app.add_typer(protocols.app, name="protocols")

@@ -132,9 +132,9 @@ def fmbench(
 
     \b
     Exit codes: 0 all ok, 1 a final run, all recipes of a model, a check of a
-    plugin or a reproduction failed, 2 usage, 3 internal error, 4 data, protocol
-    or machine check failed, or a published file is stale, 5 nothing selected,
-    130 interrupted.
+    plugin, a reproduction or a verification failed, or a submission was
+    refused, 2 usage, 3 internal error, 4 data, protocol or machine check
+    failed, or a published file is stale, 5 nothing selected, 130 interrupted.
     """
     from fmbench import environment
 
@@ -172,6 +172,15 @@ def writing(path: Path) -> Iterator[None]:
             where=str(path),
             hint="choose another file",
         ) from error
+
+
+def write_text(text: str, output: Path | None) -> None:
+    """Write text to the file the user named, or to stdout."""
+    if output is None:
+        sys.stdout.buffer.write(text.encode())
+    else:
+        with writing(output):
+            output.write_bytes(text.encode())
 
 
 def print_json(value: object) -> None:

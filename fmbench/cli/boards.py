@@ -1,6 +1,5 @@
 """The commands that read records: boards, comparisons, single runs."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -13,9 +12,12 @@ from fmbench.cli.app import (
     JsonOption,
     ResultsOption,
     StoredOption,
+    nameable,
     print_json,
+    write_text,
     writing,
 )
+from fmbench.cli.differing import differences_between, print_differences
 from fmbench.cli.stored import record_of, results_in, results_of, store_of, stores_of
 from fmbench.errors import StaleError, UsageError
 from fmbench.leaderboard.columns import KEYS
@@ -75,6 +77,14 @@ def leaderboard(
             help="Compare these four files with the records; exit with 4 if one differs.",
         ),
     ] = False,
+    diff: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="BASE",
+            callback=nameable,
+            help="Print what changes against the records in the results folder BASE.",
+        ),
+    ] = None,
 ) -> None:
     """Print the leaderboard of a protocol, computed from its records.
 
@@ -86,6 +96,7 @@ def leaderboard(
       fmbench leaderboard --verified re-scored
       fmbench leaderboard --format html --output board.html
       fmbench leaderboard --results results/published --check
+      fmbench leaderboard --diff ../fashion-mnist-bench/results/published
     """
     from fmbench.console import stream, tables
     from fmbench.execution.claims import the_only_writer
@@ -99,6 +110,15 @@ def leaderboard(
             f"--json and --format {format_} ask for two formats", hint="give one of them"
         )
     arranged = bool(columns or sort or reverse or filter_ or verified)
+    if diff is not None:
+        if arranged or check or write or format_ in ("csv", "html"):
+            raise UsageError(
+                "--diff is about whole boards, as text, as Markdown or as JSON",
+                hint="give it with --results, --protocol, --for, --format md, --json and --output",
+            )
+        found = differences_between(diff, results, protocol, target)
+        print_differences(found, "json" if json else format_, output)
+        return
     if check or write:
         elsewhere = json or output or format_ != "terminal"
         if (check and write) or arranged or elsewhere or target != "new-images":
@@ -147,11 +167,7 @@ def leaderboard(
     else:
         render = {"md": formats.to_markdown, "csv": formats.to_csv}.get(format_, formats.to_json)
         text = render(board, chosen if columns else ())
-    if output is None:
-        sys.stdout.buffer.write(text.encode())
-    else:
-        with writing(output):
-            output.write_bytes(text.encode())
+    write_text(text, output)
 
 
 def compare(

@@ -12,6 +12,7 @@ from fmbench.discovery import Catalogue, Problem
 from fmbench.leaderboard.board import Board
 from fmbench.leaderboard.columns import Column
 from fmbench.leaderboard.comparison import Compared
+from fmbench.leaderboard.difference import Difference, sections
 from fmbench.protocol import Protocol, StageName
 from fmbench.records import Record
 from fmbench.store import Contents
@@ -83,6 +84,19 @@ def print_comparison(found: Compared) -> None:
         tell(f"McNemar's exact test of the two single runs: p {p}.")
     tell("Intervals by class hold together; all are for expected accuracy on new images.", "dim")
     tell(f"\n{found.conclusion}")
+
+
+def print_differences(found: Sequence[Difference]) -> None:
+    """What changes on each board: a sentence, tables, and the notes that one side alone has."""
+    for one in found:
+        tell(f"{one.protocol}: {one.conclusion}")
+        for title, rows in sections(one):
+            print_table(rows, title=title, droppable=("device", "plugin"), wrapping="status")
+        for title, notes in (("New notes", one.notes_new), ("Notes that are gone", one.notes_gone)):
+            if notes:
+                tell(f"{title}:")
+            for note in notes:
+                tell(f"- {note}", "dim")
 
 
 def print_catalogue(catalogue: Catalogue) -> None:

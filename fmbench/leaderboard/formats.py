@@ -1,4 +1,4 @@
-"""A board as Markdown, CSV and JSON: the same bytes for the same records."""
+"""A board, and what changes on one, as text: the same bytes for the same records."""
 
 import dataclasses
 import json
@@ -9,6 +9,7 @@ import pandas as pd
 
 from fmbench.leaderboard.board import Board, Row
 from fmbench.leaderboard.columns import WORDS, Column, choose
+from fmbench.leaderboard.difference import ChangedRow, Difference, sections
 from fmbench.leaderboard.statistics import NEW_IMAGES
 from fmbench.wording import inert, markdown_table
 
@@ -16,6 +17,7 @@ JSON_SCHEMA = 1
 _HARMLESS = str.maketrans(
     {"<": "&lt;", "\n": " ", "\t": " "} | {mark: f"\\{mark}" for mark in "\\|[]`*"}
 )
+_LITERAL = _HARMLESS | str.maketrans({mark: f"\\{mark}" for mark in "_~$#:"} | {"&": "&amp;"})
 
 
 def to_csv(board: Board, columns: Sequence[Column] = ()) -> str:
@@ -54,6 +56,50 @@ def to_markdown(board: Board, columns: Sequence[Column] = ()) -> str:
         lines += [markdown_table(list(table.columns), table.to_numpy().tolist(), right=right), ""]
     lines += [f"- {_unbroken(note)}" for note in board.notes]
     return "\n".join(lines) + "\n"
+
+
+def differences_to_markdown(found: Sequence[Difference]) -> str:
+    """What changes on each board, for a page that strangers' records are shown on."""
+    lines = []
+    for one in found:
+        lines += [f"## {_literal(one.protocol)}", "", _literal(one.conclusion), ""]
+        for title, rows in sections(one):
+            cells = [[_literal(cell) for cell in row.values()] for row in rows]
+            table = markdown_table(list(rows[0]), cells, right=[False] * len(rows[0]))
+            lines += [f"### {title}", "", table, ""]
+        for title, notes in (("New notes", one.notes_new), ("Notes that are gone", one.notes_gone)):
+            if notes:
+                lines += [f"### {title}", "", *(f"- {_literal(note)}" for note in notes), ""]
+    return "\n".join(lines)
+
+
+def differences_to_json(found: Sequence[Difference]) -> str:
+    """All of it; `schema` is raised when a field changes its meaning."""
+    content = {"schema": JSON_SCHEMA, "differences": [_plain(one) for one in found]}
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _plain(found: Difference) -> dict[str, Any]:
+    def changes(rows: Sequence[ChangedRow]) -> list[dict[str, Any]]:
+        return [
+            {
+                "model": row.after.model,
+                "distribution": row.after.distribution,
+                "fields": {
+                    name: {"before": before, "after": after}
+                    for name, (before, after) in row.fields.items()
+                },
+            }
+            for row in rows
+        ]
+
+    rows = {"changed": changes(found.changed), "moved": changes(found.moved)}
+    return dataclasses.asdict(found) | rows
+
+
+def _literal(words: str) -> str:
+    """Text of strangers as a page shows it: no markup, no link, no formula, no emoji."""
+    return inert(words.translate(_LITERAL).replace("www.", "www\\."))
 
 
 def _unbroken(cell: str) -> str:

@@ -111,9 +111,12 @@ class FilesBeside:
                 self._say("false", "logits", record.stem, what)
 
     def look_at(self, record: Record, beside: set[str]) -> None:
-        """The log, and whether the files beside a record are those that it names."""
+        """The log, and whether the files beside a record are those that it names.
+
+        Logs and logits need not be there: they are submitted only when they are asked for.
+        """
         if record.schema == records.SCHEMA:
-            for kind in sorted(set(record.files) ^ beside):
+            for kind in sorted((set(record.files) ^ beside) - ({LOG, LOGITS} - beside)):
                 what = "is missing" if kind in record.files else "is not of this record"
                 self._say("false", "files", record.stem, f"its {kind[:40]} {what}")
         if LOG in beside:

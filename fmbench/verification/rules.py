@@ -32,7 +32,7 @@ class Rules:
         for path in sorted(store.folder.glob("protocol-*.toml")):
             try:
                 text = files.read_at_most(path, RECORD_BYTES)
-                kept = protocol.parse(text.decode(), path.name)
+                kept = protocol.parse(text.decode(), path.name, kept=True)
             except (OSError, ValueError, FmbenchError) as error:
                 self._say("false", path.name, f"it cannot be read: {_what(error)}")
                 continue

@@ -190,6 +190,8 @@ class _Verification:
             self._unchecked["are trials, whose predictions are not kept: their scores"] += 1
         elif record.ok and LOGITS not in beside:
             self._unchecked["have no logits kept: their log-loss and calibration error"] += 1
+        if LOG in record.files and LOG not in beside:
+            self._unchecked["came without their logs: what their plugins printed"] += 1
         plugin = record.run.plugin
         if (plugin.distribution, plugin.source) not in self._sources:
             self._unknown[plugin.distribution, plugin.version, plugin.source[:12]] += 1
