@@ -28,6 +28,7 @@ DROPPABLE = (
     "parameters",
     "over seeds, %",
     "train",
+    "verified",
 )
 
 

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Sequence
 from importlib import resources
 
@@ -26,6 +27,7 @@ from fmbench.leaderboard.page.table import table
 from fmbench.leaderboard.page.text import breakable, count, inert, listing
 from fmbench.leaderboard.page.trials import trials
 from fmbench.leaderboard.stored_results import StoredResults
+from fmbench.leaderboard.tiers import TIERS
 from fmbench.protocol import TRAINING_IMAGES
 from fmbench.wording import counted, percent
 
@@ -109,7 +111,16 @@ def _facts(board: Board, stored: StoredResults, models: Sequence[BoardModel]) ->
         "Trained on": f"{images:,} images, {count(protocol.final.epochs, 'epoch')}",
         "Scored on": f"{listing([f'{size:,}' for size in tested]) or 'no'} test images",
         "Device" if len(devices) < 2 else "Devices": "; ".join(devices) or "none",
+        **_verified(models),
     }
+
+
+def _verified(models: Sequence[BoardModel]) -> dict[str, str]:
+    """How far how many models were checked; nothing where none was."""
+    found = Counter[str](model.row.tier or "not verified" for model in models)
+    words = (*reversed(TIERS), "not verified")
+    said = ", ".join(f"{found[word]} {word}" for word in words if found[word])
+    return {"Verified": said} if any(found[tier] for tier in TIERS) else {}
 
 
 def _why_no_pictures(images: NDArray[np.uint8] | None, fitting: NDArray[np.uint8] | None) -> str:
