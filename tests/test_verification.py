@@ -76,7 +76,16 @@ def _fast(store: Store) -> None:
     edit(store, find(store), change)
 
 
+def _gone(store: Store) -> None:
+    """A record has been removed since it was verified."""
+    GOOD["verified"](store)
+    record = find(store)
+    for kind in (".json", ".npy"):
+        store.path(record, kind).unlink()
+
+
 NOTED: dict[str, Callable[[Store], object]] = {
+    "record": _gone,
     "accuracy": _right,
     "times": _fast,
     "source": lambda store: edit(
@@ -87,7 +96,7 @@ NOTED: dict[str, Callable[[Store], object]] = {
 
 @pytest.mark.parametrize("kind", NOTED)
 def test_what_may_be_true_is_noted_and_not_false(kind: str, tmp_path: Path) -> None:
-    """A high accuracy, a time beyond any device and an unknown source are for a reader to doubt."""
+    """High accuracies, impossible times, unknown sources, lost records are for a reader to doubt."""
     NOTED[kind](copy_of(tmp_path / "results", "quick-v1"))
     found = verdict_of(tmp_path / "results")
     assert found.false == []

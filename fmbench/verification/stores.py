@@ -145,12 +145,13 @@ class _Verification:
                     what = f"its rules are those verified on {then.created[:10]}, its text is not"
                     self._say("note", "protocol", name, what)
             for stem, run in then.runs.items():
-                if (one := now.get(stem)) and (one.record, one.predictions) != (
-                    run.record,
-                    run.predictions,
-                ):
+                one = now.get(stem)
+                if one and (one.record, one.predictions) != (run.record, run.predictions):
                     what = f"it is not what was verified on {then.created[:10]}"
                     self._say("false", "record", stem, what)
+                elif not (one or self._stems or stem in self._false):
+                    what = f"it was verified on {then.created[:10]}, and is gone"
+                    self._say("note", "record", stem, what)
 
     def _look_at(self, record: Record, digest: str, beside: set[str]) -> None:
         rules = self._rules.protocols.get(record.run.protocol_digest)
