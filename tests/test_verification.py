@@ -96,7 +96,7 @@ NOTED: dict[str, Callable[[Store], object]] = {
 
 @pytest.mark.parametrize("kind", NOTED)
 def test_what_may_be_true_is_noted_and_not_false(kind: str, tmp_path: Path) -> None:
-    """High accuracies, impossible times, unknown sources and lost records are noted for a reader."""
+    """High accuracies, impossible times, unknown sources and lost records are for a reader."""
     NOTED[kind](copy_of(tmp_path / "results", "quick-v1"))
     found = verdict_of(tmp_path / "results")
     assert found.false == []
