@@ -16,7 +16,7 @@ from fmbench.cli.app import (
     nameable,
     print_json,
 )
-from fmbench.cli.stored import record_of, store_of
+from fmbench.cli.stored import name_of, record_of, store_of
 from fmbench.errors import ExitCode, StoreError, UsageError
 from fmbench.wording import counted
 
@@ -146,7 +146,7 @@ def verify(
 
     choose_plugins(plugins or [])
     wanted = _how_many(rerun)
-    asked = verification.asked_of(paths or [Path("results")], protocol)
+    asked = verification.asked_of(paths or [Path("results")], name_of(protocol))
     known = verification.known_sources()
     verdicts = [verification.verify_store(one, known) for one in asked]
     fresh = [boards.compare(*both) for both in zip(asked, verdicts, strict=True)]
@@ -170,7 +170,7 @@ def verify(
         where = made[-1] if made else environment.describe(hardware.cpu_device(), limits.cores())
         for one, verdict, board_is_fresh in zip(asked, verdicts, fresh, strict=True):
             try:
-                if written := keeping.keep(verdict, where, seed if drawn else None):
+                if written := keeping.keep(verdict, where, seed if wanted else None):
                     stream.say(f"wrote {written}")
                     if board_is_fresh:
                         boards.write_anew(one, data_dir)

@@ -17,11 +17,9 @@ def stores_of(results: Path, protocol: str | None) -> "list[Store]":
 
     Raises `UsageError` for none.
     """
-    from fmbench import protocol as protocols
     from fmbench.store import Store, protocols_in
 
-    is_path = protocol is not None and protocols.is_path(protocol)
-    named = protocols.load(protocol).id if protocol and is_path else protocol
+    named = name_of(protocol)
     held = protocols_in(results)
     if not held:
         raise UsageError(
@@ -36,6 +34,14 @@ def stores_of(results: Path, protocol: str | None) -> "list[Store]":
             hint=f"it has records of {', '.join(held)}",
         )
     return [Store(results, name) for name in ([named] if named else held)]
+
+
+def name_of(protocol: str | None) -> str | None:
+    """The name of the protocol that an option means, by its name or its file's path."""
+    from fmbench import protocol as protocols
+
+    is_path = protocol is not None and protocols.is_path(protocol)
+    return protocols.load(protocol).id if protocol and is_path else protocol
 
 
 def store_of(results: Path, protocol: str | None) -> "Store":
