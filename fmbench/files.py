@@ -117,7 +117,8 @@ def read_at_most(path: Path, limit: int) -> bytes:
     Raises `ValueError` when there is more.
     """
     with open_regular(path) as file:
-        content = file.read(limit + 1)
+        size = os.fstat(file.fileno()).st_size  # a limit from a record may be more than memory
+        content = file.read(min(limit, size) + 1)
     if len(content) > limit:
         raise ValueError(f"it is larger than {limit} bytes")
     return content

@@ -59,6 +59,11 @@ class FilesBeside:
             self._say("false", "predictions", record.stem, "they are missing")
             return NO_ANSWERS
         shape = (record.result.images,)
+        labels = self._rules.labels(rules)
+        if labels is not None and len(labels) != shape[0]:
+            what = f"they are of {shape[0]:,} images, and {len(labels):,} have labels"
+            self._say("false", "predictions", record.stem, what)
+            return NO_ANSWERS
         try:
             content = self._content(record, PREDICTIONS, files.NPY_HEADER_BYTES + shape[0])
             predictions = files.parse_npy(content, np.uint8, shape)
@@ -66,13 +71,12 @@ class FilesBeside:
             self._say("false", "predictions", record.stem, f"they cannot be read: {_reason(error)}")
             return NO_ANSWERS
         digest = hashlib.sha256(content).hexdigest()
-        labels = self._rules.labels(rules)
-        if labels is None:
-            return Answers(predictions, digest)
-        if len(labels) != len(predictions):
-            what = f"they are of {len(predictions):,} images, and {len(labels):,} have labels"
+        if len(predictions) and predictions.max() >= CLASSES:
+            what = f"they name the class {predictions.max()}, and there are {CLASSES}"
             self._say("false", "predictions", record.stem, what)
             return NO_ANSWERS
+        if labels is None:
+            return Answers(predictions, digest)
         correct = int((predictions == labels).sum())
         if correct != record.result.correct:
             what = f"it says {record.result.correct:,} are right, and {correct:,} are"
