@@ -108,6 +108,10 @@ class Store:
                 problems.append(f"{path.name} {error}")
         return Contents(tuple(found), tuple(problems))
 
+    def unfinished(self) -> frozenset[str]:
+        """Keys of the runs that a runner has claimed here, and is at or has left when it died."""
+        return frozenset(path.stem for path in self.claims.glob("*.json"))
+
     def record_files(self) -> Iterator[Path]:
         """The files that should be records, in the order of their names; raises `StoreError`."""
         for name in sorted(_names_in(self.records)):

@@ -4,6 +4,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,13 @@ import numpy as np
 import pytest
 
 from fmbench import files
+from fmbench.console.verdicts import print_verdicts
 from fmbench.errors import FmbenchError
 from fmbench.leaderboard.board import read_board
 from fmbench.leaderboard.formats import to_csv, to_markdown
 from fmbench.leaderboard.stored_results import StoredResults
 from fmbench.store import Store, published
-from fmbench.verification import Verdict, asked_of, verify_store
+from fmbench.verification import Verdict, asked_of, boards, verify_store
 from forgeries import FORGERIES, GOOD, GOOD_FOLDERS, copy_of, edit, find, renew
 
 SOURCES = frozenset(
@@ -116,6 +118,42 @@ def test_a_verification_counts_while_its_files_are_what_they_were(tmp_path: Path
     by_model = {row.model: row.tier for row in read_board(StoredResults(store)).rows}
     assert by_model.pop("softmax") is None
     assert set(by_model.values()) == {"re-scored"}
+
+
+def test_a_record_that_was_verified_and_is_gone_is_noted(tmp_path: Path) -> None:
+    """What a verification names and nobody finds is for a reader to know."""
+    store = copy_of(tmp_path / "results", "quick-v1")
+    GOOD["verified"](store)
+    gone = find(store, "vgg11")
+    for kind in (".json", ".npy"):
+        store.path(gone, kind).unlink()
+    found = verdict_of(tmp_path / "results")
+    assert found.false == []
+    assert gone.stem in {one.where for one in found.findings if one.level == "note"}
+
+
+@pytest.mark.parametrize(("year", "level"), [(2000, "note"), (2090, "false")])
+def test_a_board_may_be_older_than_the_records(year: int, level: str, tmp_path: Path) -> None:
+    """A board that newer records made old is noted; one that is newer than they are is false."""
+    store = copy_of(tmp_path / "results", "quick-v1")
+    board = store.folder / "leaderboard.csv"
+    board.write_text("rank_best\n")
+    written = datetime(year, 1, 1, tzinfo=UTC).timestamp()
+    os.utime(board, (written, written))
+    (asked,) = asked_of([store.folder])
+    verdict = verify_store(asked, SOURCES)
+    assert not boards.compare(asked, verdict)
+    assert [one.level for one in verdict.findings if one.kind == "board"] == [level]
+
+
+def test_a_name_of_two_lines_feigns_no_finding(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file's name is printed on the line of what was found about it."""
+    store = copy_of(tmp_path / "results", "quick-v1")
+    (store.records / "a\n  false softmax.json").write_bytes(b"{}")
+    print_verdicts([verdict_of(tmp_path / "results")])
+    assert capsys.readouterr().out.count("\n  false ") == 1
 
 
 # Random edits

@@ -2,7 +2,7 @@
 
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from statistics import fmean
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from fmbench.protocol import Protocol
-from fmbench.records import Record
+from fmbench.records import Record, Run
 from fmbench.verification.beside import Answers
 from fmbench.verification.findings import Finding
 
@@ -51,9 +51,13 @@ def _least(scores: list[Score]) -> Score:
 
 
 class Across:
-    """Takes the records of a store one by one, and says at the end what contradicts."""
+    """Takes the records of a store one by one, and says at the end what contradicts.
 
-    def __init__(self) -> None:
+    unfinished: keys of runs that a runner has claimed, and is at or has left when it died.
+    """
+
+    def __init__(self, unfinished: Collection[str] = ()) -> None:
+        self._unfinished = unfinished
         self._by_id: dict[str, str] = {}
         self._by_times: dict[tuple[float, ...], Kept] = {}
         self._by_predictions: dict[str, Kept] = {}
@@ -85,7 +89,7 @@ class Across:
             run.protocol_digest,
         )
         if made_with not in self._sets:
-            self._sets[made_with] = _Set(rules)
+            self._sets[made_with] = _Set(rules, self._unfinished)
         self._sets[made_with].add(record)
 
     def findings(self) -> Iterator[Finding]:
@@ -164,10 +168,12 @@ def _made_twice(same: list[Kept]) -> Iterator[Finding]:
 class _Set:
     """The runs of one model that were made alike: which of its seeds and its trials there are."""
 
-    def __init__(self, rules: Protocol) -> None:
+    def __init__(self, rules: Protocol, unfinished: Collection[str]) -> None:
         self._rules = rules
-        self._finals: dict[str, set[int]] = defaultdict(set)
+        self._unfinished = unfinished
+        self._finals: dict[str, dict[int, Run]] = defaultdict(dict)
         self._good: dict[str, set[int]] = defaultdict(set)
+        self._stopped: set[tuple[str, int]] = set()
         self._newest = ("", "")
         self._trials: dict[tuple[str, int], list[Score | None]] = defaultdict(list)
 
@@ -177,7 +183,9 @@ class _Set:
             score = Score(result.correct or 0, -(result.log_loss or 0.0)) if record.ok else None
             self._trials[run.recipe, run.seed].append(score)
             return
-        self._finals[run.recipe].add(run.seed)
+        self._finals[run.recipe][run.seed] = run
+        if not record.done:
+            self._stopped.add((run.recipe, run.seed))
         if record.ok:
             self._good[run.recipe].add(run.seed)
             self._newest = max(self._newest, (record.created, run.recipe))
@@ -186,11 +194,16 @@ class _Set:
         seeds = self._rules.seeds
         for recipe, made in self._finals.items():
             last = max((place for place, seed in enumerate(seeds) if seed in made), default=-1)
-            if left_out := [str(seed) for seed in seeds[:last] if seed not in made]:
+            for seed in seeds[: max(last, 0)]:
+                if seed in made:
+                    continue
+                if self._was_left(made[seeds[last]], seed):
+                    yield Finding("note", "seeds", model, f"the run of seed {seed} has not ended")
+                    continue
                 yield Finding(
                     "false", "seed left out", model,
-                    f"seed {', '.join(left_out)} has no record with {recipe}, not even of a "
-                    "failure, and later ones have",
+                    f"seed {seed} has no record with {recipe}, not even of a failure, and later "
+                    "ones have",
                 )  # fmt: skip
         newest = self._newest[1]
         owed = len(seeds) - len(self._good[newest])
@@ -198,6 +211,16 @@ class _Set:
             yield Finding("note", "seeds", model, f"{owed} of {len(seeds)} seeds have no good run")
         if self._rules.tuning and newest:
             yield from self._about_recipe(model, newest)
+
+    def _was_left(self, later: Run, seed: int) -> bool:
+        """Whether a runner left the run of a seed, of whose workers another ended a later one.
+
+        Its claim tells, or a run before it that was interrupted: a worker makes its runs in order.
+        """
+        if msgspec.structs.replace(later, seed=seed).key in self._unfinished:
+            return True
+        seeds = self._rules.seeds
+        return any((later.recipe, one) in self._stopped for one in seeds[: seeds.index(seed)])
 
     def _about_recipe(self, model: str, chosen: str) -> Iterator[Finding]:
         """Whether the recipe is the one that the trials choose, whichever of several counts."""

@@ -14,7 +14,7 @@ import msgspec
 
 from fmbench import records
 from fmbench.errors import UsageError
-from fmbench.leaderboard.tiers import kept_verifications, read_verification
+from fmbench.leaderboard.tiers import VERIFICATIONS, kept_verifications, read_verification
 from fmbench.records import Record
 from fmbench.store import BESIDE, LOG, LOGITS, PREDICTIONS, Store, protocols_in
 from fmbench.verification import single
@@ -100,7 +100,7 @@ class _Verification:
         self._sources = known_sources
         self._rules = Rules(asked.store)
         self._files = FilesBeside(asked.store, self._rules, self._say)
-        self._across = Across()
+        self._across = Across(asked.store.unfinished())
         self._unchecked: Counter[str] = Counter()
         self._unknown: Counter[tuple[str, str, str]] = Counter()
         folder = asked.store.folder
@@ -111,8 +111,9 @@ class _Verification:
         folder = self._store.records
         if folder.is_symlink():
             self._say("false", "files", "records", "the folder is a link")
+        record_files = list(self._store.record_files())  # first: what lies beside is written before
         names = set(os.listdir(folder)) if folder.is_dir() else set()  # noqa: PTH208 - names alone
-        for path in self._store.record_files():
+        for path in record_files:
             names.discard(path.name)
             try:
                 record, content = self._store.read_record_and_bytes(path)
@@ -134,6 +135,9 @@ class _Verification:
     def _compare_with_earlier_verifications(self) -> None:
         """Records are never overwritten: what was verified once must still be the same."""
         now = {run.stem: run for run in self._verdict.runs}
+        known = {path.stem for path in self._store.record_files()}
+        if (self._store.folder / VERIFICATIONS).is_symlink():
+            self._say("false", "files", VERIFICATIONS, "the folder is a link")
         for path in kept_verifications(self._store):
             then = read_verification(path)
             if then is None:
@@ -145,6 +149,9 @@ class _Verification:
                     what = f"its rules are those verified on {then.created[:10]}, its text is not"
                     self._say("note", "protocol", name, what)
             for stem, run in then.runs.items():
+                if stem not in known:
+                    what = f"it was verified on {then.created[:10]}, and is gone"
+                    self._say("note", "record", stem, what)
                 if (one := now.get(stem)) and (one.record, one.predictions) != (
                     run.record,
                     run.predictions,
@@ -182,9 +189,10 @@ class _Verification:
     def _note_what_is_unchecked(self, record: Record, beside: set[str]) -> None:
         if record.schema < records.SCHEMA:
             self._unchecked[
-                f"have schema {record.schema}, and no digest of their content: their log-loss and "
-                "calibration error, their curves, their costs and their environment may have "
-                "been edited, and their predictions exchanged for others as accurate"
+                f"have schema {record.schema}, and no digest of their content: their status, "
+                "log-loss and calibration error, their curves, costs, departure, promise of bits "
+                "and environment may have been edited, and their predictions exchanged for others "
+                "as accurate"
             ] += 1
         if record.ok and record.run.stage == "tune":
             self._unchecked["are trials, whose predictions are not kept: their scores"] += 1
@@ -198,7 +206,10 @@ class _Verification:
 
     def _left_over(self, names: set[str]) -> None:
         for name in sorted(names):
-            kind = os.lstat(self._store.records / name).st_mode
+            try:
+                kind = os.lstat(self._store.records / name).st_mode
+            except FileNotFoundError:  # a runner at work has renamed it
+                continue
             if not stat.S_ISREG(kind):
                 self._say("false", "files", name, "it is not a regular file")
             elif name.endswith(BESIDE):
