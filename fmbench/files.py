@@ -20,7 +20,7 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from fmbench.errors import StoreError
+from fmbench.errors import FmbenchError, StoreError
 
 NPY_HEADER_BYTES = 10_000
 LARGEST_JSON = 64 * 1024 * 1024
@@ -80,6 +80,13 @@ def size_of_folder(path: Path) -> int:
         with contextlib.suppress(OSError):
             size += file.stat().st_size
     return size
+
+
+def reason(error: Exception) -> str:
+    """Why a file cannot be read, without where it lies and what to do about it."""
+    if isinstance(error, FmbenchError):
+        return error.what
+    return (isinstance(error, OSError) and error.strerror) or str(error)
 
 
 def unwritable(path: Path, error: OSError) -> StoreError:

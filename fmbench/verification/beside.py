@@ -68,7 +68,9 @@ class FilesBeside:
             content = self._content(record, PREDICTIONS, files.NPY_HEADER_BYTES + shape[0])
             predictions = files.parse_npy(content, np.uint8, shape)
         except (OSError, ValueError) as error:
-            self._say("false", "predictions", record.stem, f"they cannot be read: {_reason(error)}")
+            self._say(
+                "false", "predictions", record.stem, f"they cannot be read: {files.reason(error)}"
+            )
             return NO_ANSWERS
         digest = hashlib.sha256(content).hexdigest()
         if len(predictions) and predictions.max() >= CLASSES:
@@ -95,7 +97,7 @@ class FilesBeside:
             logits = files.parse_npy(content, np.float16, shape).astype(np.float32)
             scores = score(logits, labels)
         except (OSError, ValueError) as error:
-            self._say("false", "logits", record.stem, f"they cannot be read: {_reason(error)}")
+            self._say("false", "logits", record.stem, f"they cannot be read: {files.reason(error)}")
             return
         result = record.result
         rows = np.arange(len(labels))
@@ -127,7 +129,7 @@ class FilesBeside:
             try:
                 self._content(record, LOG, LOG_BYTES)
             except (OSError, ValueError) as error:
-                self._say("false", "files", record.stem, f"its log: {_reason(error)}")
+                self._say("false", "files", record.stem, f"its log: {files.reason(error)}")
 
     def _content(self, record: Record, kind: str, limit: int) -> bytes:
         """A file beside a record, of the digest that the record has of it, where it has one."""
@@ -136,7 +138,3 @@ class FilesBeside:
         if wanted and hashlib.sha256(content).hexdigest() != wanted:
             raise ValueError("its content is not what its record was made with")
         return content
-
-
-def _reason(error: Exception) -> str:
-    return (isinstance(error, OSError) and error.strerror) or str(error)

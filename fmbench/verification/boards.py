@@ -37,7 +37,7 @@ def compare(asked: Asked, verdict: Verdict) -> bool:
                 )
                 verdict.findings.append(Finding("note", "board", name, what))
             else:
-                what = "it is not what the records say"
+                what = "it is not what the records say; `fmbench leaderboard --write` renews it"
                 verdict.findings.append(Finding("false", "board", name, what))
     return not found
 
