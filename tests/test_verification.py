@@ -156,6 +156,18 @@ def test_a_name_of_two_lines_feigns_no_finding(
     assert capsys.readouterr().out.count("\n  false ") == 1
 
 
+def test_a_record_is_not_blamed_for_another_model(tmp_path: Path) -> None:
+    """Where one record is named, a seed that another model lacks is no finding."""
+    store = copy_of(tmp_path / "results", "lite-v1")
+    gone = find(store, "vgg11", seed=2)
+    for kind in (".json", ".npy"):
+        store.path(gone, kind).unlink()
+    assert verdict_of(tmp_path / "results").false
+    for model, is_blamed in (("softmax", False), ("vgg11", True)):
+        (asked,) = asked_of([store.path(find(store, model), ".json")])
+        assert bool(verify_store(asked, SOURCES).false) is is_blamed
+
+
 # Random edits
 
 EDITS = int(os.environ.get("FMBENCH_EDITS", "300"))

@@ -106,6 +106,7 @@ class _Verification:
         folder = asked.store.folder
         self._verdict = Verdict(str(folder), folder.name, self._rules.texts)
         self._false: set[str] = set()
+        self._models: set[str] = set()
 
     def verdict(self) -> Verdict:
         folder = self._store.records
@@ -162,6 +163,7 @@ class _Verification:
     def _look_at(self, record: Record, digest: str, beside: set[str]) -> None:
         rules = self._rules.protocols.get(record.run.protocol_digest)
         answers = NO_ANSWERS
+        self._models.add(record.run.model)
         if record.run.protocol != self._store.folder.name:
             what = (
                 f"it was made under {record.run.protocol}, and lies with {self._verdict.protocol}"
@@ -233,7 +235,8 @@ class _Verification:
         found = sorted(set(self._verdict.findings), key=_order)
         if self._stems:
             known = {path.stem for path in self._store.record_files()}
-            found = [one for one in found if one.where not in known - self._stems]
+            others = self._models - {run.model for run in runs}
+            found = [one for one in found if one.where not in known - self._stems | others]
         return dataclasses.replace(self._verdict, runs=runs, findings=found)
 
     def _say(self, level: str, kind: str, where: str, what: str) -> None:
