@@ -20,7 +20,7 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from fmbench.errors import StoreError
+from fmbench.errors import FmbenchError, StoreError
 
 NPY_HEADER_BYTES = 10_000
 LARGEST_JSON = 64 * 1024 * 1024
@@ -82,6 +82,13 @@ def size_of_folder(path: Path) -> int:
     return size
 
 
+def reason(error: Exception) -> str:
+    """Why a file cannot be read, without where it lies and what to do about it."""
+    if isinstance(error, FmbenchError):
+        return error.what
+    return (isinstance(error, OSError) and error.strerror) or str(error)
+
+
 def unwritable(path: Path, error: OSError) -> StoreError:
     """The error that says why `path` cannot be written."""
     return StoreError(
@@ -117,7 +124,8 @@ def read_at_most(path: Path, limit: int) -> bytes:
     Raises `ValueError` when there is more.
     """
     with open_regular(path) as file:
-        content = file.read(limit + 1)
+        size = os.fstat(file.fileno()).st_size  # a limit from a record may be more than memory
+        content = file.read(min(limit, size) + 1)
     if len(content) > limit:
         raise ValueError(f"it is larger than {limit} bytes")
     return content

@@ -206,7 +206,7 @@ def decode(content: bytes) -> Record:
     try:
         parts = msgspec.json.decode(content)
         _require_known_schema(parts)
-        digest = parts.pop("digest", None) if isinstance(parts, dict) else None
+        digest = parts.pop("digest", None) if _has_digest(parts) else None
         record = msgspec.convert(parts, Record)
     except (msgspec.DecodeError, RecursionError) as error:
         raise ValueError(str(error)) from error
@@ -232,6 +232,11 @@ def _require_known_schema(parts: object) -> None:
         raise ValueError(
             f"it has schema {schema}, and this version of fmbench reads up to {SCHEMA}"
         )
+
+
+def _has_digest(parts: object) -> bool:
+    """Whether a record's JSON may have a digest: in older ones it is a field nobody knows."""
+    return isinstance(parts, dict) and parts.get("schema") == SCHEMA
 
 
 def _digest(parts: dict[str, Any]) -> str:

@@ -108,6 +108,10 @@ class Store:
                 problems.append(f"{path.name} {error}")
         return Contents(tuple(found), tuple(problems))
 
+    def unfinished(self) -> frozenset[str]:
+        """Keys of the runs that a runner has claimed here, and is at or has left when it died."""
+        return frozenset(path.stem for path in self.claims.glob("*.json"))
+
     def record_files(self) -> Iterator[Path]:
         """The files that should be records, in the order of their names; raises `StoreError`."""
         for name in sorted(_names_in(self.records)):
@@ -124,7 +128,7 @@ class Store:
             content = files.read_at_most(path, RECORD_BYTES)
             record = records.decode(content)
         except (OSError, ValueError) as error:
-            raise ValueError(f"is not a record: {_reason(error)}") from error
+            raise ValueError(f"is not a record: {files.reason(error)}") from error
         if path.stem != record.stem:
             raise ValueError(f"is a copy of the record {record.stem}.json")
         return record, content
@@ -161,7 +165,7 @@ class Store:
                 raise ValueError(f"its digest is {kept.digest[:12]}")
         except (OSError, ValueError) as error:
             raise StoreError(
-                f"is not the protocol its records were made under: {_reason(error)}",
+                f"is not the protocol its records were made under: {files.reason(error)}",
                 where=str(path),
                 hint="copy it from where the records come from",
             ) from error
@@ -200,7 +204,9 @@ class Store:
             )
         except (OSError, ValueError) as error:
             raise StoreError(
-                f"does not fit its record: {_reason(error)}", where=str(path), hint=COPY_OR_REDO
+                f"does not fit its record: {files.reason(error)}",
+                where=str(path),
+                hint=COPY_OR_REDO,
             ) from error
 
     def log(self, record: Record) -> str:
@@ -234,11 +240,6 @@ def _names_in(folder: Path) -> list[str]:
             where=str(folder),
             hint="choose another folder with --results",
         ) from error
-
-
-def _reason(error: Exception) -> str:
-    """Why a file cannot be read, without where it lies."""
-    return (isinstance(error, OSError) and error.strerror) or str(error)
 
 
 def protocols_in(results: Path) -> list[str]:

@@ -214,6 +214,22 @@ def _under_a_new_name(store: Store) -> None:
     another(store, find(store, "timm/resnet18"), change)
 
 
+def _nearly_anothers(store: Store) -> None:
+    """One right and one wrong answer exchanged, and everything else made to fit."""
+    record = find(store, "timm/resnet18")
+    labels = store.labels(store.protocol_of([record]))
+    answers = store.predictions(record).copy()
+    right, wrong = (np.flatnonzero((answers == labels) == is_so)[0] for is_so in (True, False))
+    answers[right], answers[wrong] = (labels[right] + 1) % 10, labels[wrong]
+
+    def change(parts: dict[str, Any]) -> None:
+        parts["run"]["model"] = "genius"
+        parts["result"]["logits_sha256"] = "7" * 64
+        other_times(parts)
+
+    another(store, record, change, files.npy_bytes(answers))
+
+
 def _relabelled(store: Store) -> None:
     path = store.folder / "t10k-labels-idx1-ubyte"
     labels = store.labels(store.protocol_of(store.read().records)).copy()
@@ -343,6 +359,19 @@ def _folder_is_a_link(store: Store) -> None:
     store.records.symlink_to(store.folder / "elsewhere")
 
 
+def _class_that_is_none(store: Store) -> None:
+    """Wrong answers, as many as before, that are no class."""
+    record = find(store)
+    answers = store.predictions(record).copy()
+    answers[answers != store.labels(store.protocol_of([record]))] = 77
+    store.path(record, PREDICTIONS).write_bytes(files.npy_bytes(answers))
+
+
+def _verifications_elsewhere(store: Store) -> None:
+    (store.folder / "elsewhere").mkdir()
+    (store.folder / "verifications").symlink_to(store.folder / "elsewhere")
+
+
 FORGERIES: dict[str, tuple[str, Callable[[Store], object], str]] = {
     "accuracy edited": (QUICK, _edited("result", "correct", to=9000), "accuracy"),
     "accuracy and log-loss edited": (
@@ -373,6 +402,7 @@ FORGERIES: dict[str, tuple[str, Callable[[Store], object], str]] = {
         "predictions",
     ),
     "another's predictions under a new name": (QUICK, _under_a_new_name, "predictions"),
+    "nearly another's predictions under a new name": (QUICK, _nearly_anothers, "predictions"),
     "another's times under a new name": (
         QUICK,
         lambda store: another(store, find(store, "vgg11"), _set("run", "model", to="genius")),
@@ -519,6 +549,26 @@ FORGERIES: dict[str, tuple[str, Callable[[Store], object], str]] = {
     "a better log-loss than the logits'": (QUICK, _better_loss_than_logits, "logits"),
     "edited since it was verified": (QUICK, _verified_and_edited, "record"),
     "a verification edited": (QUICK, _better_tier, "verification"),
+    "a class that is none": (QUICK, _class_that_is_none, "predictions"),
+    "more images than any memory holds": (
+        QUICK, _edited("result", "images", to=2**62), "predictions",
+    ),
+    "a model that no plugin can name": (QUICK, _edited("run", "model", to="soft\nmax"), "run"),
+    "parameters less than none": (QUICK, _edited("cost", "parameters", to=-5), "times"),
+    "on from an epoch that is none": (QUICK, _edited("cost", "resumed_after", to=77), "times"),
+    "more right than looked at": (
+        QUICK,
+        lambda store: edit(
+            store, find(store),
+            lambda parts: parts["result"].update(fit_images=10, fit_correct=11),
+        ),
+        "result",
+    ),
+    "an old record with the digest of none": (
+        QUICK, lambda store: edit(store, find(store), lambda parts: parts.update(digest=None)),
+        "record",
+    ),
+    "verifications are a link": (QUICK, _verifications_elsewhere, "files"),
     "one run, two results, one machine": (QUICK, _contradicts, "contradiction"),
 }  # fmt: skip
 
@@ -668,6 +718,29 @@ def _resumed(store: Store) -> None:
         edit(store, record, _set("cost", "resumed_after", to=1))
 
 
+def _overtaken(store: Store) -> Record:
+    """The run before the last loses its record; of one seed it is the only one."""
+    record = find(store, "vgg11", seed=store.protocol_of(store.read().records).seeds[-2:][0])
+    for kind in (".json", PREDICTIONS):
+        store.path(record, kind).unlink()
+    return record
+
+
+def _under_way(store: Store) -> None:
+    record = _overtaken(store)
+    store.make()
+    (store.claims / f"{record.key}.json").write_bytes(b"{}")
+
+
+def _stopped(store: Store) -> None:
+    record = find(store, "vgg11", seed=1)
+    if record.key != _overtaken(store).key:
+        for kind in (".json", PREDICTIONS):
+            store.path(record, kind).unlink()
+    result = records.Result(status="interrupted", message="stopped by the user")
+    store.add(msgspec.structs.replace(record, schema=3, result=result))
+
+
 GOOD: dict[str, Callable[[Store], object]] = {
     "published": lambda _: None,
     "rebuilt": renew,
@@ -698,6 +771,8 @@ GOOD: dict[str, Callable[[Store], object]] = {
     "clutter": _with_clutter,
     "labels at hand elsewhere, or not": _no_labels,
     "resumed": _resumed,
+    "a run of another worker goes on": _under_way,
+    "stopped with two workers": _stopped,
 }
 
 

@@ -191,6 +191,10 @@ def _extended_protocol(records: Path) -> None:
     (records.parent / "protocol-00000000.toml").write_text('extends = "/dev/zero"\n')
 
 
+def _deep_protocol(records: Path) -> None:
+    (records.parent / "protocol-00000000.toml").write_text("x = " + 20_000 * "[")
+
+
 def _own_protocol(records: Path) -> None:
     shutil.copytree(records.parent, records.parents[1] / "mine-v1")
 
@@ -245,6 +249,7 @@ REFUSED: dict[str, tuple[Callable[[Path], None], str]] = {
     "other labels": (_other_labels, "is changed"),
     "another protocol of that name": (_other_protocol, "is not the protocol lite-v1"),
     "a protocol that names a file": (_extended_protocol, "it extends another file"),
+    "a deep protocol": (_deep_protocol, "is not a protocol: maximum recursion depth exceeded"),
     "a protocol of one's own": (_own_protocol, "which is no protocol of fmbench"),
     "a record of another protocol": (_another_protocols_record, "is not a record of lite-v1"),
     "a record without a commit": (_no_commit, "names no commit of fmbench"),

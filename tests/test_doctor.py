@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import sysconfig
 import textwrap
 import time
 from collections.abc import Iterator
@@ -120,7 +121,7 @@ def test_no_line_names_a_host_a_user_or_a_folder(
         ("in '/a b/c' and \"~/d e\"", "in 'PATH' and \"PATH\""),
         ("../up/x, ./here, ~/home", "PATH, PATH, PATH"),
         (f"by {USER.upper()} on {HOST}", "by NAME on NAME"),
-        (f"{software.__file__}", "PATH"),
+        (f"{sysconfig.get_path('purelib')}/a/b.py", "site-packages/a/b.py"),
     ],
 )
 def test_paths_and_names_are_taken_out_of_words(

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 
 from fmbench import files
+from fmbench.console.verdicts import print_verdicts
 from fmbench.errors import FmbenchError
 from fmbench.leaderboard.board import read_board
 from fmbench.leaderboard.formats import to_csv, to_markdown
 from fmbench.leaderboard.stored_results import StoredResults
 from fmbench.store import Store, published
-from fmbench.verification import Verdict, asked_of, verify_store
+from fmbench.verification import Verdict, asked_of, boards, verify_store
 from forgeries import FORGERIES, GOOD, GOOD_FOLDERS, copy_of, edit, find, renew
 
 SOURCES = frozenset(
@@ -125,6 +126,50 @@ def test_a_verification_counts_while_its_files_are_what_they_were(tmp_path: Path
     by_model = {row.model: row.tier for row in read_board(StoredResults(store)).rows}
     assert by_model.pop("softmax") is None
     assert set(by_model.values()) == {"re-scored"}
+
+
+def test_a_record_that_was_verified_and_is_gone_is_noted(tmp_path: Path) -> None:
+    """What a verification names and nobody finds is for a reader to know."""
+    store = copy_of(tmp_path / "results", "quick-v1")
+    GOOD["verified"](store)
+    gone = find(store, "vgg11")
+    for kind in (".json", ".npy"):
+        store.path(gone, kind).unlink()
+    found = verdict_of(tmp_path / "results")
+    assert found.false == []
+    assert gone.stem in {one.where for one in found.findings if one.level == "note"}
+
+
+def test_a_board_that_is_not_what_records_say_is_noted(tmp_path: Path) -> None:
+    """Merged or new records make a board old, which is no fault of theirs."""
+    store = copy_of(tmp_path / "results", "quick-v1")
+    (store.folder / "leaderboard.csv").write_text("rank_best\n")
+    (asked,) = asked_of([store.folder])
+    verdict = verify_store(asked, SOURCES)
+    assert not boards.compare(asked, verdict)
+    assert [one.level for one in verdict.findings if one.kind == "board"] == ["note"]
+
+
+def test_a_name_of_two_lines_feigns_no_finding(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file's name is printed on the line of what was found about it."""
+    store = copy_of(tmp_path / "results", "quick-v1")
+    (store.records / "a\n  false softmax.json").write_bytes(b"{}")
+    print_verdicts([verdict_of(tmp_path / "results")])
+    assert capsys.readouterr().out.count("\n  false ") == 1
+
+
+def test_a_record_is_not_blamed_for_another_model(tmp_path: Path) -> None:
+    """Where one record is named, a seed that another model lacks is no finding."""
+    store = copy_of(tmp_path / "results", "lite-v1")
+    gone = find(store, "vgg11", seed=2)
+    for kind in (".json", ".npy"):
+        store.path(gone, kind).unlink()
+    assert verdict_of(tmp_path / "results").false
+    for model, is_blamed in (("softmax", False), ("vgg11", True)):
+        (asked,) = asked_of([store.path(find(store, model), ".json")])
+        assert bool(verify_store(asked, SOURCES).false) is is_blamed
 
 
 # Random edits

@@ -181,7 +181,7 @@ def verify(
             [
                 {
                     "protocol": one.protocol, "runs": one.runs, "findings": one.findings,
-                    "false": len(one.false),
+                    "false": len(one.false), "draw_seed": seed if wanted else None,
                 }
                 for one in verdicts
             ]

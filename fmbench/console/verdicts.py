@@ -68,5 +68,6 @@ def _by_kind(findings: Sequence[Finding]) -> list[list[Finding]]:
 
 def _print(finding: Finding) -> None:
     line = plain(f"  {finding.level:<{WIDTH}} ", STYLES[finding.level])
-    line.append_text(plain(f"{finding.where}: {finding.what}", "default"))
+    words = f"{finding.where}: {finding.what}".replace("\n", " ")  # a name cannot feign a finding
+    line.append_text(plain(words, "default"))
     out.print(line, soft_wrap=True)

@@ -22,7 +22,6 @@ from fmbench.submission.layout import (
     RECORD_FILE,
     protocol_file,
     readable,
-    reason,
     require_fitting,
     suffixes_beside,
 )
@@ -116,7 +115,7 @@ def _take_record(found: Intake, path: Path, name: str, protocols: dict[str, set[
     try:
         record = records.decode(files.read_at_most(path, RECORD_BYTES))
     except (OSError, ValueError) as error:
-        found.refused.append(f"{name} is not a record: {readable(reason(error))}")
+        found.refused.append(f"{name} is not a record: {readable(files.reason(error))}")
         return
     run = record.run
     faults = {
@@ -146,7 +145,7 @@ def _take_what_lies_beside(found: Intake, offered: Path, beside: list[tuple[str,
         try:
             require_fitting(offered / path, suffix, record)
         except (OSError, ValueError) as error:
-            found.refused.append(f"{path} does not fit its record: {readable(reason(error))}")
+            found.refused.append(f"{path} does not fit its record: {readable(files.reason(error))}")
         else:
             found.taken.append(path)
 
@@ -161,7 +160,7 @@ def _wrong_protocol(path: Path, name: str, protocols: dict[str, set[str]]) -> st
     try:
         rules = protocol.parse(files.read_at_most(path, PROTOCOL_BYTES).decode(), name, kept=True)
     except (OSError, ValueError, ProtocolError) as error:
-        return f"is not a protocol: {readable(reason(error))}"
+        return f"is not a protocol: {readable(files.reason(error))}"
     right = rules.digest in protocols[of] and name.endswith(f"/{protocol_file(rules)}")
     return "" if right else f"is not the protocol {of}"
 

@@ -61,11 +61,6 @@ def holds(path: Path, content: bytes) -> bool:
         return False
 
 
-def reason(error: Exception) -> str:
-    """Why a file cannot be read, without where it lies."""
-    return (isinstance(error, OSError) and error.strerror) or str(error)
-
-
 def readable(path: str) -> str:
     """A path from anywhere on one line, which can be read and cannot be taken for anything else."""
     return path if path.isprintable() else ascii(path)

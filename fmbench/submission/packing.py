@@ -16,7 +16,6 @@ from fmbench.submission.layout import (
     PUBLISHED,
     RECORD,
     protocol_file,
-    reason,
     require_fitting,
     suffixes_beside,
 )
@@ -98,7 +97,7 @@ def collect(
             name = f"{PUBLISHED}/{protocol.id}/{within}"
             pieces.append(Piece(name, KINDS[suffix], path, path.lstat().st_size))
         except (OSError, ValueError) as error:
-            faults.append(f"{within}: {reason(error)}")
+            faults.append(f"{within}: {files.reason(error)}")
     return Submission(
         protocol=protocol,
         records=tuple(chosen),

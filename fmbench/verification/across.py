@@ -2,7 +2,8 @@
 
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from itertools import pairwise
 from statistics import fmean
 from typing import NamedTuple
 
@@ -10,12 +11,14 @@ import msgspec
 import numpy as np
 
 from fmbench.protocol import Protocol
-from fmbench.records import Record
+from fmbench.records import Record, Run
 from fmbench.verification.beside import Answers
 from fmbench.verification.findings import Finding
 
-WRONG_ALIKE = 20
-"""How many wrong answers two runs must share in all before their equality is no chance."""
+BLOCKS = 8
+ALIKE = 20
+"""How many wrong answers, and how many that are not the commonest one, two runs must share in a
+block of images before that is no chance."""
 
 
 class Kept(NamedTuple):
@@ -51,12 +54,16 @@ def _least(scores: list[Score]) -> Score:
 
 
 class Across:
-    """Takes the records of a store one by one, and says at the end what contradicts."""
+    """Takes the records of a store one by one, and says at the end what contradicts.
 
-    def __init__(self) -> None:
+    unfinished: keys of runs that a runner has claimed, and is at or has left when it died.
+    """
+
+    def __init__(self, unfinished: Collection[str] = ()) -> None:
+        self._unfinished = unfinished
         self._by_id: dict[str, str] = {}
         self._by_times: dict[tuple[float, ...], Kept] = {}
-        self._by_predictions: dict[str, Kept] = {}
+        self._by_block: dict[int, Kept] = {}
         self._by_logits: dict[str, tuple[Kept, str]] = {}
         self._by_key: dict[int, list[Kept]] = defaultdict(list)
         self._sets: dict[tuple[object, ...], _Set] = {}
@@ -70,9 +77,7 @@ class Across:
             self._say("false", "id", record, f"it has the id of {other}")
         copied = self._look_for_times(record, kept)
         if not copied:
-            many = answers.wrong is not None and answers.wrong >= WRONG_ALIKE
-            if many and answers.predictions is not None and np.ptp(answers.predictions):
-                self._look_for_answers(record, kept, answers.digest)
+            self._look_for_answers(record, kept, answers)
             self._by_key[kept.key].append(kept)
         run = record.run
         plugin = msgspec.json.encode(run.plugin, order="sorted")
@@ -85,7 +90,7 @@ class Across:
             run.protocol_digest,
         )
         if made_with not in self._sets:
-            self._sets[made_with] = _Set(rules)
+            self._sets[made_with] = _Set(rules, self._unfinished)
         self._sets[made_with].add(record)
 
     def findings(self) -> Iterator[Finding]:
@@ -110,15 +115,26 @@ class Across:
         self._say("false", "copy", record, f"it has the times of {other.stem}: {what}")
         return True
 
-    def _look_for_answers(self, record: Record, kept: Kept, digest: str) -> None:
+    def _look_for_answers(self, record: Record, kept: Kept, answers: Answers) -> None:
+        """Whether its answers to an eighth of the images, or its logits, are another run's."""
+        if answers.predictions is None or answers.hits is None:
+            return
         logits = record.result.logits_sha256
-        other = self._by_predictions.setdefault(digest, kept)
-        computed, answers = self._by_logits.setdefault(logits, (kept, digest))
-        if (other.model, other.seed) != (kept.model, kept.seed):
-            self._say("false", "predictions", record, f"its predictions are those of {other.stem}")
-        elif logits and answers != digest:
+        computed, digest = self._by_logits.setdefault(logits, (kept, answers.digest))
+        if logits and np.ptp(answers.predictions) and digest != answers.digest:
             what = f"its logits are those of {computed.stem}, and its predictions are not"
             self._say("false", "predictions", record, what)
+        images = len(answers.hits)
+        edges = np.linspace(0, images, 1 + max(1, min(BLOCKS, images // 1000)), dtype=int)
+        for first, end in pairwise(edges):
+            given = answers.predictions[first:end]
+            if end - first - max(answers.hits[first:end].sum(), np.bincount(given).max()) < ALIKE:
+                continue
+            other = self._by_block.setdefault(hash((int(first), given.tobytes())), kept)
+            if (other.model, other.seed) != (kept.model, kept.seed):
+                what = f"its predictions, or an eighth of them, are those of {other.stem}"
+                self._say("false", "predictions", record, what)
+                return
 
     def _say(self, level: str, kind: str, record: Record, what: str) -> None:
         self._found.append(Finding(level, kind, record.stem, what))  # type: ignore[arg-type]
@@ -164,10 +180,12 @@ def _made_twice(same: list[Kept]) -> Iterator[Finding]:
 class _Set:
     """The runs of one model that were made alike: which of its seeds and its trials there are."""
 
-    def __init__(self, rules: Protocol) -> None:
+    def __init__(self, rules: Protocol, unfinished: Collection[str]) -> None:
         self._rules = rules
-        self._finals: dict[str, set[int]] = defaultdict(set)
+        self._unfinished = unfinished
+        self._finals: dict[str, dict[int, Run]] = defaultdict(dict)
         self._good: dict[str, set[int]] = defaultdict(set)
+        self._stopped: set[tuple[str, int]] = set()
         self._newest = ("", "")
         self._trials: dict[tuple[str, int], list[Score | None]] = defaultdict(list)
 
@@ -177,7 +195,9 @@ class _Set:
             score = Score(result.correct or 0, -(result.log_loss or 0.0)) if record.ok else None
             self._trials[run.recipe, run.seed].append(score)
             return
-        self._finals[run.recipe].add(run.seed)
+        self._finals[run.recipe][run.seed] = run
+        if not record.done:
+            self._stopped.add((run.recipe, run.seed))
         if record.ok:
             self._good[run.recipe].add(run.seed)
             self._newest = max(self._newest, (record.created, run.recipe))
@@ -186,11 +206,16 @@ class _Set:
         seeds = self._rules.seeds
         for recipe, made in self._finals.items():
             last = max((place for place, seed in enumerate(seeds) if seed in made), default=-1)
-            if left_out := [str(seed) for seed in seeds[:last] if seed not in made]:
+            for seed in seeds[: max(last, 0)]:
+                if seed in made:
+                    continue
+                if self._was_left(made[seeds[last]], seed):
+                    yield Finding("note", "seeds", model, f"the run of seed {seed} has not ended")
+                    continue
                 yield Finding(
                     "false", "seed left out", model,
-                    f"seed {', '.join(left_out)} has no record with {recipe}, not even of a "
-                    "failure, and later ones have",
+                    f"seed {seed} has no record with {recipe}, not even of a failure, and later "
+                    "ones have",
                 )  # fmt: skip
         newest = self._newest[1]
         owed = len(seeds) - len(self._good[newest])
@@ -198,6 +223,16 @@ class _Set:
             yield Finding("note", "seeds", model, f"{owed} of {len(seeds)} seeds have no good run")
         if self._rules.tuning and newest:
             yield from self._about_recipe(model, newest)
+
+    def _was_left(self, later: Run, seed: int) -> bool:
+        """Whether a runner left the run of a seed, of whose workers another ended a later one.
+
+        Its claim tells, or a run before it that was interrupted: a worker makes its runs in order.
+        """
+        if msgspec.structs.replace(later, seed=seed).key in self._unfinished:
+            return True
+        seeds = self._rules.seeds
+        return any((later.recipe, one) in self._stopped for one in seeds[: seeds.index(seed)])
 
     def _about_recipe(self, model: str, chosen: str) -> Iterator[Finding]:
         """Whether the recipe is the one that the trials choose, whichever of several counts."""

@@ -27,12 +27,12 @@ class Answers(NamedTuple):
 
     predictions: uint8 (n,); None where they cannot be read, or it has none.
     digest:      SHA-256 of their file.
-    wrong:       how many are; None where nothing tells.
+    hits:        which are right, bool (n,); None where nothing tells.
     """
 
     predictions: NDArray[np.uint8] | None = None
     digest: str = ""
-    wrong: int | None = None
+    hits: NDArray[np.bool_] | None = None
 
 
 NO_ANSWERS = Answers()
@@ -59,27 +59,34 @@ class FilesBeside:
             self._say("false", "predictions", record.stem, "they are missing")
             return NO_ANSWERS
         shape = (record.result.images,)
+        labels = self._rules.labels(rules)
+        if labels is not None and len(labels) != shape[0]:
+            what = f"they are of {shape[0]:,} images, and {len(labels):,} have labels"
+            self._say("false", "predictions", record.stem, what)
+            return NO_ANSWERS
         try:
             content = self._content(record, PREDICTIONS, files.NPY_HEADER_BYTES + shape[0])
             predictions = files.parse_npy(content, np.uint8, shape)
         except (OSError, ValueError) as error:
-            self._say("false", "predictions", record.stem, f"they cannot be read: {_reason(error)}")
+            self._say(
+                "false", "predictions", record.stem, f"they cannot be read: {files.reason(error)}"
+            )
             return NO_ANSWERS
         digest = hashlib.sha256(content).hexdigest()
-        labels = self._rules.labels(rules)
-        if labels is None:
-            return Answers(predictions, digest)
-        if len(labels) != len(predictions):
-            what = f"they are of {len(predictions):,} images, and {len(labels):,} have labels"
+        if len(predictions) and predictions.max() >= CLASSES:
+            what = f"they name the class {predictions.max()}, and there are {CLASSES}"
             self._say("false", "predictions", record.stem, what)
             return NO_ANSWERS
-        correct = int((predictions == labels).sum())
+        if labels is None:
+            return Answers(predictions, digest)
+        hits = predictions == labels
+        correct = int(hits.sum())
         if correct != record.result.correct:
             what = f"it says {record.result.correct:,} are right, and {correct:,} are"
             self._say("false", "accuracy", record.stem, what)
         elif LOGITS in beside:
             self._score_again(record, predictions, labels)
-        return Answers(predictions, digest, len(labels) - correct)
+        return Answers(predictions, digest, hits)
 
     def _score_again(
         self, record: Record, predictions: NDArray[np.uint8], labels: NDArray[np.uint8]
@@ -91,7 +98,7 @@ class FilesBeside:
             logits = files.parse_npy(content, np.float16, shape).astype(np.float32)
             scores = score(logits, labels)
         except (OSError, ValueError) as error:
-            self._say("false", "logits", record.stem, f"they cannot be read: {_reason(error)}")
+            self._say("false", "logits", record.stem, f"they cannot be read: {files.reason(error)}")
             return
         result = record.result
         rows = np.arange(len(labels))
@@ -123,7 +130,7 @@ class FilesBeside:
             try:
                 self._content(record, LOG, LOG_BYTES)
             except (OSError, ValueError) as error:
-                self._say("false", "files", record.stem, f"its log: {_reason(error)}")
+                self._say("false", "files", record.stem, f"its log: {files.reason(error)}")
 
     def _content(self, record: Record, kind: str, limit: int) -> bytes:
         """A file beside a record, of the digest that the record has of it, where it has one."""
@@ -132,7 +139,3 @@ class FilesBeside:
         if wanted and hashlib.sha256(content).hexdigest() != wanted:
             raise ValueError("its content is not what its record was made with")
         return content
-
-
-def _reason(error: Exception) -> str:
-    return (isinstance(error, OSError) and error.strerror) or str(error)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fmbench import files
 from fmbench.environment import Environment
+from fmbench.errors import StoreError
 from fmbench.leaderboard.tiers import (
     VERIFICATIONS,
     Tier,
@@ -37,7 +38,9 @@ def keep(verdict: Verdict, environment: Environment, seed: int | None) -> Path |
         return None
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     name = f"{now.replace(':', '')}-{secrets.token_hex(4)}.json"
-    path = files.make_folder(store.folder / VERIFICATIONS) / name
+    folder = files.make_folder(store.folder / VERIFICATIONS)
+    if folder.is_symlink():
+        raise StoreError("the folder is a link", where=str(folder), hint="remove the link")
     kept = Verification(
         created=now,
         environment=environment,
@@ -45,8 +48,8 @@ def keep(verdict: Verdict, environment: Environment, seed: int | None) -> Path |
         protocols=verdict.protocols,
         runs=runs,
     ).sealed()
-    files.write_new(path, kept.encoded())
-    return path
+    files.write_new(folder / name, kept.encoded())
+    return folder / name
 
 
 def _known(store: Store) -> dict[tuple[str, str], Tier]:

@@ -34,7 +34,7 @@ class Rules:
                 text = files.read_at_most(path, RECORD_BYTES)
                 kept = protocol.parse(text.decode(), path.name, kept=True)
             except (OSError, ValueError, FmbenchError) as error:
-                self._say("false", path.name, f"it cannot be read: {_what(error)}")
+                self._say("false", path.name, f"it cannot be read: {files.reason(error)}")
                 continue
             wrong = list(_what_is_wrong(kept, path.name, store.folder.name))
             for what in wrong:
@@ -101,9 +101,3 @@ def _worth_knowing(kept: Protocol, name: str) -> Iterator[Finding]:
 @functools.cache
 def _built_in(name: str) -> Protocol | None:
     return protocol.load(name) if name in protocol.names() else None
-
-
-def _what(error: Exception) -> str:
-    if isinstance(error, FmbenchError):
-        return error.what
-    return (isinstance(error, OSError) and error.strerror) or str(error)

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
+from fmbench.contract import MODEL_NAME
 from fmbench.data import FASHION_MNIST
 from fmbench.leaderboard.notes import REPRODUCED, clocks_disagree
 from fmbench.protocol import TRAINING_IMAGES, Protocol
@@ -37,6 +38,8 @@ FLOPS_OF_GPUS = (
 def run_as_protocol_says(record: Record, rules: Protocol) -> Iterator[str]:
     """Seed, recipe, device and threads are among those the protocol allows."""
     run = record.run
+    if not MODEL_NAME.fullmatch(run.model):
+        yield f"no plugin can call a model {run.model[:40]!r}"
     tuning = rules.tuning
     if run.stage == "tune" and tuning is None:
         yield f"{rules.id} tries no recipes, and this is a trial of one"
@@ -67,6 +70,9 @@ def result_as_protocol_says(record: Record, rules: Protocol) -> Iterator[str]:
             yield f"its validation curve has not {epochs} epochs"
         if result.validation_curve and result.validation_curve[-1] != result.correct:
             yield "its validation curve does not end with its score"
+    fit, epoch_scores = result.fit_correct or 0, result.validation_curve
+    if not 0 <= fit <= result.fit_images or not all(0 <= n <= result.images for n in epoch_scores):
+        yield "more images are right than were looked at"
     yield from _scores_that_cannot_be(record)
 
 
@@ -117,6 +123,11 @@ def times_agree(record: Record, rules: Protocol) -> Iterator[str]:
     if not all(math.isfinite(number) and number >= 0 for number in numbers):
         yield "its times are no times"
         return
+    if min(cost.parameters, cost.forward_flops, cost.peak_memory, cost.beside or 0) < 0:
+        yield "its costs are less than none"
+    epochs = rules.stage(record.run.stage).epochs
+    if not 0 <= cost.resumed_after <= epochs:
+        yield f"it went on from epoch {cost.resumed_after} of {epochs}"
     images = _images_trained(record, rules)
     trained = cost.train_seconds * cost.images_per_second
     if images and trained and not math.isclose(trained, images, rel_tol=CLOCKS):

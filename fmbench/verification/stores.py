@@ -14,7 +14,7 @@ import msgspec
 
 from fmbench import records
 from fmbench.errors import UsageError
-from fmbench.leaderboard.tiers import kept_verifications, read_verification
+from fmbench.leaderboard.tiers import VERIFICATIONS, kept_verifications, read_verification
 from fmbench.records import Record
 from fmbench.store import BESIDE, LOG, LOGITS, PREDICTIONS, Store, protocols_in
 from fmbench.verification import single
@@ -100,19 +100,21 @@ class _Verification:
         self._sources = known_sources
         self._rules = Rules(asked.store)
         self._files = FilesBeside(asked.store, self._rules, self._say)
-        self._across = Across()
+        self._across = Across(asked.store.unfinished())
         self._unchecked: Counter[str] = Counter()
         self._unknown: Counter[tuple[str, str, str]] = Counter()
         folder = asked.store.folder
         self._verdict = Verdict(str(folder), folder.name, self._rules.texts)
         self._false: set[str] = set()
+        self._models: set[str] = set()
 
     def verdict(self) -> Verdict:
         folder = self._store.records
         if folder.is_symlink():
             self._say("false", "files", "records", "the folder is a link")
+        record_files = list(self._store.record_files())  # first: what lies beside is written before
         names = set(os.listdir(folder)) if folder.is_dir() else set()  # noqa: PTH208 - names alone
-        for path in self._store.record_files():
+        for path in record_files:
             names.discard(path.name)
             try:
                 record, content = self._store.read_record_and_bytes(path)
@@ -134,6 +136,9 @@ class _Verification:
     def _compare_with_earlier_verifications(self) -> None:
         """Records are never overwritten: what was verified once must still be the same."""
         now = {run.stem: run for run in self._verdict.runs}
+        known = {path.stem for path in self._store.record_files()}
+        if (self._store.folder / VERIFICATIONS).is_symlink():
+            self._say("false", "files", VERIFICATIONS, "the folder is a link")
         for path in kept_verifications(self._store):
             then = read_verification(path)
             if then is None:
@@ -146,16 +151,17 @@ class _Verification:
                     self._say("note", "protocol", name, what)
             for stem, run in then.runs.items():
                 one = now.get(stem)
-                if one and (one.record, one.predictions) != (run.record, run.predictions):
-                    what = f"it is not what was verified on {then.created[:10]}"
-                    self._say("false", "record", stem, what)
-                elif not (one or self._stems or stem in self._false):
+                if stem not in known:
                     what = f"it was verified on {then.created[:10]}, and is gone"
                     self._say("note", "record", stem, what)
+                elif one and (one.record, one.predictions) != (run.record, run.predictions):
+                    what = f"it is not what was verified on {then.created[:10]}"
+                    self._say("false", "record", stem, what)
 
     def _look_at(self, record: Record, digest: str, beside: set[str]) -> None:
         rules = self._rules.protocols.get(record.run.protocol_digest)
         answers = NO_ANSWERS
+        self._models.add(record.run.model)
         if record.run.protocol != self._store.folder.name:
             what = (
                 f"it was made under {record.run.protocol}, and lies with {self._verdict.protocol}"
@@ -183,9 +189,10 @@ class _Verification:
     def _note_what_is_unchecked(self, record: Record, beside: set[str]) -> None:
         if record.schema < records.SCHEMA:
             self._unchecked[
-                f"have schema {record.schema}, and no digest of their content: their log-loss and "
-                "calibration error, their curves, their costs and their environment may have "
-                "been edited, and their predictions exchanged for others as accurate"
+                f"have schema {record.schema}, and no digest of their content: their status, "
+                "log-loss and calibration error, their curves, costs, departure, promise of bits "
+                "and environment may have been edited, and their predictions exchanged for others "
+                "as accurate"
             ] += 1
         if record.ok and record.run.stage == "tune":
             self._unchecked["are trials, whose predictions are not kept: their scores"] += 1
@@ -199,7 +206,10 @@ class _Verification:
 
     def _left_over(self, names: set[str]) -> None:
         for name in sorted(names):
-            kind = os.lstat(self._store.records / name).st_mode
+            try:
+                kind = os.lstat(self._store.records / name).st_mode
+            except FileNotFoundError:  # a runner at work has renamed it
+                continue
             if not stat.S_ISREG(kind):
                 self._say("false", "files", name, "it is not a regular file")
             elif name.endswith(BESIDE):
@@ -223,7 +233,8 @@ class _Verification:
         found = sorted(set(self._verdict.findings), key=_order)
         if self._stems:
             known = {path.stem for path in self._store.record_files()}
-            found = [one for one in found if one.where not in known - self._stems]
+            others = self._models - {run.model for run in runs}
+            found = [one for one in found if one.where not in known - self._stems | others]
         return dataclasses.replace(self._verdict, runs=runs, findings=found)
 
     def _say(self, level: str, kind: str, where: str, what: str) -> None:
@@ -244,7 +255,7 @@ def _run(record: Record, digest: str, answers: Answers) -> VerdictOfRun:
         stage=record.run.stage,
         seed=record.run.seed,
         status=record.result.status,
-        tier="re-scored" if answers.wrong is not None else "reported",
+        tier="re-scored" if answers.hits is not None else "reported",
         record=digest,
         predictions=answers.digest,
     )
