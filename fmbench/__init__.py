@@ -12,6 +12,7 @@ from fmbench.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from fmbench import results as results
+    from fmbench.running import run as run
 
 __all__ = ["CONTRACT", "Family", "InputSpec", "Model", "hookimpl"]
 
@@ -19,4 +20,6 @@ __all__ = ["CONTRACT", "Family", "InputSpec", "Model", "hookimpl"]
 def __getattr__(name: str) -> Any:
     if name == "results":
         return import_module("fmbench.results")
+    if name == "run":
+        return import_module("fmbench.running").run
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -15,6 +15,7 @@ from fmbench.leaderboard.board import Board, read_board
 from fmbench.leaderboard.comparison import Compared, compare_entries, find_entry
 from fmbench.leaderboard.opening import results_of
 from fmbench.leaderboard.stored_results import StoredResults
+from fmbench.wording import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,7 +68,8 @@ class Leaderboard:
         return len(self._board.rows)
 
     def __repr__(self) -> str:
-        return f"<Leaderboard of {self.protocol}: {len(self)} models in {self._stored.folder}>"
+        models = counted(len(self), "model")
+        return f"<Leaderboard of {self.protocol}: {models} in {self._stored.folder}>"
 
     def _repr_html_(self) -> str:
         """The table with its notes as HTML, which no name or message can add to."""

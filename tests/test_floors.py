@@ -34,9 +34,11 @@ FLOORS = (
     ("execution.runner", "execution.ray_worker"),
     ("execution.cluster",),
     ("execution.session", "execution.reproduction"),
+    ("execution.making",),
     ("verification",),
     ("testing",),
     ("console",),
+    ("running",),
     ("cli",),
     ("__main__",),
 )
