@@ -26,9 +26,7 @@ class BarProgress(LiveProgress):
     """
 
     def __enter__(self) -> "BarProgress":
-        self._bar: Any = _Bar(
-            total=max(self._runs, 1), file=sys.stderr, bar_format="{bar:30} {desc}"
-        )
+        self._bar: Any = _Bar(total=max(self._runs, 1), file=sys.stderr, bar_format="{bar} {desc}")
         self._move()
         return self
 
