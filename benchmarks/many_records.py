@@ -1,32 +1,38 @@
 """How many records a results folder may hold before its leaderboard takes long.
 
-    python benchmarks/many_records.py [RECORDS ...] [--most SECONDS] [--write]
+    python benchmarks/many_records.py [RECORDS ...] [--most SECONDS] [--opening TIMES] [--write]
 
 copies the published records of one model under other names, those of at most 250 models and older
 sets of them, into a temporary folder, and reads and tabulates them as `fmbench leaderboard` does.
-Ends with 1 when that takes longer than `--most` for each 10,000 records.
+Then `fmbench.results.open` and reading and ranking alone take turns, each with an empty cache.
+Ends with 1 when the first takes longer than `--most` for each 10,000 records, or opening longer
+than `--opening` times as long as reading and ranking.
 """
 
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import median
 from unittest import mock
 
 import msgspec
 import numpy as np
 
 import script
-from fmbench import files, hardware, records
+from fmbench import files, hardware, records, results
 from fmbench.leaderboard import formats
 from fmbench.leaderboard.board import read_board
 from fmbench.leaderboard.stored_results import StoredResults
 from fmbench.store import Store
 
-HEADINGS = ("records", "models", "read, s", "ranks computed, s", "ranks cached, s")
+HEADINGS = (
+    "records", "models", "read, s", "ranks computed, s", "ranks cached, s", "opened, times that",
+)  # fmt: skip
 BOARD, MODEL = "lite-v1", "softmax"
 MODELS = 250
+ROUNDS = 5
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,6 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = script.parser(__doc__)
     parser.add_argument("records", nargs="*", type=int, default=[1_000, 10_000, 100_000])
     parser.add_argument("--most", type=float, default=2.0, help="seconds for 10,000 records; 2")
+    parser.add_argument(
+        "--opening", type=float, default=1.2, help="times of reading and ranking; 1.2"
+    )
     options = parser.parse_args(arguments)
     where = script.begin(hardware.cpu_device(), threads=1)
     rows, slow = [], []
@@ -46,14 +55,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             write(Path(folder), count)
             reading, computing, models = read(Path(folder), cached=False)
             _, looking_up, _ = read(Path(folder), cached=True)
+            opening = ratio_of_opening(Path(folder))
         seconds = (f"{one:.2f}" for one in (reading, computing, looking_up))
-        rows.append([f"{count:,}", f"{models:,}", *seconds])
+        rows.append([f"{count:,}", f"{models:,}", *seconds, f"{opening:.2f}"])
         if reading + computing > options.most * max(1.0, count / 10_000):
-            slow.append(count)
+            slow.append(f"{count:,} records took more than {options.most:g} s for each 10,000")
+        if opening > options.opening:
+            slow.append(
+                f"{count:,} records were opened in more than {options.opening:g} times that"
+            )
     shown = script.table(HEADINGS, rows, words=0)
     script.finish("records", shown, where, page=script.README if options.write else None)
-    for count in slow:
-        script.say(f"{count:,} records took more than {options.most:g} s for each 10,000")
+    for said in slow:
+        script.say(said)
     return int(bool(slow))
 
 
@@ -97,6 +111,30 @@ def read(folder: Path, *, cached: bool) -> tuple[float, float, int]:
     board = read_board(stored, cached=cached)
     formats.to_markdown(board)
     return between - start, time.perf_counter() - between, len(board.rows)
+
+
+def ratio_of_opening(folder: Path) -> float:
+    """How many times as long as reading and ranking `results.open` takes; medians of rounds."""
+
+    def seconds(work: Callable[[], object]) -> float:
+        with (
+            tempfile.TemporaryDirectory() as cache,
+            mock.patch.dict(os.environ, XDG_CACHE_HOME=cache),
+        ):
+            start = time.perf_counter()
+            work()
+            return time.perf_counter() - start
+
+    each = [
+        (
+            seconds(lambda: results.open(folder, protocol=BOARD)),
+            seconds(lambda: read_board(StoredResults(Store(folder, BOARD)))),
+        )
+        for _ in range(ROUNDS)
+    ]
+    opening, ranking = zip(*each, strict=True)
+    ratio: float = median(opening) / median(ranking)
+    return ratio
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -114,8 +115,13 @@ def kept_apart() -> Iterator[None]:
             os.environ.clear()
             os.environ.update(environment)
         for one, handler in handlers.items():
-            if signal.getsignal(one) is not handler:
+            if signal.getsignal(one) is not handler and _may_set_handlers():
                 signal.signal(one, handler)
+
+
+def _may_set_handlers() -> bool:
+    """Whether this is the main thread: Python lets no other set what a signal does."""
+    return threading.current_thread() is threading.main_thread()
 
 
 def begin_as_child(of: int, number: int = signal.SIGKILL) -> None:
@@ -174,12 +180,16 @@ def kill_descendants(pid: int | None = None, rounds: int = 20) -> None:
 
 
 def kill_marked(mark: str) -> None:
-    """Kill those descendants of this process whose environment has the mark of a job."""
-    for child in psutil.Process().children(recursive=True):
+    """Kill the processes whose environment has the mark of a job, whoever their parent is.
+
+    They are looked for everywhere: their guard is dead, and this process may be a notebook's, which
+    adopts no orphans.
+    """
+    for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if child.environ().get(MARK) == mark:
-                child.kill()
-                child.wait(0.5)
+            if process.environ().get(MARK) == mark:
+                process.kill()
+                process.wait(0.5)
 
 
 def memory_of(pid: int) -> tuple[int, int]:

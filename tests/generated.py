@@ -1,4 +1,4 @@
-"""What is generated: the published boards, the board in README.md, and the reference pages.
+"""What is generated: published boards, the board in README.md, reference pages and schemas.
 
 `python tests/generated.py --write` (or `tox -e docs`) writes them anew; tests hold them to this.
 """
@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import manual
+import schemas
 from fmbench.leaderboard.board import read_board
 from fmbench.leaderboard.published import MARKDOWN, write_board
 from fmbench.leaderboard.stored_results import StoredResults
@@ -34,7 +35,7 @@ def readme() -> str:
 
 
 def pages() -> dict[Path, str]:
-    """README.md and the reference pages, as they should be."""
+    """README.md, the reference pages and the schemas, as they should be."""
     return {
         README: readme(),
         ROOT / "docs" / "commands.md": manual.commands(),
@@ -42,6 +43,7 @@ def pages() -> dict[Path, str]:
         ROOT / "docs" / "statuses.md": manual.statuses(),
         ROOT / "docs" / "protocol-keys.md": manual.protocol_keys(),
         ROOT / "docs" / "checks.md": manual.checks(),
+        **{ROOT / "docs" / "schemas" / name: text for name, text in schemas.schemas().items()},
     }
 
 

@@ -338,16 +338,19 @@ def test_the_ladder_says_what_each_rung_gains(
     assert gains == ["", "0.75", "4.00", "1.00", "1.00"]
 
 
-@pytest.mark.parametrize(("most", "status"), [("inf", 0), ("0", 1)])
+@pytest.mark.parametrize(
+    ("most", "opening", "status"), [("inf", "inf", 0), ("0", "inf", 1), ("inf", "0", 1)]
+)
 def test_many_records_are_read_with_ranks_computed_and_cached(
-    capsys: pytest.CaptureFixture[str], most: str, status: int
+    capsys: pytest.CaptureFixture[str], most: str, opening: str, status: int
 ) -> None:
     """Copied records give their models' rows; taking more than allowed ends with 1."""
-    assert many_records.main(["30", "--most", most]) == status
+    assert many_records.main(["30", "--most", most, "--opening", opening]) == status
     told = capsys.readouterr()
     (row,) = cells(told.out)
     assert row[:2] == ["30", "5"]
-    assert ("30 records took more" in told.err) == bool(status)
+    assert ("30 records took more" in told.err) == (most == "0")
+    assert ("30 records were opened in more" in told.err) == (opening == "0")
 
 
 def test_the_rows_in_the_page_come_from_the_records(capsys: pytest.CaptureFixture[str]) -> None:

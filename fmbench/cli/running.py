@@ -1,9 +1,8 @@
 """The command that makes runs."""
 
 import math
-from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -20,10 +19,6 @@ from fmbench.cli.app import (
 )
 from fmbench.errors import ExitCode, NothingSelectedError, UsageError
 from fmbench.wording import same_records
-
-if TYPE_CHECKING:
-    from fmbench.protocol import Protocol
-    from fmbench.store import Store
 
 
 def count_or_auto(option: typer.CallbackParam, value: str) -> str:
@@ -164,12 +159,12 @@ def run(
       fmbench run --all -p tensorboard -p no:fmbench-vgg
       fmbench run --all --engine ray --address auto
     """
-    from fmbench import data, environment
     from fmbench.console import live, runs, stream, tables
     from fmbench.discovery.guests import named_observers
-    from fmbench.execution.observers import Observers
+    from fmbench.execution.making import make_board, make_runs
     from fmbench.execution.session import plan_session
     from fmbench.execution.timings import Part, Timings
+    from fmbench.leaderboard import columns
     from fmbench.leaderboard.stored_results import StoredResults
 
     if not models and not every:
@@ -221,37 +216,22 @@ def run(
             runs.print_price(session, estimate, price=price, machines=machines)
         return
     if estimate:
-        if environment.busy_share() > environment.BUSY:
-            stream.say("other programs keep this machine busy: training can take many times longer")
-        with timings.during(Part.DATA):
-            dataset = data.load(
-                data.find(data_dir, say=stream.say), session.setting.protocol.data.sha256
-            )
-            estimate.sizes = len(dataset.train_labels), len(dataset.test_labels)
-            for sentence in session.prepare(dataset):
-                stream.say(sentence)
         try:
-            with (
-                closing(
-                    session.start_engine(
-                        engine, address=address, shared=checkpoints_in, say=stream.say
-                    )
-                ) as placing,
-                live.LiveProgress(session.count, estimate) as progress,
-            ):
-                estimate.workers = placing.slots
-                session.run(
-                    dataset,
-                    Observers(own=[estimate, progress], guests=guests, say=stream.say),
-                    engine=placing,
-                    forecast=estimate,
-                    replanned=progress.replan,
-                    timeout=timeout,
-                    checkpoint_seconds=checkpoint_every,
-                    checkpoints=checkpoints_in,
-                    keep_logits=keep_logits,
-                    timings=timings,
-                )
+            make_runs(
+                session,
+                estimate,
+                show=live.LiveProgress,
+                guests=guests,
+                say=stream.say,
+                data_dir=data_dir,
+                timeout=timeout,
+                engine=engine,
+                address=address,
+                checkpoint_seconds=checkpoint_every,
+                checkpoints=checkpoints_in,
+                keep_logits=keep_logits,
+                timings=timings,
+            )
         except KeyboardInterrupt:
             stream.say("stopped; the same command goes on with what is missing")
             raise typer.Exit(ExitCode.INTERRUPTED) from None
@@ -259,25 +239,10 @@ def run(
         if tune_only:
             runs.print_trials(StoredResults(session.store, session.setting.protocol))
         else:
-            print_and_write_board(session.store, session.setting.protocol, data_dir)
+            _, board, page = make_board(session, data_dir)
+            tables.print_board(board, columns.choose())
+            stream.say(f"the page: {page}")
     if show_timings:
         runs.print_timings(timings)
     if not session.all_ok():
         raise typer.Exit(ExitCode.RUN_FAILED)
-
-
-def print_and_write_board(store: "Store", protocol: "Protocol", data_dir: Path | None) -> None:
-    """Print the leaderboard and write it beside the records, as a run's last act."""
-    from fmbench.console import stream, tables
-    from fmbench.execution.claims import the_only_writer
-    from fmbench.leaderboard import columns
-    from fmbench.leaderboard.board import read_board
-    from fmbench.leaderboard.published import write_board
-    from fmbench.leaderboard.stored_results import StoredResults
-
-    with the_only_writer(store.claims):
-        stored = StoredResults(store, protocol)
-        board = read_board(stored)
-        paths = write_board(stored, board, data_dir)
-    tables.print_board(board, columns.choose())
-    stream.say(f"the page: {paths[-1]}")

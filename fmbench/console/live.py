@@ -70,35 +70,46 @@ class LiveProgress:
     def fmbench_run_again(self, run: Run, why: str) -> None:
         """A run is under way no more."""
         self._under_way.pop(run.key, None)
-        talk.print(plain(f"again {run.model}, {run_kind(run)}: {why}"))
+        self._leave(plain(f"again {run.model}, {run_kind(run)}: {why}"))
 
     @hookimpl
     def fmbench_run_end(self, record: Record) -> None:
         """A run has ended: leave a line about it behind."""
         self._ended += record.done
         self._under_way.pop(record.key, None)
-        talk.print(finished_line(record))
+        self._leave(finished_line(record))
+
+    def _done(self) -> float:
+        """How many runs are done, those under way by the share of their training."""
+        under_way = tuple(self._under_way.values())
+        return self._ended + sum(now.share for _, now in under_way if now)
+
+    def _counted(self) -> str:
+        return f"{self._ended} of {self._runs} runs, {time_of(self._estimate)} left"
+
+    def _leave(self, line: Text) -> None:
+        """Leave a line behind, above what moves."""
+        talk.print(line)
 
     def _picture(self) -> Group:
         under_way = tuple(self._under_way.values())  # read once: another thread sets it
-        done = self._ended + sum(now.share for _, now in under_way if now)
         whole = Table.grid(padding=(0, 1))
         whole.add_row(
-            ProgressBar(total=max(self._runs, 1), completed=done, width=BAR_WIDTH),
-            f"{self._ended} of {self._runs} runs, {time_of(self._estimate)} left",
+            ProgressBar(total=max(self._runs, 1), completed=self._done(), width=BAR_WIDTH),
+            self._counted(),
         )
         room = max(1, talk.size.height - LINES_BESIDE)
         if len(under_way) > room:
-            lines = [_line(run, now) for run, now in under_way[: room - 1]]
+            lines = [run_line(run, now) for run, now in under_way[: room - 1]]
             lines.append(plain(f"and {len(under_way) - room + 1} more runs", "dim"))
         else:
-            lines = [_line(run, now) for run, now in under_way]
+            lines = [run_line(run, now) for run, now in under_way]
         if not lines:
             lines = [plain("waiting for a worker" if self._ended < self._runs else "", "dim")]
         return Group(whole, *lines)
 
 
-def _line(run: Run, now: Progress | None) -> Text:
+def run_line(run: Run, now: Progress | None) -> Text:
     """How far a run is, in one line of the terminal."""
     name = f"{run.model}, {run_kind(run)}"
     if now is None:

@@ -83,6 +83,14 @@ class Claims:
                 if claim and claim.runner == self._me:
                     self._path(run).unlink()
 
+    def release_all(self) -> None:
+        """Give up whatever this process still claims: it may live on, a notebook's does."""
+        with lock(self._folder):
+            for path in self._folder.glob("[!.]*.json"):
+                claim = files.read_json(path, Claim)
+                if claim and claim.runner == self._me:
+                    path.unlink()
+
     def _held(self, run: Run) -> bool:
         claim = files.read_json(self._path(run), Claim)
         return claim is not None and claim.alive

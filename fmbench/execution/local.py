@@ -28,7 +28,6 @@ class LocalEngine:
     """
 
     def __init__(self, workers: int = 1, devices: Sequence[Device] = ()) -> None:
-        processes.adopt_orphans()
         self.slots = workers
         self._devices = devices
         self._under_way: list[LocalWorker] = []
@@ -93,7 +92,7 @@ class LocalWorker:
             return None
         ending = self._folder.read_ending()
         if ending is None:
-            processes.kill_marked(self._mark)  # what the guard had adopted is now this process's
+            processes.kill_marked(self._mark)  # what the guard had adopted is now an orphan
         return outcome_of(ending)
 
     def log(self) -> bytes:

@@ -141,6 +141,7 @@ class Runner:
             finally:
                 for job in tuple(self._under_way):
                     self._retire(job)
+                self._claims.release_all()  # an interrupt may come between a claim and its job
 
     def _fill(self) -> None:
         """Give out jobs while there are runs to make and room for them."""

@@ -1,11 +1,12 @@
-"""A board, and what changes on one, as text: the same bytes for the same records."""
+"""A board, and what changes on one, as text or HTML: the same bytes for the same records."""
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pandas as pd
+from markupsafe import Markup
 
 from fmbench.leaderboard.board import Board, Row
 from fmbench.leaderboard.columns import WORDS, Column, choose
@@ -27,11 +28,11 @@ def to_csv(board: Board, columns: Sequence[Column] = ()) -> str:
     """
     names = [name for column in columns for name in column.fields]
     names = names or [field.name for field in dataclasses.fields(Row)]
-    rows = [[getattr(row, name) for name in names] for row in board.rows]
+    rows = [[_no_formula(getattr(row, name)) for name in names] for row in board.rows]
     weaker = "" if board.target == NEW_IMAGES else f"_{board.target.replace('-', '_')}"
     headings = [f"{name}{weaker}" if name.startswith("rank_") else name for name in names]
     table = pd.DataFrame(rows, columns=headings, dtype=object)
-    return str(table.map(_no_formula).to_csv(index=False, lineterminator="\n"))
+    return str(table.to_csv(index=False, lineterminator="\n"))
 
 
 def to_json(board: Board, columns: Sequence[Column] = ()) -> str:
@@ -47,10 +48,8 @@ def to_markdown(board: Board, columns: Sequence[Column] = ()) -> str:
     """The columns people read, those that say anything, and the notes below them."""
     lines = [f"# {board.protocol}", ""]
     columns = columns or choose()
-    cells = [[column.cell(row) for column in columns] for row in board.rows]
-    table = pd.DataFrame(cells, columns=[column.heading for column in columns])
     if board.rows:
-        table = table.loc[:, (table != "").any()].map(_unbroken)
+        table = _cells(board, columns).map(_unbroken)
         words = [column.heading for column in columns if column.key in WORDS]
         right = [name not in words for name in table.columns]
         lines += [markdown_table(list(table.columns), table.to_numpy().tolist(), right=right), ""]
@@ -100,6 +99,37 @@ def _plain(found: Difference) -> dict[str, Any]:
 def _literal(words: str) -> str:
     """Text of strangers as a page shows it: no markup, no link, no formula, no emoji."""
     return inert(words.translate(_LITERAL).replace("www.", "www\\."))
+
+
+def to_html(board: Board) -> str:
+    """The columns people read, those that say anything, and the notes, as a piece of a page.
+
+    Whatever the words are, they are shown as they are: no markup, and no formula for MathJax.
+    """
+    table = _cells(board, choose())
+    heads = _elements("th", table.columns)
+    rows = Markup("").join(
+        Markup("<tr>{}</tr>\n").format(_elements("td", cells)) for cells in table.to_numpy()
+    )
+    return str(
+        Markup(
+            '<div class="tex2jax_ignore mathjax_ignore">\n'
+            '<table class="dataframe">\n<caption>{} leaderboard</caption>\n'
+            "<thead><tr>{}</tr></thead>\n<tbody>\n{}</tbody>\n</table>\n<ul>{}</ul>\n</div>\n"
+        ).format(inert(board.protocol), heads, rows, _elements("li", board.notes))
+    )
+
+
+def _elements(tag: str, words: Iterable[str]) -> Markup:
+    each = Markup("<{0}>{1}</{0}>")
+    return Markup("").join(each.format(tag, inert(one)) for one in words)
+
+
+def _cells(board: Board, columns: Sequence[Column]) -> pd.DataFrame:
+    """The cells of columns under their headings; columns that say nothing are left out."""
+    cells = [[column.cell(row) for column in columns] for row in board.rows]
+    table = pd.DataFrame(cells, columns=[column.heading for column in columns])
+    return table.loc[:, (table != "").any()] if board.rows else table
 
 
 def _unbroken(cell: str) -> str:

@@ -50,6 +50,7 @@ class DotPlot:
     line:    what its thin line spans.
     ranks:   whether any model has a rank; provisional: whether they rest on few seeds.
     missing: how many models have no accuracy.
+    ends:    the accuracies at the ends of the axis, shares from 0 to 1.
     """
 
     ticks: tuple[Tick, ...]
@@ -59,6 +60,7 @@ class DotPlot:
     ranks: bool
     provisional: bool
     missing: int
+    ends: tuple[float, float] = (0.0, 1.0)
 
     @property
     def any_off(self) -> bool:
@@ -87,6 +89,7 @@ def dot_plot(models: Sequence[BoardModel]) -> DotPlot:
         ranks=bool(ranked),
         provisional=any(row.seeds < SEEDS_FOR_T for row in ranked),
         missing=missing,
+        ends=(scale.low, scale.high),
     )
 
 
