@@ -136,6 +136,14 @@ def run(
             "--keep-logits", help="Keep the logits of each final run made now, 200 kB each."
         ),
     ] = False,
+    keep_weights: Annotated[
+        Literal["float32", "bf16"] | None,
+        typer.Option(
+            metavar="float32|bf16",
+            help="Keep the weights of each good final run made now as safetensors: as they are, or "
+            "rounded to bfloat16, which halves the file.",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool,
         typer.Option(help="Print which runs are missing and how long they would take; make none."),
@@ -250,6 +258,7 @@ def run(
                     checkpoint_seconds=checkpoint_every,
                     checkpoints=checkpoints_in,
                     keep_logits=keep_logits,
+                    keep_weights=keep_weights,
                     timings=timings,
                 )
         except KeyboardInterrupt:
