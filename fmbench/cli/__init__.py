@@ -25,6 +25,7 @@ for command in (
     reproducing.reproduce,
     reproducing.verify,
     predicting.predict,
+    predicting.export,
     inventory.models,
     plugins.new,
     checking.check,

@@ -15,7 +15,7 @@ from fmbench.cli.app import (
     nameable,
     print_json,
 )
-from fmbench.cli.stored import record_of, store_of
+from fmbench.cli.stored import record_of, results_in, store_of
 from fmbench.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -88,6 +88,46 @@ def predict(
         print_predictions(found, names)
     if any(one.fault for one in found):
         raise typer.Exit(ExitCode.RUN_FAILED)
+
+
+def export(
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="Id of a record whose weights are kept.")
+    ],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", callback=nameable, help="A new or empty folder.")
+    ],
+    protocol: StoredOption = None,
+    results: ResultsOption = Path("results"),
+    timeout: TimeoutOption = 3600.0,
+    plugins: PluginsOption = None,
+) -> None:
+    """Write a run as a model hub's repository: weights, configuration, model card, board.
+
+    The card says what was trained on which data and how, its accuracy with interval and rank set,
+    where it was trained, and its limits. It has the lines of Python that load the model: with timm
+    or torch alone where that gives the same logits, else with fmbench and the plugin. Nothing is
+    uploaded.
+
+    \b
+    Examples:
+      fmbench export 3f9a1c02 my-model
+      fmbench export 3f9a my-model --results /tmp/mine --protocol lite-v1
+    """
+    from fmbench.console import stream
+    from fmbench.execution import answering
+    from fmbench.execution.exporting import export as write_folder
+
+    choose_plugins(plugins or [])
+    store = store_of(results, protocol)
+    record = record_of(store, run)
+    kept = store.weights(record)
+    model = answering.installed(kept[0])
+    for change in answering.changes(kept[0], model):
+        stream.say(f"not built as it was trained: {change}")
+    stored = results_in(store, protocol)
+    for path in write_folder(record, stored, kept, model, folder, timeout=timeout):
+        stream.say(f"wrote {path}")
 
 
 def weights_of(named: str, results: Path, protocol: str | None) -> "tuple[Weights, Path]":

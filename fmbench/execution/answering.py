@@ -1,6 +1,8 @@
 """Kept weights put to use: a worker builds their network, and answers images with it."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -12,7 +14,7 @@ from fmbench.contract import CLASSES
 from fmbench.discovery import ListedModel
 from fmbench.errors import PluginError
 from fmbench.execution.following import Ended, JobUnderWay
-from fmbench.execution.job import Inputs, Job, JobFolder
+from fmbench.execution.job import Answers, Form, Inputs, Job, JobFolder
 from fmbench.execution.local import LocalEngine
 from fmbench.execution.plan import Setting, make_run
 from fmbench.execution.selection import select
@@ -68,44 +70,83 @@ def answer(
     Raises `PluginError` when the network cannot be built, does not take the weights, or gives no
     finite logits, and `UsageError` when no worker can work on the device.
     """
-    rules = weights.protocol
+    with _answered(weights, path, model, images, device, timeout, find_form=False) as answers:
+        logits = files.read_npy(answers.logits, np.float32, (len(images), CLASSES))
+        if not np.isfinite(logits).all():
+            raise ValueError("its logits are not all finite")
+        return logits
+
+
+def form(
+    weights: Weights,
+    path: Path,
+    model: ListedModel,
+    images: NDArray[np.uint8],
+    device: Device,
+    *,
+    timeout: float,
+) -> Form:
+    """How the network of weights can be built without its plugin; see `answer`.
+
+    images: what it and one built so are given, to see that they are the same.
+    """
+    with _answered(weights, path, model, images, device, timeout, find_form=True) as answers:
+        found = files.read_json(answers.form, Form)
+        if found is None:
+            raise ValueError("it does not say how it can be built")
+        return found
+
+
+@contextmanager
+def _answered(
+    weights: Weights,
+    path: Path,
+    model: ListedModel,
+    images: NDArray[np.uint8],
+    device: Device,
+    timeout: float,
+    *,
+    find_form: bool,
+) -> Iterator[Answers]:
+    """What a worker left; a `ValueError` or an `OSError` while it is read becomes the plugin's."""
     kind = device.kind
-    devices = {**rules.devices, kind: rules.devices.get(kind, PLAIN)}
-    rules = msgspec.structs.replace(rules, devices=devices)
-    threads = rules.devices[kind].threads or cores()
-    setting = Setting(rules, device, min(threads, cores()), ())
+    devices = {**weights.protocol.devices}
+    rules = msgspec.structs.replace(
+        weights.protocol, devices={**devices, kind: devices.get(kind, PLAIN)}
+    )
+    threads = min(rules.devices[kind].threads or cores(), cores())
+    setting = Setting(rules, device, threads, ())
     run = make_run(model, setting, weights.run.stage, weights.run.recipe, weights.run.seed)
-    with files.temporary_folder() as folder:
-        inputs = Inputs(folder.resolve() / "inputs")
-        nothing = np.zeros((0, *images.shape[1:]), np.uint8)
-        inputs.write(nothing, np.zeros(0, np.uint8), images)
+    with files.temporary_folder() as temporary:
+        folder = temporary.resolve()
+        inputs = Inputs(folder / "inputs")
+        inputs.write(images[:0], np.zeros(0, np.uint8), images)
         job = Job(
             model=model.name,
             plugin=model.plugin,
             protocol=rules,
             runs=(run,),
             device=device,
-            threads=setting.threads,
+            threads=threads,
             inputs=str(inputs.path),
             checkpoints=str(folder),
             checkpoint_seconds=timeout,
             answer_with=str(path.resolve()),
+            find_form=find_form,
         )
-        end = _made(job, JobFolder(folder.resolve() / "job"), timeout)
+        end = _made(job, JobFolder(folder / "job"), timeout)
         try:
             if end.outcome.status != "ok":
-                raise ValueError(end.outcome.message or f"it {end.outcome.status}")
-            logits = files.read_npy(end.answers.logits, np.float32, (len(images), CLASSES))
-            if not np.isfinite(logits).all():
-                raise ValueError("its logits are not all finite")
+                raise ValueError(end.outcome.message or end.outcome.status)
+            yield end.answers
         except (OSError, ValueError) as error:
+            now = f"{model.plugin.distribution} {model.plugin.version}"
+            then = f"{weights.run.plugin.distribution} {weights.run.plugin.version}"
             raise PluginError(
                 f"its kept weights give no answer: {error}",
-                where=f"{model.name} of {model.plugin.distribution} {model.plugin.version}",
-                hint="install the plugin that they were trained with, "
-                f"{weights.run.plugin.distribution} {weights.run.plugin.version}",
+                where=f"{model.name} of {now}",
+                hint=f"install the plugin that they were trained with, {then}",
             ) from error
-    return logits
 
 
 def _made(job: Job, folder: JobFolder, timeout: float) -> Ended:

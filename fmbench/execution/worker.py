@@ -19,15 +19,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fmbench import environment, files, processes
-from fmbench.contract import Model
+from fmbench.contract import InputSpec, Model
 from fmbench.discovery.child import ChangedError, load_model, unchanged
 from fmbench.discovery.entries import Entry
 from fmbench.errors import UsageError
-from fmbench.execution.job import Event, Inputs, Job, JobFolder, Refusal, RunOutcome, Spent
+from fmbench.execution.job import Event, Form, Inputs, Job, JobFolder, Refusal, RunOutcome, Spent
 from fmbench.protocol import Tuning
 from fmbench.records import Cost, Run
 from fmbench.statuses import STATUSES, Status
-from fmbench.training import cost, departures, devices, loop, states
+from fmbench.training import cost, departures, devices, forms, loop, states
 from fmbench.training.batches import Images
 from fmbench.training.builder import Builder
 from fmbench.training.checkpoints import Checkpoints
@@ -251,8 +251,25 @@ def answer(folder: JobFolder, trained: ModelUnderTraining, number: int) -> RunOu
     logits, _ = loop.predict(
         network, trained.evaluation_images(), protocol=job.protocol, device=trained.device
     )
-    save(folder.answers(number).logits, logits.numpy().astype(np.float32))
+    answers = folder.answers(number)
+    save(answers.logits, logits.numpy().astype(np.float32))
+    if job.find_form:
+        work = files.make_folder(answers.form.with_name("form"))
+        found = _form(network, trained, Path(job.answer_with), work)
+        files.write(answers.form, msgspec.json.encode(found))
     return RunOutcome(status="ok")
+
+
+def _form(network: nn.Module, trained: ModelUnderTraining, weights: Path, work: Path) -> Form:
+    """How a network can be built without its plugin; `work` is an empty folder."""
+    every = trained.evaluation_images()
+    images = every.batch(torch.arange(len(every), device=trained.device)).cpu().contiguous()
+    spec = InputSpec(size=trained.model.size)
+    if config := forms.timm_config(network, spec, weights, images, work):
+        return Form(kind="timm", config=config)
+    if source := forms.torch_source(network, weights, images, work):
+        return Form(kind="torch", source=source)
+    return Form()
 
 
 class EpochAnswers:
