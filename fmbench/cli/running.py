@@ -140,8 +140,8 @@ def run(
         Literal["float32", "bf16"] | None,
         typer.Option(
             metavar="float32|bf16",
-            help="Keep the weights of each good final run made now as safetensors: as they are, or "
-            "rounded to bfloat16, which halves the file.",
+            help="Keep the weights of each good final run made now as safetensors, as they are, or "
+            "with all but vectors rounded to bfloat16, which halves the file.",
         ),
     ] = None,
     dry_run: Annotated[

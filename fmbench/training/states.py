@@ -23,7 +23,8 @@ _TYPES = {
 class Keeper:
     """Keeps the weights of a network that is about to be trained, once it is.
 
-    kind: float32 as they are; bf16 with real numbers rounded to bfloat16, half the size.
+    kind: float32 as they are; bf16 with tensors of two or more dimensions rounded to bfloat16, half
+          the size. Biases, and what normalisation learns and counts, take little room and stay.
     """
 
     def __init__(self, network: nn.Module, kind: weights.Kind) -> None:
@@ -40,13 +41,13 @@ class Keeper:
         if reason := obstacle(self._fresh, self._network):
             return reason
         state = self._network.state_dict()
-        if self._kind == "bf16":
-            types = {
-                name: torch.bfloat16 if value.is_floating_point() else value.dtype
-                for name, value in state.items()
-            }
-        else:
-            types = {name: value.dtype for name, value in state.items()}
+        rounded = self._kind == "bf16"
+        types = {
+            name: torch.bfloat16
+            if rounded and value.is_floating_point() and value.dim() > 1
+            else value.dtype
+            for name, value in state.items()
+        }
         files.make_folder(path.parent)
         files.write_stream(path, encoded(state, types, weights.metadata(run, protocol)))
         return ""
