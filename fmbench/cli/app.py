@@ -129,12 +129,13 @@ def fmbench(
       fmbench models                    what is installed, and what is broken
       fmbench show                      every run with its status
       fmbench reproduce 3f9a1c02        one run again, and whether it comes out the same
+      fmbench predict 3f9a1c02 a.png    what a picture shows, by the weights of a run
 
     \b
     Exit codes: 0 all ok, 1 a final run, all recipes of a model, a check of a
-    plugin or a reproduction failed, 2 usage, 3 internal error, 4 data or
-    protocol check failed, or a published file is stale, 5 nothing selected,
-    130 interrupted.
+    plugin, a reproduction or a picture failed, 2 usage, 3 internal error, 4
+    data or protocol check failed, or a published file is stale, 5 nothing
+    selected, 130 interrupted.
     """
     from fmbench import environment
 

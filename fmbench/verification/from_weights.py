@@ -32,8 +32,9 @@ class Tolerance(NamedTuple):
 
 EXACT = Tolerance(classes=0.001, loss=0.001)
 """Of float32: other sums on another machine move an image over the edge now and then."""
-ROUNDED = Tolerance(classes=0.02, loss=0.02)
-"""Where weights were rounded to bfloat16, or forward passes ran in it."""
+ROUNDED = Tolerance(classes=0.05, loss=0.02)
+"""Where weights were rounded to bfloat16, or forward passes ran in it: on quick-v1 rounding gave
+another class to 1.0 % of the images at most, of regnety_002, and moved the loss by 0.1 %."""
 
 
 def with_weights(verdicts: Sequence[Verdict]) -> list[tuple[Verdict, VerdictOfRun]]:
