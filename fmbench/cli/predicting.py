@@ -1,5 +1,7 @@
 """The commands that use kept weights: predictions for pictures, and an export for a model hub."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +24,18 @@ if TYPE_CHECKING:
     from fmbench.weights import Weights
 
 SHOWN = 3
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Have Ctrl-C end a command with its own exit code."""
+    from fmbench.console import stream
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        stream.say("stopped")
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
 
 
 def predict(
@@ -71,12 +85,13 @@ def predict(
     model = answering.installed(weights)
     for change in answering.changes(weights, model):
         stream.say(f"not built as it was trained: {change}")
-    found = predict_pictures(
-        images,
-        lambda pixels: answering.answer(
-            weights, path, model, pixels, hardware.cpu_device(), timeout=timeout
-        ),
-    )
+    with stoppable():
+        found = predict_pictures(
+            images,
+            lambda pixels: answering.answer(
+                weights, path, model, pixels, hardware.cpu_device(), timeout=timeout
+            ),
+        )
     if not found:
         raise UsageError(
             "there is no picture", where=", ".join(map(str, images)), hint="name the files"
@@ -117,6 +132,8 @@ def export(
     from fmbench.console import stream
     from fmbench.execution import answering
     from fmbench.execution.exporting import export as write_folder
+    from fmbench.leaderboard import page
+    from fmbench.leaderboard.board import read_board
 
     choose_plugins(plugins or [])
     store = store_of(results, protocol)
@@ -126,7 +143,11 @@ def export(
     for change in answering.changes(kept[0], model):
         stream.say(f"not built as it was trained: {change}")
     stored = results_in(store, protocol)
-    for path in write_folder(record, stored, kept, model, folder, timeout=timeout):
+    with stoppable():
+        board = read_board(stored)
+        picture = page.draw(board, stored)
+        written = write_folder(record, stored, board, picture, kept, model, folder, timeout=timeout)
+    for path in written:
         stream.say(f"wrote {path}")
 
 

@@ -16,6 +16,7 @@ from fmbench.cli.app import (
     nameable,
     print_json,
 )
+from fmbench.cli.predicting import stoppable
 from fmbench.cli.stored import record_of, store_of
 from fmbench.errors import ExitCode, StoreError, UsageError
 from fmbench.wording import counted
@@ -160,7 +161,8 @@ def verify(
     verdicts = [verification.verify_store(one, known, from_weights=from_weights) for one in asked]
     fresh = [boards.compare(*both) for both in zip(asked, verdicts, strict=True)]
     if from_weights:
-        _score_weights(verdicts, device, timeout, data_dir)
+        with stoppable():
+            _score_weights(verdicts, device, timeout, data_dir)
     again = []
     seed = reruns.new_seed() if draw_seed is None else draw_seed
     drawn = [] if wanted == 0 else reruns.draw(verdicts, wanted, seed)

@@ -248,7 +248,7 @@ def run(
                 live.LiveProgress(session.count, estimate) as progress,
             ):
                 estimate.workers = placing.slots
-                session.run(
+                made = session.run(
                     dataset,
                     Observers(own=[estimate, progress], guests=guests, say=stream.say),
                     engine=placing,
@@ -261,6 +261,8 @@ def run(
                     keep_weights=keep_weights,
                     timings=timings,
                 )
+            if keep_weights:
+                stream.say(runs.weights_kept(session.store, made))
         except KeyboardInterrupt:
             stream.say("stopped; the same command goes on with what is missing")
             raise typer.Exit(ExitCode.INTERRUPTED) from None

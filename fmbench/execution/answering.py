@@ -14,7 +14,7 @@ from fmbench.contract import CLASSES
 from fmbench.discovery import ListedModel
 from fmbench.errors import PluginError
 from fmbench.execution.following import Ended, JobUnderWay
-from fmbench.execution.job import Answers, Form, Inputs, Job, JobFolder
+from fmbench.execution.job import Answers, Inputs, Job, JobFolder
 from fmbench.execution.local import LocalEngine
 from fmbench.execution.plan import Setting, make_run
 from fmbench.execution.selection import select
@@ -22,7 +22,7 @@ from fmbench.hardware import Device
 from fmbench.limits import cores
 from fmbench.protocol import DeviceRules
 from fmbench.records import Run
-from fmbench.weights import Weights
+from fmbench.weights import Form, Weights
 
 SECONDS_BETWEEN_LOOKS = 0.02
 PLAIN = DeviceRules(precision="float32", channels_last=False)

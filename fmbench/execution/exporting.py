@@ -11,8 +11,8 @@ from fmbench.discovery import ListedModel
 from fmbench.errors import UsageError
 from fmbench.execution import answering
 from fmbench.hardware import cpu_device
-from fmbench.leaderboard import card, page
-from fmbench.leaderboard.board import Row, read_board
+from fmbench.leaderboard import card
+from fmbench.leaderboard.board import Board, Row
 from fmbench.leaderboard.stored_results import StoredResults
 from fmbench.records import Record
 from fmbench.weights import Weights
@@ -41,6 +41,8 @@ _LOADING = {
 def export(
     record: Record,
     stored: StoredResults,
+    board: Board,
+    picture: str,
     kept: tuple[Weights, Path],
     model: ListedModel,
     folder: Path,
@@ -49,6 +51,8 @@ def export(
 ) -> list[Path]:
     """Write the folder, and return its files.
 
+    board:   that of what is stored.
+    picture: of the board, SVG.
     kept:    what the run's weights say of themselves, and their file.
     timeout: seconds that finding out how the network can be built may take.
 
@@ -64,7 +68,6 @@ def export(
         )
     noise = np.random.RandomState(0).randint(0, 256, (IMAGES, 28, 28)).astype(np.uint8)
     form = answering.form(weights, path, model, noise, cpu_device(), timeout=timeout)
-    board = read_board(stored)
     row = next((one for one in board.rows if _is_of(record, one, stored)), None)
     about = card.Card(
         record=record,
@@ -81,7 +84,7 @@ def export(
         ).decode()
         + "\n",
         "README.md": card.model_card(about),
-        card.PICTURE: page.draw(board, stored),
+        card.PICTURE: picture,
     }
     if form.kind == "torch":
         texts["network.py"] = form.source

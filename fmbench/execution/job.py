@@ -12,7 +12,7 @@ The arrays a stage trains on lie beside the jobs, shared by all of them: `Inputs
 
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -33,7 +33,7 @@ class Job(Struct, frozen=True, kw_only=True):
     checkpoints:  holds a folder of checkpoints for each run's key.
     keep_weights: how the weights of good final runs are left, if at all.
     answer_with:  a file of kept weights, if its network is to answer and nothing to be trained.
-    find_form:    whether it is then to be found out how the network can be built: `Form`.
+    find_form:    whether it is then to be found out how the network can be built: `weights.Form`.
     """
 
     model: str
@@ -93,18 +93,6 @@ class RunOutcome(Struct, frozen=True, kw_only=True):
     departure: str = ""
 
 
-class Form(Struct, frozen=True, kw_only=True):
-    """How a network can be built: by timm, by torch alone, else by its plugin.
-
-    config: what timm needs in config.json.
-    source: a Python module whose `network()` returns it.
-    """
-
-    kind: Literal["timm", "torch", "plugin"] = "plugin"
-    config: dict[str, Any] = {}
-    source: str = ""
-
-
 class Refusal(Struct, frozen=True, kw_only=True):
     """Why a worker does not do a job, said before any plugin's code has run.
 
@@ -123,7 +111,7 @@ class Answers:
     epochs:  uint8 (epochs, validation images), plain npy: the classes predicted after each epoch,
              when asked for.
     weights: safetensors, see `fmbench.weights`, when asked for.
-    form:    `Form`, when asked for.
+    form:    `weights.Form`, when asked for.
     outcome: how the run ended; comes after the others.
     """
 

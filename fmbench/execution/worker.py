@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fmbench import environment, files, processes
-from fmbench.contract import InputSpec, Model
+from fmbench.contract import Model
 from fmbench.discovery.child import ChangedError, load_model, unchanged
 from fmbench.discovery.entries import Entry
 from fmbench.errors import UsageError
-from fmbench.execution.job import Event, Form, Inputs, Job, JobFolder, Refusal, RunOutcome, Spent
+from fmbench.execution.job import Event, Inputs, Job, JobFolder, Refusal, RunOutcome, Spent
 from fmbench.protocol import Tuning
 from fmbench.records import Cost, Run
 from fmbench.statuses import STATUSES, Status
@@ -219,7 +219,7 @@ def train_and_answer(
     if log:
         log.write(folder.answers(number).epochs, stage.epochs)
     if keeper and (why := keeper.keep(folder.answers(number).weights, run, job.protocol)):
-        sys.stderr.write(f"the weights are not kept: they would lack {why}\n")
+        sys.stderr.write(f"the weights are not kept: {why}\n")
     logits, seconds = loop.predict(network, evaluation, protocol=job.protocol, device=device)
     save(folder.answers(number).logits, logits.numpy().astype(np.float32))
     return RunOutcome(
@@ -254,22 +254,12 @@ def answer(folder: JobFolder, trained: ModelUnderTraining, number: int) -> RunOu
     answers = folder.answers(number)
     save(answers.logits, logits.numpy().astype(np.float32))
     if job.find_form:
+        every = torch.arange(len(trained.evaluation_pixels), device=trained.device)
+        images = trained.evaluation_images().batch(every).cpu().contiguous()
         work = files.make_folder(answers.form.with_name("form"))
-        found = _form(network, trained, Path(job.answer_with), work)
+        found = forms.find(network, trained.model.size, Path(job.answer_with), images, work)
         files.write(answers.form, msgspec.json.encode(found))
     return RunOutcome(status="ok")
-
-
-def _form(network: nn.Module, trained: ModelUnderTraining, weights: Path, work: Path) -> Form:
-    """How a network can be built without its plugin; `work` is an empty folder."""
-    every = trained.evaluation_images()
-    images = every.batch(torch.arange(len(every), device=trained.device)).cpu().contiguous()
-    spec = InputSpec(size=trained.model.size)
-    if config := forms.timm_config(network, spec, weights, images, work):
-        return Form(kind="timm", config=config)
-    if source := forms.torch_source(network, weights, images, work):
-        return Form(kind="torch", source=source)
-    return Form()
 
 
 class EpochAnswers:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from fmbench.contract import CLASSES, InputSpec
 from fmbench.training import states
+from fmbench.weights import Form
 
 TOLERANCE = 1e-4
 """How far logits may lie apart, relatively and as such: sums in another order, not other sums."""
@@ -29,15 +30,25 @@ def network() -> nn.Module:
     return '''
 
 
+def find(network: nn.Module, size: int, path: Path, images: Tensor, folder: Path) -> Form:
+    """How a network can be built without its plugin: by timm, by torch, or not.
+
+    size:   side of its images in pixels.
+    path:   the kept weights, loaded into what is built to prove it.
+    images: float32 (n, 1, size, size), what both are given.
+    folder: an empty one to work in.
+    """
+    if config := timm_config(network, InputSpec(size=size), path, images, folder):
+        return Form(kind="timm", config=config)
+    if source := torch_source(network, path, images, folder):
+        return Form(kind="torch", source=source)
+    return Form()
+
+
 def timm_config(
     network: nn.Module, spec: InputSpec, path: Path, images: Tensor, folder: Path
 ) -> dict[str, Any]:
-    """What timm needs to know to build a network from a folder by itself; empty where it cannot.
-
-    path:   the kept weights, which timm loads here to prove it.
-    images: float32 (n, channels, size, size), what both are given.
-    folder: an empty one to work in.
-    """
+    """What timm needs to know to build a network from a folder, else nothing; see `find`."""
     timm = sys.modules.get("timm")  # the plugin has imported it, or the network is none of timm's
     named = getattr(network, "pretrained_cfg", None)
     if timm is None or not named or not type(network).__module__.startswith("timm."):
@@ -68,7 +79,7 @@ def timm_config(
 def torch_source(network: nn.Module, path: Path, images: Tensor, folder: Path) -> str:
     """A Python module that builds a network of torch's own layers; empty where there is none.
 
-    Arguments are those of `timm_config`. A network of another class counts when it does no more
+    Arguments are those of `find`. A network of another class counts when it does no more
     than to apply its children one after another, flattened before the last.
     """
     expected = _logits(network, images)

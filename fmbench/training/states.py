@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fmbench import files, weights
+from fmbench.errors import StoreError
 from fmbench.protocol import Protocol
 from fmbench.records import Run
 from fmbench.training.hidden import attributes, bytes_of, hidden_state
@@ -36,10 +37,10 @@ class Keeper:
         """Write the weights; returns why they are not kept, empty when they are.
 
         A tensor that has several names is stored under each: whoever loads them needs to know
-        nothing of that. Raises `StoreError` when the file cannot be written.
+        nothing of that.
         """
-        if reason := obstacle(self._fresh, self._network):
-            return reason
+        if lacking := obstacle(self._fresh, self._network):
+            return f"they would lack {lacking}"
         state = self._network.state_dict()
         rounded = self._kind == "bf16"
         types = {
@@ -48,8 +49,11 @@ class Keeper:
             else value.dtype
             for name, value in state.items()
         }
-        files.make_folder(path.parent)
-        files.write_stream(path, encoded(state, types, weights.metadata(run, protocol)))
+        try:
+            files.make_folder(path.parent)
+            files.write_stream(path, encoded(state, types, weights.metadata(run, protocol)))
+        except StoreError as error:  # the run is none the worse
+            return f"the file {error.what}"
         return ""
 
 
