@@ -6,6 +6,9 @@ from fmbench.console.stream import complain, print_table, say
 from fmbench.execution.predicting import Prediction
 from fmbench.wording import percent
 
+ORDER = ("label", "second", "third")
+"""What the columns of the most probable classes are called."""
+
 
 def print_predictions(found: Sequence[Prediction], names: Sequence[str]) -> None:
     """The three best classes of each picture; what was done to it, and bad files, as talk.
@@ -24,6 +27,3 @@ def print_predictions(found: Sequence[Prediction], names: Sequence[str]) -> None
             line |= {ORDER[place]: names[number], f"{ORDER[place]} %": percent(share, 1)}
         lines.append(line)
     print_table(lines, wrapping="file")
-
-
-ORDER = ("label", "second", "third")

@@ -126,9 +126,14 @@ def configuration(card: Card, known: Mapping[str, Any]) -> dict[str, Any]:
             "key": card.record.key,
         },
     }
-    if "pretrained_cfg" in found:
+    if isinstance(of_timm := found.get("pretrained_cfg"), dict):
         of_images = {"mean": [rules.mean], "std": [rules.std], "crop_pct": 1.0}
-        found["pretrained_cfg"] |= {**of_images, "interpolation": "bilinear", "label_names": names}
+        found["pretrained_cfg"] = {
+            **of_timm,
+            **of_images,
+            "interpolation": "bilinear",
+            "label_names": names,
+        }
     else:
         found["model_type"] = "fmbench"
     return found

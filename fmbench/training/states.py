@@ -31,7 +31,7 @@ class Keeper:
     def __init__(self, network: nn.Module, kind: weights.Kind) -> None:
         self._network = network
         self._kind = kind
-        self._fresh = attributes(network)
+        self._fresh = attributes(network.train())  # some keep tables while they are evaluated
 
     def keep(self, path: Path, run: Run, protocol: Protocol) -> str:
         """Write the weights; returns why they are not kept, empty when they are.
