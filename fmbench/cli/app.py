@@ -133,8 +133,8 @@ def fmbench(
 
     \b
     Exit codes: 0 all ok, 1 a final run, all recipes of a model, a check of a
-    plugin, a reproduction or a picture failed, 2 usage, 3 internal error, 4
-    data or protocol check failed, or a published file is stale, 5 nothing
+    plugin, a reproduction or a picture failed, 2 usage, 3 internal error,
+    4 data or protocol check failed, or a published file is stale, 5 nothing
     selected, 130 interrupted.
     """
     from fmbench import environment
