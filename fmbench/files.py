@@ -24,6 +24,7 @@ from fmbench.errors import FmbenchError, StoreError
 
 NPY_HEADER_BYTES = 10_000
 LARGEST_JSON = 64 * 1024 * 1024
+PIECE_BYTES = 4 * 1024 * 1024
 TEMPORARY = ".tmp"
 T = TypeVar("T")
 Buffer = bytes | memoryview
@@ -58,9 +59,15 @@ def write_stream(path: Path, parts: Iterable[Buffer]) -> str:
     return digest.hexdigest()
 
 
+def pieces(file: IO[bytes], size: int = PIECE_BYTES) -> Iterator[bytes]:
+    """What is left of an open file, in pieces of at most `size` bytes."""
+    while piece := file.read(size):
+        yield piece
+
+
 def digest_of_file(path: Path) -> str:
-    """The SHA-256 of a file's content, read piece by piece; raises `OSError`."""
-    with path.open("rb") as file:
+    """The SHA-256 of a regular file's content, read piece by piece; see `open_regular`."""
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -106,7 +113,7 @@ def require_hard_links(folder: Path) -> None:
     probe.unlink()
 
 
-def open_regular(path: Path) -> IO[bytes]:
+def open_regular(path: Path) -> io.BufferedReader:
     """A file opened to be read that is one: no link is followed, no pipe or device waited for.
 
     Raises `OSError` when it is anything else or cannot be read.

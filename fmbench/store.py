@@ -11,14 +11,15 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from fmbench import data, files, protocol, records
+from fmbench import data, files, protocol, records, weights
 from fmbench.data import idx
 from fmbench.errors import DataError, StoreError
 from fmbench.protocol import Protocol
 from fmbench.records import Record
+from fmbench.weights import Weights
 from fmbench.wording import same_records
 
-PREDICTIONS, LOGITS, LOG = BESIDE = (".npy", ".logits.npy", ".log")
+PREDICTIONS, LOGITS, LOG, WEIGHTS = BESIDE = (".npy", ".logits.npy", ".log", ".safetensors")
 LOG_BYTES = 256 * 1024
 RECORD_BYTES = 1024 * 1024
 TEST_LABELS = data.FILES[3]
@@ -39,7 +40,8 @@ class Store:
     """The records made under one protocol in a results folder.
 
     RESULTS/PROTOCOL/records/ holds a .json for each run, beside it a .npy of the predicted classes,
-    a .logits.npy where they are kept and, when the plugin printed anything, a .log.
+    a .logits.npy and a .safetensors of the weights where these are kept and, when the plugin
+    printed anything, a .log.
     RESULTS/PROTOCOL/protocol-DIGEST.toml is the protocol they were made under,
     t10k-labels-idx1-ubyte the test labels they were scored by, and RESULTS/PROTOCOL/work/ is
     scratch.
@@ -67,10 +69,14 @@ class Store:
         *,
         logits: NDArray[np.float32] | None = None,
         log: bytes = b"",
+        weights_from: Path | None = None,
     ) -> Record:
         """Store a record for good, and return it with the digests of the files beside it.
 
         The record itself comes last: its file is the mark of commit.
+
+        weights_from: a file of kept weights, copied piece by piece. One that is none of this run,
+                      which a plugin may have put there, is left out.
 
         Logits are kept as float16 (n, classes), less the largest of each image, which leaves their
         softmax as it is and none too large for a float16.
@@ -83,11 +89,53 @@ class Store:
         kept = {kind: content for kind, content in beside.items() if content}
         for kind, content in kept.items():
             files.write_new(self.path(record, kind), content)
+        weights_digest = self._copy_weights(weights_from, record) if weights_from else ""
         if record.schema == records.SCHEMA:
             digests = {kind: hashlib.sha256(content).hexdigest() for kind, content in kept.items()}
+            if weights_digest:
+                digests[WEIGHTS] = weights_digest
             record = msgspec.structs.replace(record, files=digests)
         files.write_new(self.path(record, ".json"), records.encode(record))
         return record
+
+    def _copy_weights(self, source: Path, record: Record) -> str:
+        """Put weights beside a record; returns their SHA-256, empty when they are not kept."""
+        path = self.path(record, WEIGHTS)
+        try:
+            with files.open_regular(source) as file:
+                digest = files.write_stream(path, files.pieces(file))
+            if weights.read(path).run == record.run:
+                return digest
+        except (OSError, ValueError, StoreError):  # a record without them is better than none
+            pass
+        path.unlink(missing_ok=True)
+        return ""
+
+    def weights(self, record: Record) -> tuple[Weights, Path]:
+        """What the kept weights of a run say of themselves, and their file, which is its record's.
+
+        Raises `StoreError` when none are kept, or the file is not what its record was made with.
+        """
+        path = self.path(record, WEIGHTS)
+        if WEIGHTS not in record.files:
+            raise StoreError(
+                "its weights are not kept",
+                where=record.id,
+                hint="make the run again in another folder and keep them: fmbench run "
+                f"{record.run.plugin.distribution}:{record.run.model} --keep-weights float32 "
+                "--results FOLDER",
+            )
+        try:
+            found = weights.read(path)
+            if found.run != record.run or files.digest_of_file(path) != record.files[WEIGHTS]:
+                raise ValueError("its content is not what its record was made with")
+        except (OSError, ValueError) as error:
+            raise StoreError(
+                f"does not fit its record: {files.reason(error)}",
+                where=str(path),
+                hint=COPY_OR_REDO,
+            ) from error
+        return found, path
 
     def read(self) -> Contents:
         """Everything in the store; a file that cannot be read is a problem, not an error."""
@@ -136,7 +184,7 @@ class Store:
     def without_record(self) -> list[Path]:
         """Files of runs whose record, the mark of commit, never came."""
         whole = {f"{path.stem}{kind}" for path in self.records.glob("*.json") for kind in BESIDE}
-        parts = [*self.records.glob("*.npy"), *self.records.glob("*.log")]
+        parts = [path for path in self.records.glob("*") if path.name.endswith(BESIDE)]
         return [path for path in parts if path.name not in whole]
 
     def keep_protocol(self, digest: str, text: str) -> None:
@@ -216,6 +264,11 @@ class Store:
                 return file.read(LOG_BYTES).decode("utf-8", "replace")
         except OSError:
             return ""
+
+    def sizes(self, record: Record) -> dict[str, int]:
+        """Bytes of the files beside a record, by what their names end in."""
+        paths = {kind: self.path(record, kind) for kind in BESIDE}
+        return {kind: os.lstat(path).st_size for kind, path in paths.items() if path.is_file()}
 
     def path(self, record: Record, suffix: str) -> Path:
         """Where a file of a record lies."""

@@ -10,14 +10,17 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import safetensors.numpy
 
 from fmbench import files, protocol, records
+from fmbench import weights as kept_weights
 from fmbench.data import idx
 from fmbench.environment import describe
 from fmbench.hardware import cpu_device
+from fmbench.protocol import Protocol
 from fmbench.records import Record
 from fmbench.scoring import score
-from fmbench.store import BESIDE, LOG, LOGITS, PREDICTIONS, Store, published
+from fmbench.store import BESIDE, LOG, LOGITS, PREDICTIONS, WEIGHTS, Store, published
 from fmbench.verification import asked_of, keeping, verify_store
 
 QUICK, LITE = "quick-v1", "lite-v1"
@@ -100,7 +103,7 @@ def other_times(parts: dict[str, Any]) -> None:
         parts["cost"][name] /= 1.07
 
 
-def renew(store: Store, *, logits: bool = False, log: bytes = b"") -> None:
+def renew(store: Store, *, logits: bool = False, log: bytes = b"", weights: bool = False) -> None:
     """Write all records anew with the newest schema, as a rebuilt folder has them."""
     every = [
         (one, store.predictions(one) if one.ok and one.run.stage == "final" else None)
@@ -116,7 +119,17 @@ def renew(store: Store, *, logits: bool = False, log: bytes = b"") -> None:
             labels = store.labels(store.protocol_of([record]))
             record = _scored_by(record, made, labels)
         newest = msgspec.structs.replace(record, schema=records.SCHEMA)
-        store.add(newest, predictions, logits=made, log=log)
+        kept = store.folder / "weights"
+        if weights and predictions is not None:
+            kept.write_bytes(weights_of(record, store.protocol_of([record])))
+        store.add(newest, predictions, logits=made, log=log, weights_from=kept if weights else None)
+        kept.unlink(missing_ok=True)
+
+
+def weights_of(record: Record, rules: Protocol) -> bytes:
+    """A small file of kept weights that says it is of that run."""
+    tensors = {"weight": np.ones((10, 2), np.float32)}
+    return safetensors.numpy.save(tensors, kept_weights.metadata(record.run, rules))
 
 
 def _scored_by(record: Record, logits: Any, labels: Any) -> Record:
@@ -187,6 +200,29 @@ class Evil:
 
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return os.system, ("touch PWNED",)
+
+
+def _weights_edited(change: Callable[[bytes], bytes], *, digest: bool = False) -> Any:
+    """Weights with another content, which the record has the digest of where that is asked."""
+
+    def forge(store: Store) -> None:
+        renew(store, weights=True)
+        path = store.path(find(store), WEIGHTS)
+        path.write_bytes(change(path.read_bytes()))
+        if digest:
+            now = hashlib.sha256(path.read_bytes()).hexdigest()
+            edit(store, find(store), _set("files", WEIGHTS, to=now), digest=True)
+
+    return forge
+
+
+def _others_weights(store: Store) -> None:
+    """Another run's weights in a record that has their digest."""
+    renew(store, weights=True)
+    content = store.path(find(store, "vgg11"), WEIGHTS).read_bytes()
+    store.path(find(store), WEIGHTS).write_bytes(content)
+    now = hashlib.sha256(content).hexdigest()
+    edit(store, find(store), _set("files", WEIGHTS, to=now), digest=True)
 
 
 def _swapped(store: Store) -> None:
@@ -546,6 +582,30 @@ FORGERIES: dict[str, tuple[str, Callable[[Store], object], str]] = {
         ),
         "files",
     ),
+    "weights edited": (QUICK, _weights_edited(lambda content: content[:-1] + b"\1"), "weights"),
+    "weights pickled": (
+        QUICK, _weights_edited(lambda _: pickle.dumps(Evil()), digest=True), "weights",
+    ),
+    "weights of another run": (QUICK, _others_weights, "weights"),
+    "weights are a link": (
+        QUICK,
+        lambda store: (renew(store, weights=True), _replaced(WEIGHTS, _link)(store)),
+        "weights",
+    ),
+    "weights are a pipe": (
+        QUICK, lambda store: (renew(store, weights=True), _replaced(WEIGHTS, os.mkfifo)(store)),
+        "weights",
+    ),
+    "weights added": (
+        QUICK,
+        lambda store: (
+            renew(store),
+            store.path(find(store), WEIGHTS).write_bytes(
+                weights_of(find(store), store.protocol_of([find(store)]))
+            ),
+        ),
+        "files",
+    ),
     "a better log-loss than the logits'": (QUICK, _better_loss_than_logits, "logits"),
     "edited since it was verified": (QUICK, _verified_and_edited, "record"),
     "a verification edited": (QUICK, _better_tier, "verification"),
@@ -745,10 +805,15 @@ GOOD: dict[str, Callable[[Store], object]] = {
     "published": lambda _: None,
     "rebuilt": renew,
     "rebuilt with logits": lambda store: renew(store, logits=True),
+    "rebuilt with weights": lambda store: renew(store, weights=True),
     "rebuilt with logs": lambda store: renew(store, log=b"epoch 1 of 8\n"),
     "logits left behind": lambda store: (
         renew(store, logits=True),
         store.path(find(store), LOGITS).unlink(),
+    ),
+    "weights left behind": lambda store: (
+        renew(store, weights=True),
+        store.path(find(store), WEIGHTS).unlink(),
     ),
     "logs left behind": lambda store: (
         renew(store, log=b"epoch 1 of 8\n"),

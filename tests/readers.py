@@ -1,6 +1,7 @@
 """Every reader of files fmbench did not just write itself, as a function of bytes."""
 
 import hashlib
+import io
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -9,15 +10,19 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 import torch
+from PIL import Image
+from safetensors import SafetensorError
 
 import samples
 from conftest import TINY
-from fmbench import files, protocol, records
+from fmbench import files, protocol, records, weights
 from fmbench.data.idx import encode as encode_idx
 from fmbench.data.idx import parse as parse_idx
+from fmbench.data.pictures import PictureError, read_picture
 from fmbench.discovery import Catalogue, ListedModel
 from fmbench.errors import FmbenchError
 from fmbench.execution.job import Event, JobFolder, RunOutcome
+from fmbench.training import states
 from fmbench.training.checkpoints import Checkpoints
 
 FOLDER = Path(tempfile.mkdtemp(prefix="fmbench-readers-"))
@@ -73,6 +78,37 @@ def _checkpoint(which: str) -> tuple[Callable[[bytes], object], bytes]:
     return read, sample
 
 
+def _weights(content: bytes) -> object:
+    """What a file says of itself, and its tensors in a network."""
+    path = FOLDER / "kept.safetensors"
+    path.write_bytes(content)
+    states.load(torch.nn.Linear(2, 2), path)
+    return weights.read(path)
+
+
+def _kept_weights() -> bytes:
+    rules = protocol.load("quick-v1")
+    run = samples.run(protocol_digest=rules.digest)
+    states.Keeper(torch.nn.Linear(2, 2), "bf16").keep(FOLDER / "sample", run, rules)
+    return (FOLDER / "sample").read_bytes()
+
+
+def _picture(content: bytes) -> object:
+    path = FOLDER / "picture"
+    path.write_bytes(content)
+    return read_picture(path)
+
+
+def _drawn(kind: str) -> bytes:
+    """A small picture in a format, with an orientation in it."""
+    noise = np.random.RandomState(0).randint(0, 256, (12, 9, 3)).astype(np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = io.BytesIO()
+    Image.fromarray(noise).save(content, kind, exif=exif)
+    return content.getvalue()
+
+
 _PROTOCOL = TINY.format(
     digests="\n".join(
         f'{name} = "{"0" * 64}"'
@@ -107,6 +143,16 @@ READERS = {
         _events, msgspec.json.encode(Event(kind="progress", run=0, epoch=1, loss=0.5)) + b"\n", ()
     ),
     "outcomes": Reader(_outcome, msgspec.json.encode(RunOutcome(status="ok", curve=(1.0,))), ()),
+    "kept weights": Reader(_weights, _kept_weights(), (ValueError, SafetensorError)),
+    "forms": Reader(
+        lambda content: files.decode_json(content, weights.Form),
+        msgspec.json.encode(weights.Form(kind="timm", config={"architecture": "a"})),
+        (),
+    ),
+    **{
+        f"{kind} pictures": Reader(_picture, _drawn(kind), (PictureError,))
+        for kind in ("PNG", "JPEG", "GIF", "TIFF", "WEBP", "BMP")
+    },
     "checkpoint facts": Reader(*_checkpoint("json"), ()),
     "checkpoint tensors": Reader(*_checkpoint("safetensors"), ()),
 }

@@ -186,7 +186,7 @@ def small(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
         if not path.name.startswith(("softmax", "vgg11-final", "timm+regnety_002")):
             path.unlink()
     if request.param == "newest schema":
-        renew(store, log=b"a line\n")
+        renew(store, log=b"a line\n", weights=True)
     else:
         GOOD["verified"](store)
     return store

@@ -129,11 +129,12 @@ def fmbench(
       fmbench models                    what is installed, and what is broken
       fmbench show                      every run with its status
       fmbench reproduce 3f9a1c02        one run again, and whether it comes out the same
+      fmbench predict 3f9a1c02 a.png    what a picture shows, by the weights of a run
 
     \b
     Exit codes: 0 all ok, 1 a final run, all recipes of a model, a check of a
-    plugin, a reproduction or a verification failed, or a submission was
-    refused, 2 usage, 3 internal error, 4 data, protocol or machine check
+    plugin, a reproduction, a verification or a picture failed, or a submission
+    was refused, 2 usage, 3 internal error, 4 data, protocol or machine check
     failed, or a published file is stale, 5 nothing selected, 130 interrupted.
     """
     from fmbench import environment

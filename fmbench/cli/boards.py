@@ -253,7 +253,7 @@ def show(
     if json:
         print_json(found)
     else:
-        tables.print_record(found, store.log(found))
+        tables.print_record(found, store.log(found), store.sizes(found))
 
 
 def check_boards(every: "Sequence[StoredResults]", protocol: str | None) -> None:

@@ -16,6 +16,7 @@ from fmbench.cli.app import (
     nameable,
     print_json,
 )
+from fmbench.cli.predicting import stoppable
 from fmbench.cli.stored import name_of, record_of, store_of
 from fmbench.errors import ExitCode, StoreError, UsageError
 from fmbench.wording import counted
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from fmbench.protocol import Protocol
     from fmbench.records import Record
     from fmbench.store import Store
+    from fmbench.verification import Verdict
 
 DeviceAgainOption = Annotated[
     str,
@@ -112,6 +114,13 @@ def verify(
         int | None,
         typer.Option(metavar="SEED", min=0, help="Draw these runs with a seed; one is said else."),
     ] = None,
+    from_weights: Annotated[
+        bool,
+        typer.Option(
+            "--from-weights",
+            help="Have kept weights answer the test images again, where their plugin is installed.",
+        ),
+    ] = False,
     keep: Annotated[
         bool,
         typer.Option(
@@ -137,6 +146,7 @@ def verify(
       fmbench verify
       fmbench verify results/published
       fmbench verify results/published/quick-v1 --rerun 1
+      fmbench verify results/quick-v1 --from-weights
       fmbench verify results/quick-v1/records/vgg11-*.json --rerun all --no-keep
     """
     from fmbench import environment, hardware, limits, verification
@@ -148,8 +158,11 @@ def verify(
     wanted = _how_many(rerun)
     asked = verification.asked_of(paths or [Path("results")], name_of(protocol))
     known = verification.known_sources()
-    verdicts = [verification.verify_store(one, known) for one in asked]
+    verdicts = [verification.verify_store(one, known, from_weights=from_weights) for one in asked]
     fresh = [boards.compare(*both) for both in zip(asked, verdicts, strict=True)]
+    if from_weights:
+        with stoppable():
+            _score_weights(verdicts, device, timeout, data_dir)
     again = []
     seed = reruns.new_seed() if draw_seed is None else draw_seed
     drawn = [] if wanted == 0 else reruns.draw(verdicts, wanted, seed)
@@ -192,6 +205,26 @@ def verify(
         raise typer.Exit(ExitCode.INTERRUPTED)
     if any(one.false for one in verdicts):
         raise typer.Exit(ExitCode.RUN_FAILED)
+
+
+def _score_weights(
+    verdicts: "list[Verdict]", device: str, timeout: float, data_dir: Path | None
+) -> None:
+    """Have kept weights answer again, run by run, and say how many did."""
+    from fmbench import data
+    from fmbench.console import stream
+    from fmbench.store import Store
+    from fmbench.verification import from_weights
+
+    kept = from_weights.with_weights(verdicts)
+    done = 0
+    for verdict, run in kept:
+        store = Store(Path(verdict.folder).parent, verdict.protocol)
+        record = store.read_record(store.records / f"{run.stem}.json")
+        rules = store.protocol_of([record])
+        dataset = data.load(data.find(data_dir, say=stream.say), rules.data.sha256)
+        done += from_weights.score_again(verdict, run, dataset, device=device, timeout=timeout)
+    stream.say(f"{counted(done, 'run')} of {len(kept)} with kept weights scored from them")
 
 
 def _how_many(rerun: str) -> int | None:

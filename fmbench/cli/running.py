@@ -131,6 +131,14 @@ def run(
             "--keep-logits", help="Keep the logits of each final run made now, 200 kB each."
         ),
     ] = False,
+    keep_weights: Annotated[
+        Literal["float32", "bf16"] | None,
+        typer.Option(
+            metavar="float32|bf16",
+            help="Keep the weights of each good final run made now as safetensors, as they are, or "
+            "with all but vectors rounded to bfloat16, which halves the file.",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool,
         typer.Option(help="Print which runs are missing and how long they would take; make none."),
@@ -217,7 +225,7 @@ def run(
         return
     if estimate:
         try:
-            make_runs(
+            made = make_runs(
                 session,
                 estimate,
                 show=live.LiveProgress,
@@ -230,8 +238,11 @@ def run(
                 checkpoint_seconds=checkpoint_every,
                 checkpoints=checkpoints_in,
                 keep_logits=keep_logits,
+                keep_weights=keep_weights,
                 timings=timings,
             )
+            if keep_weights:
+                stream.say(runs.weights_kept(session.store, made))
         except KeyboardInterrupt:
             stream.say("stopped; the same command goes on with what is missing")
             raise typer.Exit(ExitCode.INTERRUPTED) from None

@@ -1,5 +1,7 @@
 """What a command is about to run, and what came of it."""
 
+from collections.abc import Sequence
+
 from fmbench.console.live import run_kind, time_of
 from fmbench.console.stream import print_table, say, tell
 from fmbench.execution.estimate import Estimate
@@ -15,6 +17,8 @@ from fmbench.hardware import (
 )
 from fmbench.leaderboard.recipes import recipes_tried
 from fmbench.leaderboard.stored_results import StoredResults, choose_model_results
+from fmbench.records import Record
+from fmbench.store import WEIGHTS, Store
 from fmbench.wording import counted, duration, memory, percent, short
 
 
@@ -126,6 +130,16 @@ def print_timings(timings: Timings) -> None:
     )
     for part, seconds in spent.items():
         say(f"  {part.value:<32} {seconds:8.2f} s {100 * seconds / total:5.1f} %")
+
+
+def weights_kept(store: Store, made: Sequence[Record]) -> str:
+    """Of how many of the good final runs made now the weights are kept, and how large they are."""
+    good = [record for record in made if record.ok and record.run.stage == "final"]
+    kept = [record for record in good if WEIGHTS in record.files]
+    size = sum(store.sizes(record)[WEIGHTS] for record in kept)
+    said = f"kept the weights of {len(kept)} of {counted(len(good), 'good final run')}"
+    said += f", {memory(size)}" if kept else ""
+    return said if len(kept) == len(good) else f"{said}; logs say why others have none"
 
 
 def print_again(again: Again, estimate: Estimate) -> None:

@@ -1,6 +1,6 @@
 """The tables and texts the reading commands print."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.text import Text
@@ -15,9 +15,10 @@ from fmbench.leaderboard.comparison import Compared
 from fmbench.leaderboard.difference import Difference, sections
 from fmbench.protocol import Protocol, StageName
 from fmbench.records import Record
-from fmbench.store import Contents
+from fmbench.store import LOG, LOGITS, PREDICTIONS, WEIGHTS, Contents
 from fmbench.wording import duration, memory, percent, short, versions
 
+KEPT = {PREDICTIONS: "predictions", LOGITS: "logits", LOG: "log", WEIGHTS: "weights"}
 DROPPABLE = (
     "plugin",
     "device",
@@ -191,8 +192,11 @@ def _accuracy(record: Record, stage: StageName) -> str:
     return percent(record.result.accuracy) if record.run.stage == stage else ""
 
 
-def print_record(record: Record, log: str) -> None:
-    """One run: result, cost, environment, curve and log."""
+def print_record(record: Record, log: str, sizes: Mapping[str, int]) -> None:
+    """One run: result, cost, environment, curve, what is kept of it, and log.
+
+    sizes: bytes of the files beside the record, by what their names end in.
+    """
     run, result, cost, where = record.run, record.result, record.cost, record.environment
     facts = {
         "record": f"{record.id}, key {record.key[:12]}, {record.created}",
@@ -232,6 +236,9 @@ def print_record(record: Record, log: str) -> None:
         facts["device"] += f", digest {where.device.digest[:12]}"
     if record.departure:
         facts["departure"] = record.departure
+    if sizes:
+        kept = (f"{KEPT[kind]} {memory(size)}" for kind, size in sizes.items())
+        facts["kept"] = ", ".join(kept)
     for name, fact in facts.items():
         tell(f"{name:<11}{fact}")
     if log:

@@ -8,6 +8,7 @@ from fmbench.data.dataset import (
     LabelCount,
     Summary,
     load,
+    names_of_classes,
     read,
     summary,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "class_picture",
     "find",
     "load",
+    "names_of_classes",
     "present",
     "read",
     "stratified_split",

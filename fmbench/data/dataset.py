@@ -37,6 +37,7 @@ FASHION_MNIST = Digests(
     test_images="5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
     test_labels="0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
 )
+DIGITS = tuple("0123456789")
 # The digits, whose files have the same names: the set people mix up with this one.
 MNIST = Digests(
     train_images="ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -185,3 +186,8 @@ def _reason(data: bytes, name: str, path: Path, expected: dict[str, str], found:
         f"its bytes are not those {f'that {wanted}' if own else 'of Fashion-MNIST'}"
         f" (SHA-256 {found[:12]}… instead of {expected[name][:12]}…)"
     )
+
+
+def names_of_classes(digests: Digests) -> tuple[str, ...]:
+    """The names of the classes of a protocol's data set; their numbers where it is not known."""
+    return LABELS if digests == FASHION_MNIST else DIGITS

@@ -19,7 +19,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from fmbench import files
+from fmbench import files, weights
 from fmbench.hardware import Device
 from fmbench.protocol import Protocol
 from fmbench.records import Cost, Plugin, Run
@@ -29,8 +29,11 @@ from fmbench.statuses import STATUSES, Status
 class Job(Struct, frozen=True, kw_only=True):
     """Runs of one model and one stage, for one worker. Folders are absolute paths.
 
-    inputs:      holds the arrays.
-    checkpoints: holds a folder of checkpoints for each run's key.
+    inputs:       holds the arrays.
+    checkpoints:  holds a folder of checkpoints for each run's key.
+    keep_weights: how the weights of good final runs are left, if at all.
+    answer_with:  a file of kept weights, if its network is to answer and nothing to be trained.
+    find_form:    whether it is then to be found out how the network can be built: `weights.Form`.
     """
 
     model: str
@@ -42,6 +45,9 @@ class Job(Struct, frozen=True, kw_only=True):
     inputs: str
     checkpoints: str
     checkpoint_seconds: float
+    keep_weights: weights.Kind | None = None
+    answer_with: str = ""
+    find_form: bool = False
 
 
 class Event(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -104,12 +110,16 @@ class Answers:
     logits:  float32 (n, classes), plain npy.
     epochs:  uint8 (epochs, validation images), plain npy: the classes predicted after each epoch,
              when asked for.
+    weights: safetensors, see `fmbench.weights`, when asked for.
+    form:    `weights.Form`, when asked for.
     outcome: how the run ended; comes after the others.
     """
 
     def __init__(self, path: Path) -> None:
         self.logits = path / "logits.npy"
         self.epochs = path / "epochs.npy"
+        self.weights = path / "weights.safetensors"
+        self.form = path / "form.json"
         self.outcome = path / "outcome.json"
 
 

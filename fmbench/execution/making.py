@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Literal, Protocol
 
-from fmbench import data, environment
+from fmbench import data, environment, weights
 from fmbench.execution.claims import the_only_writer
 from fmbench.execution.estimate import Estimate
 from fmbench.execution.observers import Observers
@@ -15,6 +15,7 @@ from fmbench.execution.timings import Part, Timings
 from fmbench.leaderboard.board import Board, read_board
 from fmbench.leaderboard.published import write_board
 from fmbench.leaderboard.stored_results import StoredResults
+from fmbench.records import Record
 
 
 class Progressing(Protocol):
@@ -42,9 +43,12 @@ def make_runs(
     checkpoint_seconds: float = 60.0,
     checkpoints: Path | None = None,
     keep_logits: bool = False,
+    keep_weights: weights.Kind | None = None,
     timings: Timings | None = None,
-) -> None:
+) -> list[Record]:
     """Find the data, prepare the store, and make the pending runs with an engine of that name.
+
+    Returns the records of the runs that were made.
 
     On `KeyboardInterrupt` the runs under way are recorded as interrupted; it is raised again.
     """
@@ -64,7 +68,7 @@ def make_runs(
         show(session.count, estimate) as progress,
     ):
         estimate.workers = place.slots
-        session.run(
+        return session.run(
             dataset,
             Observers(own=[estimate, progress], guests=guests, say=say),
             engine=place,
@@ -74,6 +78,7 @@ def make_runs(
             checkpoint_seconds=checkpoint_seconds,
             checkpoints=checkpoints,
             keep_logits=keep_logits,
+            keep_weights=keep_weights,
             timings=timings,
         )
 

@@ -33,6 +33,8 @@ CARRIED = re.compile(
     r"(environment|refusal|ended)\.json|events\.jsonl|\d+/(outcome\.json|[a-z]+\.npy)"
 )
 """The files of a job's folder that a runner reads; what else a plugin puts there stays."""
+IN_PIECES = re.compile(r"\d+/weights\.safetensors")
+"""Those that may be large, and are whole once they are there."""
 
 
 class Identity(Struct, frozen=True, kw_only=True):
@@ -79,7 +81,7 @@ class News(Struct, frozen=True, kw_only=True):
         for name, (offset, content) in sorted(
             self.parts.items(), key=lambda part: part[0].endswith("outcome.json")
         ):
-            if not CARRIED.fullmatch(name):
+            if not (CARRIED.fullmatch(name) or IN_PIECES.fullmatch(name)):
                 continue
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -139,7 +141,7 @@ def work(job: bytes, inputs: dict[str, Any], memory: float, cuda: bool) -> Itera
             )
         )
         worker = LocalWorker(folder, device, memory)
-        yield from _news(folder.path, worker)
+        yield from _news(folder.path, worker, weights=planned.keep_weights is not None)
     except UsageError as error:
         folder.refuse(Refusal(what=f"{platform.node()}: {error.what}", hint=error.hint))
         outcome = RunOutcome(status="crashed", message=error.what)
@@ -162,13 +164,17 @@ def clear_leftovers() -> None:
         _base().rmdir()
 
 
-def _news(folder: Path, worker: LocalWorker) -> Iterator[bytes]:
+def _news(folder: Path, worker: LocalWorker, *, weights: bool) -> Iterator[bytes]:
+    sent: set[str] = set()
     seen: dict[str, tuple[int, int]] = {}
     log, logged = b"", 0.0
     ended = None
     while ended is None:
         ended = worker.ended()  # asked before the files are read, so that they are whole
         parts = dict(_changes(folder, seen))
+        if weights:  # those of the outcomes that `parts` may tell of are there by now
+            for piece in _pieces(folder, sent):
+                yield News(parts=piece).encoded()
         told = None
         due = time.monotonic() - logged > SECONDS_BETWEEN_LOGS
         if (due or ended or parts) and (now := worker.log()) != log:
@@ -198,6 +204,20 @@ def _changes(
             content = file.read(state.st_size - offset)
             seen[name] = offset + len(content), state.st_mtime_ns
             yield name, (offset, content)
+
+
+def _pieces(folder: Path, sent: set[str]) -> Iterator[dict[str, tuple[int, bytes]]]:
+    """The large files not sent yet, piece by piece, one after another; notes what is sent."""
+    for path in sorted(folder.glob("*/*")):
+        name = path.relative_to(folder).as_posix()
+        if name in sent or not IN_PIECES.fullmatch(name):
+            continue
+        sent.add(name)
+        with suppress(OSError), files.open_regular(path) as file:
+            offset = 0
+            for content in files.pieces(file):
+                yield {name: (offset, content)}
+                offset += len(content)
 
 
 def _base() -> Path:

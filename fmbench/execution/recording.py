@@ -26,6 +26,7 @@ class Recorder:
 
     checkpoints: the folder of all runs' checkpoints.
     keep_logits: whether the logits of final runs are stored beside their records.
+    keep_weights: whether the weights are that good final runs have left.
     """
 
     setting: Setting
@@ -34,6 +35,7 @@ class Recorder:
     timings: Timings
     checkpoints: Path
     keep_logits: bool
+    keep_weights: bool = False
 
     def record(self, folder: JobFolder, end: Ended, *, beside: int, log: bytes) -> Record:
         """Store the record of a run; what is not made again needs its checkpoints no more.
@@ -55,12 +57,14 @@ class Recorder:
             environment=self._environment(folder),
         )
         final = end.run.stage == "final"
+        weights = final and self.keep_weights and record.ok
         with self.timings.during(Part.RECORDS):
             record = self.store.add(
                 record,
                 predictions=scored.predictions if final else None,
                 logits=scored.logits if final and self.keep_logits else None,
                 log=log,
+                weights_from=end.answers.weights if weights else None,
             )
         if record.meaning.models_own:
             shutil.rmtree(self.checkpoints / record.key, ignore_errors=True)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from fmbench import weights
 from fmbench.discovery import ListedModel
 from fmbench.execution.claims import Claims
 from fmbench.execution.engines import Engine, Lost
@@ -40,6 +41,7 @@ class Runner:
     checkpoint_seconds: the least time between two checkpoints of a run.
     checkpoints:        the folder they are kept in; the store's own by default.
     keep_logits:        whether the logits of final runs are stored beside their records.
+    keep_weights:       how the weights of good final runs are, if at all.
     replanned:          told what is pending at the start, whenever another runner has done some of
                         it, and when a model has no finals because no recipe ended well.
     """
@@ -59,6 +61,7 @@ class Runner:
         checkpoints: Path | None = None,
         retry_failed: bool = False,
         keep_logits: bool = False,
+        keep_weights: weights.Kind | None = None,
         timings: Timings | None = None,
     ) -> None:
         self._timings = timings or Timings()
@@ -73,8 +76,15 @@ class Runner:
         self._claims = Claims(store.claims)
         self._checkpoints = (checkpoints or store.checkpoints).resolve()
         self._recorder = Recorder(
-            setting, store, scorer, self._timings, self._checkpoints, keep_logits
+            setting,
+            store,
+            scorer,
+            self._timings,
+            self._checkpoints,
+            keep_logits,
+            keep_weights is not None,
         )
+        self._keep_weights = keep_weights
         self._scratch: Path  # while it runs
         self._tell = observers or Observers()
         self._replanned = replanned
@@ -219,6 +229,7 @@ class Runner:
             inputs=str(self._inputs(runs[0].stage)),
             checkpoints=str(self._checkpoints),
             checkpoint_seconds=self._checkpoint_seconds,
+            keep_weights=self._keep_weights if runs[0].stage == "final" else None,
         )
 
     def _inputs(self, stage: StageName) -> Path:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from fmbench import discovery, hardware, protocol
+from fmbench import discovery, hardware, protocol, weights
 from fmbench.data import Dataset
 from fmbench.discovery import ListedModel, Problem
 from fmbench.execution.engines import Engine
@@ -95,6 +95,7 @@ class Session:
         checkpoint_seconds: float,
         checkpoints: Path | None = None,
         keep_logits: bool = False,
+        keep_weights: weights.Kind | None = None,
         timings: Timings | None = None,
     ) -> list[Record]:
         """Make the runs in the prepared store; see `Runner`."""
@@ -111,6 +112,7 @@ class Session:
             checkpoints=checkpoints,
             retry_failed=self.retry_failed,
             keep_logits=keep_logits,
+            keep_weights=keep_weights,
             timings=timings,
         ).run(self.models)
 

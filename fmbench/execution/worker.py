@@ -27,7 +27,7 @@ from fmbench.execution.job import Event, Inputs, Job, JobFolder, Refusal, RunOut
 from fmbench.protocol import Tuning
 from fmbench.records import Cost, Run
 from fmbench.statuses import STATUSES, Status
-from fmbench.training import cost, departures, devices, loop
+from fmbench.training import cost, departures, devices, forms, loop, states
 from fmbench.training.batches import Images
 from fmbench.training.builder import Builder
 from fmbench.training.checkpoints import Checkpoints
@@ -71,7 +71,8 @@ class ModelUnderTraining:
         self.entry = entry
         self.device = device
         self.rules = job.protocol.devices[job.device.kind]
-        self.departure: str | None = None  # until the first network is there
+        # until the first network is there; of one that is not trained nothing is checked
+        self.departure: str | None = "" if job.answer_with else None
         inputs = Inputs(Path(job.inputs))
         self.train_pixels = torch.from_numpy(inputs.read("train_images"))
         self._labels = torch.from_numpy(inputs.read("train_labels"))
@@ -144,6 +145,8 @@ def perform(folder: JobFolder, under_training: ModelUnderTraining, number: int) 
     """Train and evaluate one run; whatever goes wrong becomes its outcome."""
     curve: list[float] = []
     try:
+        if under_training.job.answer_with:
+            return answer(folder, under_training, number)
         return train_and_answer(folder, under_training, number, curve)
     except loop.DivergedError as error:
         return failed("diverged", error, curve)
@@ -199,6 +202,7 @@ def train_and_answer(
     log = None
     if isinstance(stage, Tuning) and stage.each_epoch:
         log = EpochAnswers(under_training, network, Path(job.checkpoints) / run.key)
+    keeper = states.Keeper(network, job.keep_weights) if job.keep_weights else None
     trained = loop.train(
         network,
         under_training.training_images(run),
@@ -214,6 +218,8 @@ def train_and_answer(
     )
     if log:
         log.write(folder.answers(number).epochs, stage.epochs)
+    if keeper and (why := keeper.keep(folder.answers(number).weights, run, job.protocol)):
+        sys.stderr.write(f"the weights are not kept: {why}\n")
     logits, seconds = loop.predict(network, evaluation, protocol=job.protocol, device=device)
     save(folder.answers(number).logits, logits.numpy().astype(np.float32))
     return RunOutcome(
@@ -235,6 +241,25 @@ def train_and_answer(
         ),
         repeatable=devices.as_prepared(under_training.rules, job.threads),
     )
+
+
+def answer(folder: JobFolder, trained: ModelUnderTraining, number: int) -> RunOutcome:
+    """The logits that kept weights give."""
+    job = trained.job
+    network = trained.build(job.runs[number])
+    states.load(network, Path(job.answer_with))
+    logits, _ = loop.predict(
+        network, trained.evaluation_images(), protocol=job.protocol, device=trained.device
+    )
+    answers = folder.answers(number)
+    save(answers.logits, logits.numpy().astype(np.float32))
+    if job.find_form:
+        every = torch.arange(len(trained.evaluation_pixels), device=trained.device)
+        images = trained.evaluation_images().batch(every).cpu().contiguous()
+        work = files.make_folder(answers.form.with_name("form"))
+        found = forms.find(network, trained.model.size, Path(job.answer_with), images, work)
+        files.write(answers.form, msgspec.json.encode(found))
+    return RunOutcome(status="ok")
 
 
 class EpochAnswers:

@@ -9,7 +9,7 @@ from fmbench import files
 from fmbench.contract import CLASSES
 from fmbench.protocol import Protocol
 from fmbench.records import Record
-from fmbench.store import BESIDE, LOG, LOG_BYTES, LOGITS, PREDICTIONS
+from fmbench.store import LOG, LOG_BYTES, LOGITS, PREDICTIONS
 
 PUBLISHED = "results/published"
 RECORD = ".json"
@@ -36,7 +36,7 @@ def protocol_file(protocol: Protocol) -> str:
 
 def suffixes_beside(record: Record) -> tuple[str, ...]:
     """What may lie beside a record: predictions and logits of a good final run, a log of any."""
-    return BESIDE if record.ok and record.run.stage == "final" else (LOG,)
+    return (PREDICTIONS, LOGITS, LOG) if record.ok and record.run.stage == "final" else (LOG,)
 
 
 def require_fitting(path: Path, suffix: str, record: Record) -> None:

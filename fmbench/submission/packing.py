@@ -9,7 +9,7 @@ from fmbench import files
 from fmbench.leaderboard.stored_results import ModelResults, StoredResults
 from fmbench.protocol import Protocol, load, names
 from fmbench.records import Record
-from fmbench.store import LOG, LOGITS, PREDICTIONS, RECORD_BYTES, Store, published
+from fmbench.store import LOG, LOGITS, PREDICTIONS, RECORD_BYTES, WEIGHTS, Store, published
 from fmbench.submission.layout import (
     COMMIT,
     KINDS,
@@ -146,6 +146,8 @@ def _left_out(
         there = [one for one in chosen if _is_there(store.path(one, suffix))]
         if suffix not in wanted and there:
             yield f"the {KINDS[suffix]} of {counted(len(there), 'run')}; {option} packs them"
+    if kept := [one for one in chosen if _is_there(store.path(one, WEIGHTS))]:
+        yield f"the weights of {counted(len(kept), 'run')}, which are not published"
 
 
 def _numbered(noun: str, numbers: Sequence[int]) -> str:

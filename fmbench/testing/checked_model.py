@@ -22,10 +22,10 @@ from fmbench.testing.expected_cost import expected_cost
 from fmbench.testing.importing import Imported
 from fmbench.testing.process_state import SideEffects, random_streams
 from fmbench.testing.reports import Fault, SkipError
-from fmbench.training import departures, devices, loop
+from fmbench.training import departures, devices, loop, states
 from fmbench.training.batches import Images
 from fmbench.training.builder import Builder
-from fmbench.training.checkpoints import Checkpoints, obstacle
+from fmbench.training.checkpoints import Checkpoints
 from fmbench.training.hidden import attributes
 
 CPU = torch.device("cpu")
@@ -43,7 +43,7 @@ class ShortTraining:
 
     first, last: its loss before and after them, with the same draws of dropout.
     unreached:   names of parameters whose gradient was zero or absent in all of them.
-    obstacle:    what a checkpoint would lack; see `checkpoints.obstacle`.
+    obstacle:    what a checkpoint would lack; see `states.obstacle`.
     """
 
     first: float
@@ -179,7 +179,7 @@ class CheckedModel:
 
         self._train(network, seed, STEPS, checkpoints, look)
         last = self._loss(network, seed)
-        return ShortTraining(first, last, tuple(unreached), obstacle(fresh, network))
+        return ShortTraining(first, last, tuple(unreached), states.obstacle(fresh, network))
 
     def spoilt(self, seed: int) -> list[str]:
         """What the first network holds otherwise than was saved, once it has read the checkpoint.

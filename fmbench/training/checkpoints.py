@@ -1,6 +1,5 @@
 """Checkpoints of a run under way: tensors in safetensors, the rest in JSON, nothing pickled."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -13,7 +12,8 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from fmbench import files
-from fmbench.training.hidden import attributes, bytes_of, hidden_state
+from fmbench.training.hidden import attributes
+from fmbench.training.states import encoded, obstacle, put, storable
 
 KEPT = 2
 
@@ -82,7 +82,7 @@ class Checkpoints:
             for name, value in of_parameter.items():
                 if isinstance(value, Tensor):
                     tensors[f"optimizer.{number}.{name}"] = value
-        if not all(map(_storable, tensors.values())):
+        if not all(map(storable, tensors.values())):
             return
         epoch = len(curve)
         files.make_folder(self.folder)
@@ -91,7 +91,7 @@ class Checkpoints:
             seconds=seconds,
             threads=torch.get_num_threads(),
             device=self._device,
-            sha256=files.write_stream(self._tensors(epoch), _safetensors(tensors)),
+            sha256=files.write_stream(self._tensors(epoch), encoded(tensors)),
             aliases=aliases,
             groups=[
                 {name: value for name, value in group.items() if name != "params"}
@@ -124,7 +124,7 @@ class Checkpoints:
                 saved, tensors = self._read(epoch)
                 for name, other in saved.aliases.items():
                     tensors[f"model.{name}"] = tensors[f"model.{other}"]
-                _load(model, _under("model.", tensors))
+                put(model, _under("model.", tensors))
                 on_host = set() if _counts_on_device(optimizer) else {"step"}
                 for number, parameter in enumerate(_parameters(optimizer)):
                     optimizer.state[parameter] = {
@@ -162,29 +162,6 @@ class Checkpoints:
         return self.folder / f"epoch-{epoch}.safetensors"
 
 
-def obstacle(fresh: dict[str, dict[str, str]], trained: nn.Module) -> str:
-    """Name what a checkpoint of a model would lack; "" when there is nothing.
-
-    That is state that training has changed outside the state dict, see `hidden_state`, or what in
-    the state dict safetensors cannot hold.
-    """
-    if hidden := hidden_state(fresh, trained):
-        return f"{hidden}, which is not in the state dict"
-    unstorable = (name for name, value in trained.state_dict().items() if not _storable(value))
-    return next((f"{name} in the state dict, which is no plain tensor" for name in unstorable), "")
-
-
-def _load(model: nn.Module, state: dict[str, Tensor]) -> None:
-    """Put a state into a model that has exactly such tensors.
-
-    Raises `ValueError` before anything is touched: torch would first copy all that fits.
-    """
-    shapes = {name: value.shape for name, value in model.state_dict().items()}
-    if shapes != {name: value.shape for name, value in state.items()}:
-        raise ValueError("the model's state has other names or shapes")
-    model.load_state_dict(state)
-
-
 def _unshared(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors under `model.`, and which names share the tensor of another name."""
     tensors: dict[str, Tensor] = {}
@@ -198,44 +175,6 @@ def _unshared(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, st
             first[place] = name
             tensors[f"model.{name}"] = value
     return tensors, aliases
-
-
-_TYPES = {
-    torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16",
-    torch.int64: "I64", torch.int32: "I32", torch.int16: "I16", torch.int8: "I8",
-    torch.uint8: "U8", torch.bool: "BOOL", torch.complex64: "C64",
-}  # fmt: skip
-
-
-def _storable(value: object) -> bool:
-    """Whether safetensors can hold it: a plain tensor, dense and with values, of a known dtype."""
-    return (
-        isinstance(value, Tensor)
-        and value.dtype in _TYPES
-        and value.layout == torch.strided
-        and not (value.is_meta or value.is_nested or value.is_quantized)
-    )
-
-
-def _safetensors(tensors: dict[str, Tensor]) -> Iterator[bytes | memoryview]:
-    """The bytes of a safetensors file, tensor by tensor: the library would hold all of them twice.
-
-    The length of a header, the header in JSON, and the values in C order
-    (https://github.com/huggingface/safetensors, "Format").
-    """
-    header, end = {}, 0
-    for name, value in tensors.items():
-        begin, end = end, end + value.numel() * value.element_size()
-        header[name] = {
-            "dtype": _TYPES[value.dtype],
-            "shape": list(value.shape),
-            "data_offsets": [begin, end],
-        }
-    text = msgspec.json.encode(header)
-    text += b" " * (-len(text) % 8)
-    yield len(text).to_bytes(8, "little") + text
-    for value in tensors.values():
-        yield bytes_of(value)
 
 
 def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:

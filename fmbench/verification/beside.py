@@ -7,12 +7,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fmbench import files, records
+from fmbench import files, records, weights
 from fmbench.contract import CLASSES
 from fmbench.protocol import Protocol
 from fmbench.records import Record
 from fmbench.scoring import score
-from fmbench.store import LOG, LOG_BYTES, LOGITS, PREDICTIONS, Store
+from fmbench.store import LOG, LOG_BYTES, LOGITS, PREDICTIONS, WEIGHTS, Store
 from fmbench.verification.findings import Level
 from fmbench.verification.rules import Rules
 
@@ -118,12 +118,12 @@ class FilesBeside:
                 self._say("false", "logits", record.stem, what)
 
     def look_at(self, record: Record, beside: set[str]) -> None:
-        """The log, and whether the files beside a record are those that it names.
+        """Log and weights, and whether the files beside a record are those that it names.
 
-        Logs and logits need not be there: they are submitted only when they are asked for.
+        Logs, logits and weights need not be there: they are submitted only when they are asked for.
         """
         if record.schema == records.SCHEMA:
-            for kind in sorted((set(record.files) ^ beside) - ({LOG, LOGITS} - beside)):
+            for kind in sorted((set(record.files) ^ beside) - ({LOG, LOGITS, WEIGHTS} - beside)):
                 what = "is missing" if kind in record.files else "is not of this record"
                 self._say("false", "files", record.stem, f"its {kind[:40]} {what}")
         if LOG in beside:
@@ -131,6 +131,26 @@ class FilesBeside:
                 self._content(record, LOG, LOG_BYTES)
             except (OSError, ValueError) as error:
                 self._say("false", "files", record.stem, f"its log: {files.reason(error)}")
+        if WEIGHTS in beside:
+            self._look_at_weights(record)
+
+    def _look_at_weights(self, record: Record) -> None:
+        """Whether kept weights are what the record was made with; they are read in pieces."""
+        path = self._store.path(record, WEIGHTS)
+        if not record.ok or record.run.stage != "final":
+            self._say("false", "weights", record.stem, "only a good final run has them")
+            return
+        try:
+            found = weights.read(path)
+            if files.digest_of_file(path) != record.files.get(WEIGHTS):
+                raise ValueError("their content is not what its record was made with")
+        except (OSError, ValueError) as error:
+            self._say(
+                "false", "weights", record.stem, f"they cannot be used: {files.reason(error)}"
+            )
+            return
+        if found.run != record.run:
+            self._say("false", "weights", record.stem, "they say that they are of another run")
 
     def _content(self, record: Record, kind: str, limit: int) -> bytes:
         """A file beside a record, of the digest that the record has of it, where it has one."""

@@ -16,7 +16,7 @@ from fmbench import records
 from fmbench.errors import UsageError
 from fmbench.leaderboard.tiers import VERIFICATIONS, kept_verifications, read_verification
 from fmbench.records import Record
-from fmbench.store import BESIDE, LOG, LOGITS, PREDICTIONS, Store, protocols_in
+from fmbench.store import BESIDE, LOG, LOGITS, PREDICTIONS, WEIGHTS, Store, protocols_in
 from fmbench.verification import single
 from fmbench.verification.across import Across
 from fmbench.verification.beside import NO_ANSWERS, Answers, FilesBeside
@@ -71,7 +71,7 @@ def _meant(path: Path) -> Iterator[tuple[Path, str, str]]:
     whole = path.absolute()
     if whole.parent.name == "records" and os.path.lexists(whole):
         stem = whole.name
-        for kind in (".json", LOGITS, PREDICTIONS, LOG):
+        for kind in (".json", LOGITS, PREDICTIONS, LOG, WEIGHTS):
             stem = stem.removesuffix(kind)
         yield whole.parent.parent.parent, whole.parent.parent.name, stem
     elif whole.name == "records" and whole.is_dir():
@@ -82,20 +82,26 @@ def _meant(path: Path) -> Iterator[tuple[Path, str, str]]:
         yield from ((whole, name, "") for name in protocols_in(whole))
 
 
-def verify_store(asked: Asked, known_sources: Collection[tuple[str, str]]) -> Verdict:
+def verify_store(
+    asked: Asked, known_sources: Collection[tuple[str, str]], *, from_weights: bool = False
+) -> Verdict:
     """Read every file of a store once, and say what is false, noteworthy and unchecked.
 
     known_sources: plugins' distributions with the SHA-256 of a source that is installed or
                    published.
+    from_weights:  whether kept weights are scored again afterwards.
 
     Of each record little is kept while the others are read. Raises `StoreError` where the folder
     cannot be read.
     """
-    return _Verification(asked, known_sources).verdict()
+    return _Verification(asked, known_sources, from_weights).verdict()
 
 
 class _Verification:
-    def __init__(self, asked: Asked, known_sources: Collection[tuple[str, str]]) -> None:
+    def __init__(
+        self, asked: Asked, known_sources: Collection[tuple[str, str]], from_weights: bool
+    ) -> None:
+        self._from_weights = from_weights
         self._store, self._stems = asked.store, asked.stems
         self._sources = known_sources
         self._rules = Rules(asked.store)
@@ -200,6 +206,13 @@ class _Verification:
             self._unchecked["have no logits kept: their log-loss and calibration error"] += 1
         if LOG in record.files and LOG not in beside:
             self._unchecked["came without their logs: what their plugins printed"] += 1
+        if WEIGHTS in record.files and WEIGHTS not in beside:
+            self._unchecked["came without their weights: whether these give the scores"] += 1
+        if record.ok and WEIGHTS in beside and not self._from_weights:
+            self._unchecked[
+                "have weights kept, of which only the digest was checked: that they give these "
+                "scores, see --from-weights"
+            ] += 1
         plugin = record.run.plugin
         if (plugin.distribution, plugin.source) not in self._sources:
             self._unknown[plugin.distribution, plugin.version, plugin.source[:12]] += 1
