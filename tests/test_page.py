@@ -29,7 +29,6 @@ import simulated
 from fmbench import records
 from fmbench.hardware import Device
 from fmbench.leaderboard.board import Board, read_board
-from fmbench.leaderboard.columns import COLUMNS
 from fmbench.leaderboard.page import draw, is_of, render, scales
 from fmbench.leaderboard.page.board_models import board_models
 from fmbench.leaderboard.page.conclusions import Sentence, conclusions
@@ -40,6 +39,7 @@ from fmbench.leaderboard.page.gallery import png_uri
 from fmbench.leaderboard.page.labels import Box, place_labels
 from fmbench.leaderboard.page.scatter import panels, pareto_front
 from fmbench.leaderboard.page.text import shortened
+from fmbench.leaderboard.published import stale_index, write_index
 from fmbench.leaderboard.stored_results import StoredResults
 from fmbench.store import Store
 from fmbench.wording import percent
@@ -535,6 +535,35 @@ def test_times_are_compared_only_on_one_device(tmp_path: Path) -> None:
     assert "times on different devices do not compare" in render(board, stored, None)
 
 
+# The page that lists boards
+
+
+def test_the_list_of_boards_links_each_and_loads_only_their_pictures(tmp_path: Path) -> None:
+    """Each board has a section with its files and picture; the script of a board is not there."""
+    for name in ("a-v1", "b v1: <b>"):
+        (tmp_path / name / "records").mkdir(parents=True)
+        (tmp_path / name / "records" / "one.json").write_text("{}")
+    (path,) = write_index(tmp_path)
+    page = parse(path.read_text("utf-8"))
+    assert [one.attributes["id"] for one in page.all("section")] == ["a-v1", "b v1: <b>"]
+    assert [unquote(one.attributes["src"]) for one in page.all("img")] == [
+        "a-v1/leaderboard.svg",
+        "b v1: <b>/leaderboard.svg",
+    ]
+    assert not page.all("script")
+    assert not stale_index(tmp_path)
+    (tmp_path / "a-v1" / "records" / "one.json").unlink()
+    assert stale_index(tmp_path)
+
+
+def test_a_page_of_someone_else_is_not_overwritten(tmp_path: Path) -> None:
+    """An index.html that fmbench has not written stays, and is nobody's stale list."""
+    (tmp_path / "index.html").write_text("mine")
+    assert write_index(tmp_path) == []
+    assert not stale_index(tmp_path)
+    assert (tmp_path / "index.html").read_text() == "mine"
+
+
 # Nothing on it can act
 
 
@@ -754,7 +783,7 @@ def in_order(found: list[str], kind: str | None, direction: str | None) -> bool:
 def test_every_column_sorts_both_ways(page: Page) -> None:
     """A heading's button sorts by its column, turns the order when pressed again, and says so."""
     headings = page.locator("#board thead th").all()
-    assert len(headings) == len(COLUMNS)
+    assert len(headings) == 17
     page.get_by_label("All columns").check()
     for column, heading in enumerate(headings):
         directions = []
@@ -886,6 +915,19 @@ def test_motion_stops_for_those_who_ask(browser: Browser, address: str) -> None:
         page = context.new_page()
         page.goto(address)
         assert page.evaluate("getComputedStyle(document.documentElement).scrollBehavior") == "auto"
+
+
+def test_the_published_list_shows_its_pictures(browser: Browser) -> None:
+    """Opened from the folder, the policy lets every board's picture in, and they fit a phone."""
+    with browser.new_context(viewport=NARROW) as context:
+        page = context.new_page()
+        heard: list[str] = []
+        page.on("console", lambda message: heard.append(message.text))
+        page.goto((PUBLISHED / "index.html").as_uri(), wait_until="load")
+        widths = page.evaluate("[...document.images].map((one) => one.naturalWidth)")
+        assert len(widths) == 2 and all(widths)
+        assert heard == []
+        assert page.evaluate("document.documentElement.scrollWidth") == NARROW["width"]
 
 
 def test_hostile_words_do_nothing_in_a_browser(browser: Browser, tmp_path: Path) -> None:

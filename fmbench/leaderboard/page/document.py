@@ -86,6 +86,14 @@ def render(
     )
 
 
+def render_index(names: Sequence[str]) -> str:
+    """The page that lists boards, each in a folder beside it, by these names."""
+    about = assets()
+    about["policy"] = about["policy"].replace("img-src", "img-src 'self'")
+    template = templates().get_template("index.html.j2")
+    return template.render(names=names, repository=REPOSITORY, **about)
+
+
 def is_of(html: str, board: Board, stored: StoredResults) -> bool:
     """Whether a page says what it should of this board and its results, whatever its pictures are.
 

@@ -41,7 +41,7 @@ class TableColumn:
     """A column: its heading with the unit, and how it sorts when first asked to.
 
     kind:  numbers sort by size and stand to the right; words sort by letters.
-    extra: whether it is shown only when all are: it says nothing, or what the facts say too.
+    extra: whether it is shown only when all are: it is a wide one, or the facts say the same.
     """
 
     key: str
@@ -57,15 +57,19 @@ TableRow = tuple[BoardModel, tuple[TableCell, ...]]
 
 
 def table(models: Sequence[BoardModel], seeds: int) -> tuple[list[TableColumn], list[TableRow]]:
-    """The columns and the rows of the models; `seeds` is the number the protocol asks for."""
+    """The columns and the rows of the models; `seeds` is the number the protocol asks for.
+
+    Columns in which no model has anything are left out.
+    """
+    columns = [column for column in COLUMNS if any(column.cell(model.row) for model in models)]
     usual = _kind_of_span(seeds)
     ranks = "provisional" if any(one.row.rank_best for one in models) and usual == RANGE else ""
     return (
         [
             _headed(column, usual, ranks if column.key == "rank" else "", _is_extra(column, models))
-            for column in COLUMNS
+            for column in columns
         ],
-        [(model, tuple(_cell(column, model.row, usual) for column in COLUMNS)) for model in models],
+        [(model, tuple(_cell(column, model.row, usual) for column in columns)) for model in models],
     )
 
 
@@ -76,8 +80,8 @@ def _kind_of_span(seeds: int) -> str:
 def _is_extra(column: Column, models: Sequence[BoardModel]) -> bool:
     if column.wide or column.key in ("plugin", "n"):
         return True
-    cells = {column.cell(model.row) for model in models}
-    return cells == {""} or (len(cells) == 1 and column.key in ("device", "status"))
+    alike = len({column.cell(model.row) for model in models}) == 1
+    return alike and column.key in ("device", "status")
 
 
 def _headed(column: Column, usual: str, provisional: str, extra: bool) -> TableColumn:
