@@ -105,7 +105,7 @@ def _steps(label: Label, point: tuple[float, float, float]) -> list[Box]:
         return []
     (x, y, _), (to_x, to_y) = point, label.leader
     shares = [part / 16 for part in range(1, 16)]
-    return [Box.around(x + (to_x - x) * share, y + (to_y - y) * share, 2) for share in shares]
+    return [Box.around(x + (to_x - x) * share, y + (to_y - y) * share, 1) for share in shares]
 
 
 def _box(label: Label, width: float, size: float) -> Box:
