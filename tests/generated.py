@@ -9,7 +9,7 @@ from pathlib import Path
 import manual
 import schemas
 from fmbench.leaderboard.board import read_board
-from fmbench.leaderboard.published import MARKDOWN, write_board
+from fmbench.leaderboard.published import MARKDOWN, write_board, write_index
 from fmbench.leaderboard.stored_results import StoredResults
 from fmbench.store import Store, protocols_in
 
@@ -52,5 +52,6 @@ if __name__ == "__main__":
         for name in protocols_in(PUBLISHED):
             stored = StoredResults(Store(PUBLISHED, name))
             write_board(stored, read_board(stored, cached=False))
+        write_index(PUBLISHED)
         for path, text in pages().items():
             path.write_text(text, "utf-8")

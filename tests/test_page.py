@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import unquote
 from xml.etree import ElementTree
 
 import msgspec
@@ -32,13 +33,17 @@ from fmbench.leaderboard.page import draw, is_of, render, scales
 from fmbench.leaderboard.page.board_models import board_models
 from fmbench.leaderboard.page.conclusions import Sentence, conclusions
 from fmbench.leaderboard.page.confusion import ConfusedImage, ModelVotes, Pair, confused_pairs
+from fmbench.leaderboard.page.curves import curve_plots
+from fmbench.leaderboard.page.document import REPOSITORY
 from fmbench.leaderboard.page.gallery import png_uri
 from fmbench.leaderboard.page.labels import Box, place_labels
 from fmbench.leaderboard.page.scatter import panels, pareto_front
 from fmbench.leaderboard.page.text import shortened
+from fmbench.leaderboard.published import stale_index, write_index
 from fmbench.leaderboard.stored_results import StoredResults
 from fmbench.store import Store
 from fmbench.wording import percent
+from generated import PUBLISHED
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -184,7 +189,7 @@ def test_every_element_is_closed_and_every_id_is_its_own(html: str) -> None:
     ids = [one.attributes["id"] for one in page.elements if "id" in one.attributes]
     assert len(ids) == len(set(ids))
     targets = [one.attributes["href"] for one in page.all("a")]
-    assert {target.removeprefix("#") for target in targets} <= set(ids)
+    assert {one[1:] for one in targets if one.startswith("#")} <= set(ids)
 
 
 def test_tables_and_pictures_speak_to_those_who_do_not_see(html: str) -> None:
@@ -211,13 +216,30 @@ def test_tables_and_pictures_speak_to_those_who_do_not_see(html: str) -> None:
 
 
 def test_it_loads_nothing(html: str) -> None:
-    """No address of anything outside the file, and a policy that would forbid it."""
+    """Links apart, no address of anything outside the file, and a policy that would forbid it."""
     page = parse(html)
-    assert "http:" not in html and "https:" not in html and "url(" not in html
+    assert "http:" not in html and "url(" not in html
+    assert html.count("https:") == html.count(f'<a href="{REPOSITORY}') == 2
     assert "@import" not in html
     for element in page.elements:
         for name in ("src", "href", "action", "data", "srcset", "poster"):
-            assert element.attributes.get(name, "#").startswith(("#", "data:image/png;base64,"))
+            if (element.name, name) != ("a", "href"):
+                assert element.attributes.get(name, "#").startswith(("#", "data:image/png;base64,"))
+
+
+def test_its_links_lead_to_what_lies_beside_it(store: Store, html: str) -> None:
+    """Each record is linked where it lies, the protocol too; other files are those written."""
+    found = {unquote(one.attributes["href"]) for one in parse(html).all("a")}
+    beside = {one for one in found if not one.startswith(("#", "https:"))}
+    written = {"leaderboard.csv", "leaderboard.md", "leaderboard.svg"}
+    records_there = {f"records/{path.name}" for path in store.records.glob("*.json")}
+    (protocol,) = store.folder.glob("protocol-*.toml")
+    assert beside == written | records_there | {protocol.name}
+
+
+def test_the_policy_allows_only_what_the_page_holds(html: str) -> None:
+    """Nothing is loaded, no inline style is left, and no script but its own can run."""
+    page = parse(html)
     (policy,) = [
         one.attributes["content"] for one in page.all("meta") if "http-equiv" in one.attributes
     ]
@@ -257,7 +279,10 @@ def test_every_row_has_its_numbers_and_its_provenance(store: Store, html: str) -
         assert any(row.model in text and said in text for text in rows)
     commands = [one.text for one in page.all("code") if one.attributes.get("class") == "command"]
     file = f"protocol-{board.digest[:8]}.toml"
-    assert commands == [f"fmbench run {row.model} --protocol {file}" for row in board.rows]
+    assert commands[1::2] == [f"fmbench run {row.model} --protocol {file}" for row in board.rows]
+    for command, row in zip(commands[::2], board.rows, strict=True):
+        first = stored.entry(row.model, row.distribution).ok[0].id
+        assert command == f"fmbench reproduce {first} --results .. --protocol tiny-v1"
     for entry in stored.entries:
         for record in (*entry.finals, *entry.tunes):
             assert record.key in html and record.id in html
@@ -401,7 +426,7 @@ def test_fifty_models_fit(tmp_path: Path) -> None:
     named = {f"family/model_{number:02}": 0.8 + 0.003 * number for number in range(50)}
     store = simulated.write_store(tmp_path, named, seeds=1, images=100)
     html = page_of(store)
-    assert len(parse(html).all("g")) == 100
+    assert html.count('<g class="mark') == 100
     assert "found no room" in html
     assert len(html) < 1_000_000
 
@@ -510,6 +535,35 @@ def test_times_are_compared_only_on_one_device(tmp_path: Path) -> None:
     assert "times on different devices do not compare" in render(board, stored, None)
 
 
+# The page that lists boards
+
+
+def test_the_list_of_boards_links_each_and_loads_only_their_pictures(tmp_path: Path) -> None:
+    """Each board has a section with its files and picture; the script of a board is not there."""
+    for name in ("a-v1", "b v1: <b>"):
+        (tmp_path / name / "records").mkdir(parents=True)
+        (tmp_path / name / "records" / "one.json").write_text("{}")
+    (path,) = write_index(tmp_path)
+    page = parse(path.read_text("utf-8"))
+    assert [one.attributes["id"] for one in page.all("section")] == ["a-v1", "b v1: <b>"]
+    assert [unquote(one.attributes["src"]) for one in page.all("img")] == [
+        "a-v1/leaderboard.svg",
+        "b v1: <b>/leaderboard.svg",
+    ]
+    assert not page.all("script")
+    assert not stale_index(tmp_path)
+    (tmp_path / "a-v1" / "records" / "one.json").unlink()
+    assert stale_index(tmp_path)
+
+
+def test_a_page_of_someone_else_is_not_overwritten(tmp_path: Path) -> None:
+    """An index.html that fmbench has not written stays, and is nobody's stale list."""
+    (tmp_path / "index.html").write_text("mine")
+    assert write_index(tmp_path) == []
+    assert not stale_index(tmp_path)
+    assert (tmp_path / "index.html").read_text() == "mine"
+
+
 # Nothing on it can act
 
 
@@ -605,7 +659,7 @@ def test_labels_cover_neither_each_other_nor_a_point(items: list[tuple[int, floa
     size = 10.0
     inside = Box(0, 0, 300, 200)
     texts = ["x" * length for length, _, _ in items]
-    points = [(x, y) for _, x, y in items]
+    points = [(x, y, 5.0) for _, x, y in items]
     boxes = []
     for text, label in zip(
         texts, place_labels(texts, points, size=size, inside=inside), strict=True
@@ -618,7 +672,7 @@ def test_labels_cover_neither_each_other_nor_a_point(items: list[tuple[int, floa
     for place, box in enumerate(boxes):
         assert box.within(inside)
         assert not any(box.overlaps(other) for other in boxes[:place])
-        assert not any(box.overlaps(Box(x - 3, y - 3, x + 3, y + 3)) for x, y in points)
+        assert not any(box.overlaps(Box(x - 3, y - 3, x + 3, y + 3)) for x, y, _ in points)
 
 
 def test_the_most_confused_pairs_of_a_small_case() -> None:
@@ -729,7 +783,8 @@ def in_order(found: list[str], kind: str | None, direction: str | None) -> bool:
 def test_every_column_sorts_both_ways(page: Page) -> None:
     """A heading's button sorts by its column, turns the order when pressed again, and says so."""
     headings = page.locator("#board thead th").all()
-    assert len(headings) == 18
+    assert len(headings) == 17
+    page.get_by_label("All columns").check()
     for column, heading in enumerate(headings):
         directions = []
         for _ in range(2):
@@ -862,6 +917,19 @@ def test_motion_stops_for_those_who_ask(browser: Browser, address: str) -> None:
         assert page.evaluate("getComputedStyle(document.documentElement).scrollBehavior") == "auto"
 
 
+def test_the_published_list_shows_its_pictures(browser: Browser) -> None:
+    """Opened from the folder, the policy lets every board's picture in, and they fit a phone."""
+    with browser.new_context(viewport=NARROW) as context:
+        page = context.new_page()
+        heard: list[str] = []
+        page.on("console", lambda message: heard.append(message.text))
+        page.goto((PUBLISHED / "index.html").as_uri(), wait_until="load")
+        widths = page.evaluate("[...document.images].map((one) => one.naturalWidth)")
+        assert len(widths) == 2 and all(widths)
+        assert heard == []
+        assert page.evaluate("document.documentElement.scrollWidth") == NARROW["width"]
+
+
 def test_hostile_words_do_nothing_in_a_browser(browser: Browser, tmp_path: Path) -> None:
     """A page full of hostile words opens without a dialog, a request or a complaint."""
     path = tmp_path / "hostile.html"
@@ -876,3 +944,117 @@ def test_hostile_words_do_nothing_in_a_browser(browser: Browser, tmp_path: Path)
         page.goto(path.as_uri(), wait_until="networkidle")
         assert [one for one in heard if not one.startswith("data:image/png")] == [path.as_uri()]
         assert page.evaluate("document.documentElement.scrollWidth") == NARROW["width"]
+
+
+COLLISIONS = """() => {
+  const found = [];
+  const box = (one) => one.getBoundingClientRect();
+  const meet = (a, b) => a.left + 1 < b.right && b.left + 1 < a.right
+    && a.top + 2 < b.bottom && b.top + 2 < a.bottom;
+  for (const plot of document.querySelectorAll(".panel svg, .curves svg")) {
+    const words = [...plot.querySelectorAll("text")];
+    const dots = [...plot.querySelectorAll("circle")];
+    for (const [place, one] of words.entries()) {
+      for (const other of words.slice(place + 1)) {
+        if (meet(box(one), box(other))) found.push([one.textContent, other.textContent]);
+      }
+      for (const dot of dots.filter((dot) => dot.parentNode !== one.parentNode)) {
+        if (meet(box(one), box(dot))) found.push([one.textContent, "a dot"]);
+      }
+    }
+  }
+  for (const cell of document.querySelectorAll("#board .number, .dots .value, .trials .value")) {
+    const { left, right, width } = box(cell);
+    if (width && (left < 0 || right > innerWidth)) found.push([cell.textContent, "cut"]);
+  }
+  return found;
+}"""
+
+
+@pytest.mark.parametrize("width", [1280, 768, 390])
+@pytest.mark.parametrize("board", ["lite-v1", "quick-v1", "sixty"])
+def test_no_label_meets_another_and_no_number_is_cut(
+    browser: Browser, tmp_path: Path, board: str, width: int
+) -> None:
+    """Names in the plots keep off each other and off dots, and the window holds every number."""
+    if board == "sixty":
+        random = np.random.RandomState(1)
+        named = {f"f/model_{n:02}": 0.8 + 0.12 * random.rand() for n in range(60 - len(HOSTILE))}
+        store = small_store(tmp_path, named | dict.fromkeys(HOSTILE, 0.85), seeds=1)
+        for record in store.read().records:
+            share = random.rand()
+            cost = msgspec.structs.replace(
+                record.cost,
+                train_seconds=30 * 60**share, parameters=int(1e4 * 1000**share),
+            )  # fmt: skip
+            changed = records.encode(msgspec.structs.replace(record, cost=cost))
+            store.path(record, ".json").write_bytes(changed)
+    else:
+        store = Store(PUBLISHED, board)
+    path = tmp_path / "index.html"
+    path.write_text(render(*board_of(store), None), "utf-8")
+    with browser.new_context(viewport={"width": width, "height": 900}) as context:
+        page = context.new_page()
+        page.goto(path.as_uri())
+        assert page.evaluate(COLLISIONS) == []
+
+
+def test_an_address_keeps_what_was_asked_of_the_table(page: Page) -> None:
+    """Order, filter and columns are in the address, and a page opened there shows the same."""
+    page.get_by_role("button", name="Training time").click()
+    page.get_by_label("Filter").fill("m")
+    page.get_by_label("All columns").check()
+    assert page.url.partition("?")[2] == "sort=train%2Cascending&filter=m&columns=all"
+    before = shown(page)
+    with page.context.new_page() as other:
+        other.goto(page.url)
+        assert shown(other) == before
+        assert other.locator("th.train").get_attribute("aria-sort") == "ascending"
+        assert other.get_by_label("All columns").is_checked()
+
+
+def test_a_name_beside_the_curves_highlights_its_lines(browser: Browser, address: str) -> None:
+    """Without JavaScript too: a name's link makes its lines those that stand out."""
+    with browser.new_context(viewport=WIDE, java_script_enabled=False) as context:
+        page = context.new_page()
+        page.goto(address)
+        wide = "id => getComputedStyle(document.getElementById(id)).strokeWidth"
+        assert (page.evaluate(wide, "loss-1"), page.evaluate(wide, "loss-2")) == ("2.25px", "1px")
+        page.locator(".curves a").nth(1).click()
+        assert (page.evaluate(wide, "loss-1"), page.evaluate(wide, "loss-2")) == ("1px", "2.25px")
+
+
+def test_dots_that_coincide_are_rings_around_each_other(tmp_path: Path) -> None:
+    """Models of equal cost and accuracy can all be seen."""
+    right = {"a": 360, "b": 360, "c": 200}
+    store = small_store(tmp_path, dict.fromkeys(right, 0.9), seeds=1)
+    for record in store.read().records:
+        if record.run.stage == "tune":
+            continue
+        cost = msgspec.structs.replace(record.cost, parameters=1000, train_seconds=1.0)
+        result = msgspec.structs.replace(record.result, correct=right[record.run.model])
+        changed = records.encode(msgspec.structs.replace(record, cost=cost, result=result))
+        store.path(record, ".json").write_bytes(changed)
+    (panel, _) = panels(board_models(*board_of(store)))
+    radii = {mark.model.name: mark.radius for mark in panel.marks}
+    assert panel.marks[0].radius == 8.5
+    assert sorted((radii["a"], radii["b"], radii["c"])) == [5.0, 5.0, 8.5]
+    assert radii["c"] == 5.0
+
+
+def test_validation_accuracy_is_drawn_where_it_was_measured(tmp_path: Path) -> None:
+    """Tune runs of the chosen recipe give a curve of their own scale, epoch by epoch."""
+    store = small_store(tmp_path, {"a": 0.9}, seeds=1)
+    for record in store.read().records:
+        if record.run.stage == "tune":
+            result = msgspec.structs.replace(
+                record.result, validation_curve=(30, 40, record.result.correct)
+            )
+            changed = records.encode(msgspec.structs.replace(record, result=result))
+            store.path(record, ".json").write_bytes(changed)
+    board, stored = board_of(store)
+    (loss, validation) = curve_plots(board_models(board, stored))
+    assert (loss.key, validation.key) == ("loss", "validation")
+    assert [tick.label for tick in validation.x_ticks] == ["1", "2", "3"]
+    assert validation.lines[0].path.count("L") == 2
+    assert "Validation accuracy was not measured" not in render(board, stored, None)

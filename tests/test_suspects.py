@@ -133,7 +133,7 @@ def test_the_page_tells_what_concerns_its_board(stored: StoredResults) -> None:
     html = page.render(board, stored, noise, noise[: page.SHOWN])
     (section,) = [one for one in parse(html).all("section") if one.attributes["id"] == "data"]
     assert "95 test images of 10,000 have a near-twin there" in section.text
-    assert "learned from all 60,000 training images" in section.text
+    assert "were trained on all 60,000 training images" in section.text
     assert re.search(r"accuracies change by −0\.11 to −0\.07 points", section.text)
     assert "All 27 agree against the label of 74 test images" in section.text
     assert html.count('alt="training image') == page.SHOWN

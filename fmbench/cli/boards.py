@@ -68,7 +68,11 @@ def leaderboard(
         typer.Option("--for", help="Rank by expected accuracy on new images, or on this test set."),
     ] = "new-images",
     write: Annotated[
-        bool, typer.Option("--write", help="Write leaderboard.md, .csv, .svg and index.html anew.")
+        bool,
+        typer.Option(
+            "--write",
+            help="Write leaderboard.md, .csv, .svg and index.html anew, and a list of boards.",
+        ),
     ] = False,
     check: Annotated[
         bool,
@@ -103,7 +107,12 @@ def leaderboard(
     from fmbench.leaderboard import columns as column
     from fmbench.leaderboard import formats
     from fmbench.leaderboard.board import read_board
-    from fmbench.leaderboard.published import images_at_hand, twins_at_hand, write_board
+    from fmbench.leaderboard.published import (
+        images_at_hand,
+        twins_at_hand,
+        write_board,
+        write_index,
+    )
 
     if json and format_ != "terminal":
         raise UsageError(
@@ -134,6 +143,7 @@ def leaderboard(
             with the_only_writer(store.claims):
                 stored = results_in(store, protocol)
                 written = write_board(stored, read_board(stored, cached=False))
+                written += write_index(results) if store is stores[-1] else []
             for path in written:
                 stream.say(f"wrote {path}")
         return
@@ -262,7 +272,7 @@ def check_boards(every: "Sequence[StoredResults]", protocol: str | None) -> None
     protocol: as it was typed, for the hints.
     """
     from fmbench.console import stream
-    from fmbench.leaderboard.published import stale
+    from fmbench.leaderboard.published import stale, stale_index
 
     errors = []
     for stored in every:
@@ -278,6 +288,11 @@ def check_boards(every: "Sequence[StoredResults]", protocol: str | None) -> None
             )
         else:
             stream.say(f"{folder}: leaderboard.md, .csv, .svg and index.html are fresh")
+    for results in sorted({stored.folder.parent for stored in every}):
+        if stale_index(results):
+            hint = f"write it anew: fmbench leaderboard --write{same_records(results)}"
+            where = str(results / "index.html")
+            errors.append(StaleError("lists other boards", where=where, hint=hint))
     for error in errors[:-1]:
         stream.complain(str(error))
     if errors:

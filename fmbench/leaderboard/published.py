@@ -12,6 +12,7 @@ from fmbench.leaderboard import formats, page
 from fmbench.leaderboard.board import Board, read_board
 from fmbench.leaderboard.stored_results import StoredResults
 from fmbench.protocol import Protocol
+from fmbench.store import protocols_in
 
 MARKDOWN, CSV, PICTURE = "leaderboard.md", "leaderboard.csv", "leaderboard.svg"
 PAGE = "index.html"
@@ -33,6 +34,21 @@ def write_board(stored: StoredResults, board: Board, data_dir: Path | None = Non
     for name, text in texts.items():
         files.write(stored.folder / name, text.encode())
     return [stored.folder / name for name in texts]
+
+
+def write_index(results: Path) -> list[Path]:
+    """Write the page that lists the boards of a results folder, unless another's page is there."""
+    path = results / PAGE
+    if path.exists() and not _is_index(path):
+        return []
+    files.write(path, page.render_index(protocols_in(results)).encode())
+    return [path]
+
+
+def stale_index(results: Path) -> bool:
+    """Whether the page that lists the boards is there and lists others."""
+    path = results / PAGE
+    return _is_index(path) and _text(path) != page.render_index(protocols_in(results))
 
 
 def stale(stored: StoredResults) -> list[Path]:
@@ -75,6 +91,10 @@ def twins_at_hand(protocol: Protocol, data_dir: Path | None = None) -> NDArray[n
         return data.read(folder, data.FILES[0])[numbers]
     except DataError:
         return None
+
+
+def _is_index(path: Path) -> bool:
+    return '<meta name="generator" content="fmbench">' in _text(path)
 
 
 def _text(path: Path) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from fmbench.leaderboard.board import Board
 from fmbench.leaderboard.page.board_models import BoardModel, devices_of
-from fmbench.leaderboard.page.text import GAP, count, listing, times
+from fmbench.leaderboard.page.text import GAP, count, listing
 from fmbench.leaderboard.statistics import NEW_IMAGES, SEEDS_FOR_RANKS, SEEDS_FOR_T
 from fmbench.protocol import TRAINING_IMAGES, Protocol
 from fmbench.wording import duration, percent
@@ -16,12 +16,12 @@ Sentence = tuple[BoardModel | str, ...]
 
 
 def rules_in_words(protocol: Protocol) -> str:
-    """What every model of a protocol went through, for someone new."""
+    """What all models of a protocol have in common, in a sentence."""
     images = protocol.final.train_images or TRAINING_IMAGES
     return (
-        f"Every model here learned the same {images:,} pictures of clothing, "
-        f"each seen {times(protocol.final.epochs)}, under the same rules, and was then asked what "
-        "it sees on test pictures that no model learned from."
+        f"All models were trained on the same {images:,} images for "
+        f"{count(protocol.final.epochs, 'epoch')} under the same rules, "
+        "and scored on test images that none was trained on."
     )
 
 
@@ -56,11 +56,11 @@ def conclusions(board: Board, seeds: int, models: Sequence[BoardModel]) -> tuple
 def _of_ranked(board: Board, seeds: int, ranked: Sequence[BoardModel]) -> list[Sentence]:
     first = ranked[0]
     new = board.target == NEW_IMAGES
-    where = "new pictures" if new else "these test pictures"
+    where = "new images" if new else "these test images"
     share = _with_margin(first) if new else _percent(first)
-    says = f"names {share} of {where} right"
+    says = f"{share} on {where}"
     if len(ranked) == 1:
-        return [(first, f" {says}. It is the only model ranked so far.")]
+        return [(first, f" reaches {says}. It is the only model ranked so far.")]
     second = ranked[1]
     gap = f"{percent(first.accuracy - second.accuracy)}{GAP}percentage points"
     # In the board's order only the first can be surely better than the second.
@@ -69,16 +69,16 @@ def _of_ranked(board: Board, seeds: int, ranked: Sequence[BoardModel]) -> list[S
     chance = f"chance explains{seeds_tell}"
     if first.row.rank_worst == 1:
         others = count(len(ranked) - 1, "other")
-        more = "" if len(ranked) == 2 else f", surely more than {others}{seeds_tell}"
+        more = "" if len(ranked) == 2 else f", beyond chance above {others}{seeds_tell}"
         return [
-            (first, f" is best: it {says}{more}."),
+            (first, f" is best: {says}{more}."),
             ("Second is ", second, f" with {_percent(second)}, {gap} less, more than {chance}."),
         ]
     if second_differs:
-        opening = f" has the highest mean accuracy: it {says}. Second is "
+        opening = f" has the highest mean accuracy, {says}. Second is "
         less = f" with {_percent(second)}, less by more than {chance}."
         return [(first, opening, second, less), *_open_first_place(ranked)]
-    opening = f" has the highest mean accuracy, {share} on {where}, but the second, "
+    opening = f" has the highest mean accuracy, {says}, but the second, "
     return [
         (first, opening, second, f" with {_percent(second)}, does not differ beyond chance."),
         *_open_first_place(ranked),

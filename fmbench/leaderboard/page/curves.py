@@ -1,109 +1,116 @@
-"""Learning curves: the mean training loss of each epoch, a small plot for each model."""
+"""Learning curves: training loss and, where it was measured, validation accuracy by epoch."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import log10
+from statistics import fmean
 
+from fmbench.leaderboard.page import scales
 from fmbench.leaderboard.page.board_models import BoardModel
-from fmbench.leaderboard.page.scales import Scale
-from fmbench.leaderboard.page.text import count
-from fmbench.records import Record
+from fmbench.leaderboard.page.scales import Scale, Tick
+from fmbench.leaderboard.page.scatter import Axis, across, up
+from fmbench.wording import percent
 
-LEFT, RIGHT, TOP, BOTTOM = 6, 234, 8, 102
+Curve = tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class CurveLine:
+    """A model's curves, one for each run, as paths; `last` is the mean of where good ones end.
+
+    lost: the path of its runs without a score.
+    """
+
+    name: str
+    path: str
+    lost: str
+    last: str
 
 
 @dataclass(frozen=True)
 class CurvePlot:
-    """A model's curves, all plots of a page on one scale.
+    """The curves of all models on one scale. Ticks have their place in units of the drawing.
 
-    paths: the line of each run, and whether the run has a score.
-    last:  the loss of the last epoch, the mean of its seeds.
+    clipped: whether a run without a score goes beyond the upper edge.
     """
 
-    name: str
-    paths: tuple[tuple[str, bool], ...]
-    last: str
-    said: str
-
-
-@dataclass(frozen=True)
-class CurvePlots:
-    """The curves of all models that have any.
-
-    epochs: of the longest curve; with one epoch there are no plots.
-    low, high: the losses at the lower and upper edge, as they are read.
-    clipped:   whether a run without a score had higher ones.
-    """
-
-    epochs: int
-    low: str
-    high: str
-    plots: tuple[CurvePlot, ...]
+    title: str
+    key: str
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+    lines: tuple[CurveLine, ...]
     clipped: bool = False
 
 
-def curve_plots(models: Sequence[BoardModel]) -> CurvePlots:
-    """The curves of the models' final runs, failed ones included."""
-    finals = [record for model in models for record in model.entry.finals]
-    known = _losses(finals)
-    lengths = [len(one.result.curve) for one in finals]
-    epochs = max(lengths, default=0)
+def curve_plots(models: Sequence[BoardModel]) -> tuple[CurvePlot, ...]:
+    """Training loss of final runs, validation accuracy of tune runs; without those of one epoch."""
+    finals = [
+        (model, [(record.result.curve, record.ok) for record in model.entry.finals])
+        for model in models
+    ]
+    tunes = [
+        (
+            model,
+            [
+                (tuple(right / one.result.images for right in one.result.validation_curve), one.ok)
+                for one in model.entry.tunes
+                if one.run.recipe == model.recipe
+            ],
+        )
+        for model in models
+    ]
+    found = (
+        _plot("Training loss", "loss", finals, scales.counts, lambda loss: f"{loss:.3g}"),
+        _plot("Validation accuracy, %", "validation", tunes, scales.shares, percent),
+    )
+    return tuple(plot for plot in found if plot)
+
+
+def _plot(
+    title: str,
+    key: str,
+    found: Sequence[tuple[BoardModel, Sequence[tuple[Curve, bool]]]],
+    axis: Axis,
+    worded: Callable[[float], str],
+) -> CurvePlot | None:
+    """The plot of models with their runs' curves and whether each has a score."""
+    runs = [run for _, of_model in found for run in of_model]
+    known, good = ([one for c, ok in runs if ok or every for one in c if one] for every in (1, 0))
+    epochs = max((len(curve) for curve, _ in runs), default=0)
     if epochs < 2 or not known:
-        return CurvePlots(epochs, "", "", ())
-    # A diverging run must not press all others flat.
-    top = max(_losses([one for one in finals if one.ok]) or known)
-    scale = Scale(min(known) / 1.1, top * 1.1, log=True)
-    plots = [_plot(model, scale, epochs) for model in models]
-    return CurvePlots(
-        epochs,
-        f"{scale.low:.2g}",
-        f"{scale.high:.2g}",
-        tuple(plot for plot in plots if plot.paths),
+        return None
+    scale, ticks = axis(good or known)  # a diverging run must not press all others flat
+    step = max(1, round(epochs / 8))
+    lines = []
+    for model, of_model in found:
+        ends = [curve[-1] for curve, ok in of_model if ok and curve]
+        path, lost = (
+            "".join(_path(curve, scale, epochs) for curve, ok in of_model if ok is good_ones)
+            for good_ones in (True, False)
+        )
+        last = [end for end in ends if end is not None]
+        if path or lost:
+            lines.append(CurveLine(model.name, path, lost, worded(fmean(last)) if last else ""))
+    return CurvePlot(
+        title=title,
+        key=key,
+        x_ticks=tuple(
+            Tick(across((epoch - 1) / (epochs - 1)), str(epoch))
+            for epoch in range(step, epochs + 1, step)
+        ),
+        y_ticks=tuple(Tick(up(tick.place), tick.label) for tick in ticks),
+        lines=tuple(lines),
         clipped=max(known) > scale.high,
     )
 
 
-def _losses(records: Sequence[Record]) -> list[float]:
-    """All losses of these runs that a log scale has a place for."""
-    found = (loss for record in records for loss in record.result.curve)
-    return [loss for loss in found if loss is not None and loss > 0]
-
-
-def _plot(model: BoardModel, scale: Scale, epochs: int) -> CurvePlot:
-    finals, ok = model.entry.finals, model.entry.ok
-    drawn = [(_path(record.result.curve, scale, epochs), record.ok) for record in finals]
-    first, last = _mean_loss(ok, 0), _mean_loss(ok, -1)
-    said = f"{count(len(finals), 'run')}, none with a score"
-    if first and last:
-        of_seeds = f"mean of {count(len(ok), 'seed')}"
-        said = f"training loss {first} after the first epoch, {last} after the last; {of_seeds}"
-    return CurvePlot(
-        name=model.name,
-        paths=tuple((path, good) for path, good in drawn if path),
-        last=last,
-        said=said,
-    )
-
-
-def _path(curve: Sequence[float | None], scale: Scale, epochs: int) -> str:
-    """A line through the finite losses, broken where one is not; a point where one stands alone."""
+def _path(curve: Curve, scale: Scale, epochs: int) -> str:
+    """A line through the finite values, broken where one is not; a point where one is alone."""
     steps, pen_down = [], False
-    for epoch, loss in enumerate(curve):
-        if loss is None:
+    for epoch, value in enumerate(curve):
+        if value is None:
             pen_down = False
             continue
-        x = LEFT + (RIGHT - LEFT) * epoch / (epochs - 1)
-        y = BOTTOM - (BOTTOM - TOP) * scale.place(loss)
-        steps.append(f"L{x:.1f} {y:.1f}" if pen_down else f"M{x:.1f} {y:.1f}h.01")
+        place = f"{across(epoch / (epochs - 1))} {up(scale.place(value))}"
+        steps.append(f"L{place}" if pen_down else f"M{place}h.01")
         pen_down = True
     return "".join(steps)
-
-
-def _mean_loss(ok: Sequence[Record], epoch: int) -> str:
-    losses = [record.result.curve[epoch] for record in ok if record.result.curve]
-    known = [loss for loss in losses if loss is not None]
-    if not known:
-        return ""
-    mean = sum(known) / len(known)
-    digits = max(2, min(4, 1 - int(log10(mean)))) if mean > 0 else 2
-    return f"{mean:.{digits}f}"

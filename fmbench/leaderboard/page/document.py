@@ -31,6 +31,7 @@ from fmbench.leaderboard.tiers import TIERS
 from fmbench.protocol import TRAINING_IMAGES
 from fmbench.wording import counted, percent
 
+REPOSITORY = "https://github.com/fashion-mnist-bench/fashion-mnist-bench"
 _PICTURE = re.compile(r'"data:image/[^"]*"')
 
 
@@ -78,9 +79,19 @@ def render(
             png_uri=png_uri,
             origins=origins(stored, models),
             code=CODE,
+            protocol_file=f"protocol-{board.digest[:8]}.toml",
+            repository=REPOSITORY,
             **assets(),
         )
     )
+
+
+def render_index(names: Sequence[str]) -> str:
+    """The page that lists boards, each in a folder beside it, by these names."""
+    about = assets()
+    about["policy"] = about["policy"].replace("img-src", "img-src 'self'")
+    template = templates().get_template("index.html.j2")
+    return template.render(names=names, repository=REPOSITORY, **about)
 
 
 def is_of(html: str, board: Board, stored: StoredResults) -> bool:
@@ -110,6 +121,7 @@ def _facts(board: Board, stored: StoredResults, models: Sequence[BoardModel]) ->
         "Seeds": f"{len(protocol.seeds)} for each model",
         "Trained on": f"{images:,} images, {count(protocol.final.epochs, 'epoch')}",
         "Scored on": f"{listing([f'{size:,}' for size in tested]) or 'no'} test images",
+        **({"Recipe": protocol.recipes[0].name} if len(protocol.recipes) == 1 else {}),
         "Device" if len(devices) < 2 else "Devices": "; ".join(devices) or "none",
         **_verified(models),
     }

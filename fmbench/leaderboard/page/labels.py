@@ -6,8 +6,9 @@ from typing import Literal
 
 Anchor = Literal["start", "middle", "end"]
 
-WIDTH = 0.62  # of a letter, in heights: that of wide system fonts
-NEAR, FAR, FURTHER = 8.0, 20.0, 34.0
+WIDTH = 0.65  # of a letter, in heights: that of wide system fonts
+GAPS = (4.0, 14.0, 26.0, 40.0, 56.0)  # between a point's edge and its label; a line spans the far
+SIDES = ((1, 0), (-1, 0), (0, -1), (0, 1), (0.7, -0.7), (0.7, 0.7), (-0.7, -0.7), (-0.7, 0.7))
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,11 @@ class Box:
     top: float
     right: float
     bottom: float
+
+    @classmethod
+    def around(cls, x: float, y: float, reach: float) -> "Box":
+        """The square whose sides are so far from a point."""
+        return cls(x - reach, y - reach, x + reach, y + reach)
 
     def overlaps(self, other: "Box") -> bool:
         """Whether the two share more than an edge."""
@@ -40,17 +46,17 @@ class Box:
 
 @dataclass(frozen=True)
 class Label:
-    """Where the anchor of a label's baseline stands, and whether a line joins it to its point."""
+    """Where the anchor of a label's baseline stands, and where a line from its point ends."""
 
     x: float
     y: float
     anchor: Anchor
-    leader: bool
+    leader: tuple[float, float] | None
 
 
 def place_labels(
     texts: Sequence[str],
-    points: Sequence[tuple[float, float]],
+    points: Sequence[tuple[float, float, float]],
     *,
     size: float,
     inside: Box,
@@ -58,41 +64,48 @@ def place_labels(
 ) -> tuple[Label | None, ...]:
     """A place for each text beside its point, the first texts first; None where there is none.
 
-    `size` is the height of letters, `inside` what labels may cover; labels keep off `lines` where
-    they can. The same input gives the same places.
+    points: (x, y, radius) each; size: the height of letters; inside: what labels may cover.
+    Labels keep off `lines` where they can. The same input gives the same places.
     """
-    marks = [Box(x - 5, y - 5, x + 5, y + 5) for x, y in points]
+    marks = [Box.around(*point) for point in points]
     taken: list[Box] = []
     placed: list[Label | None] = []
     for text, point in zip(texts, points, strict=True):
         width = len(text) * size * WIDTH
         boxes = {label: _box(label, width, size) for label in _candidates(*point, size)}
+        here = Box.around(*point[:2], 1)
+        others = [*(mark for mark in marks if not here.overlaps(mark)), *taken]
         free = (
             label
-            for avoided in ((*marks, *taken, *lines), (*marks, *taken))
+            for avoided in (lines, ())
             for label, box in boxes.items()
-            if box.within(inside) and not any(box.overlaps(other) for other in avoided)
+            if box.within(inside)
+            and not any(box.overlaps(other) for other in (*marks, *taken, *avoided))
+            and not any(step.overlaps(other) for step in _steps(label, point) for other in others)
         )
         label = next(free, None)
         placed.append(label)
         if label:
-            taken.append(boxes[label])
+            taken += [boxes[label], *_steps(label, point)]
     return tuple(placed)
 
 
-def _candidates(x: float, y: float, size: float) -> Iterator[Label]:
-    middle = y + 0.35 * size
-    for away in (NEAR, FAR, FURTHER):
-        leader = away > NEAR
-        slant = 0.7 * away
-        yield Label(x + away, middle, "start", leader)
-        yield Label(x - away, middle, "end", leader)
-        yield Label(x, y - away, "middle", leader)
-        yield Label(x, y + away + 0.8 * size, "middle", leader)
-        yield Label(x + slant, y - slant, "start", leader)
-        yield Label(x + slant, y + slant + 0.8 * size, "start", leader)
-        yield Label(x - slant, y - slant, "end", leader)
-        yield Label(x - slant, y + slant + 0.8 * size, "end", leader)
+def _candidates(x: float, y: float, radius: float, size: float) -> Iterator[Label]:
+    for gap in GAPS:
+        for right, down in SIDES:
+            to = (x + right * (radius + gap), y + down * (radius + gap))
+            below = 0.35 if not down else -0.2 if down < 0 else 0.85
+            anchor: Anchor = "start" if right > 0 else "end" if right else "middle"
+            yield Label(to[0], to[1] + below * size, anchor, to if gap > GAPS[0] else None)
+
+
+def _steps(label: Label, point: tuple[float, float, float]) -> list[Box]:
+    """The line from a point to its label as small boxes."""
+    if label.leader is None:
+        return []
+    (x, y, _), (to_x, to_y) = point, label.leader
+    shares = [part / 16 for part in range(1, 16)]
+    return [Box.around(x + (to_x - x) * share, y + (to_y - y) * share, 1) for share in shares]
 
 
 def _box(label: Label, width: float, size: float) -> Box:

@@ -20,12 +20,12 @@ CODE = ("Source digest", "Device digest", "fmbench commit")
 class Origin:
     """A row's provenance.
 
-    command: what makes its runs again.
-    facts:   by their names what the row's records say of where they come from, each value once.
+    commands: what makes one of its runs again, and what all of them, in the page's folder.
+    facts:    by their names what the row's records say of where they come from, each value once.
     """
 
     model: BoardModel
-    command: str
+    commands: tuple[str, str]
     facts: dict[str, tuple[str, ...]]
 
 
@@ -37,8 +37,11 @@ def origins(stored: StoredResults, models: Sequence[BoardModel]) -> tuple[Origin
         request = model.entry.model
         if model.name != request:  # two distributions offer it
             request = f"{model.entry.plugin.distribution}:{request}"
-        command = f"fmbench run {shlex.quote(request)} --protocol {ask}"
-        found.append(Origin(model, command, _facts(model)))
+        one = (*model.entry.ok, *model.entry.records)[0].id
+        kept = shlex.quote(stored.protocol.id)
+        again = f"fmbench reproduce {shlex.quote(one)} --results .. --protocol {kept}"
+        run = f"fmbench run {shlex.quote(request)} --protocol {ask}"
+        found.append(Origin(model, (again, run), _facts(model)))
     return tuple(found)
 
 

@@ -18,7 +18,7 @@ TIMES = (
     *(86400 * days for days in (1, 2, 5, 10, 20, 50, 100)),
 )
 TIME_DECADES = (*(10.0**power for power in range(-4, 2)), 60, 600, 3600, 36000, 432000, 4320000)
-DECADES = tuple(10.0**power for power in range(25))
+DECADES = tuple(10.0**power for power in range(-12, 25))
 COUNTS = tuple(mantissa * decade for decade in DECADES for mantissa in (1, 2, 5))
 
 
@@ -73,7 +73,7 @@ def times(values: Sequence[float]) -> tuple[Scale, tuple[Tick, ...]]:
 
 
 def counts(values: Sequence[float]) -> tuple[Scale, tuple[Tick, ...]]:
-    """A log scale for positive counts."""
+    """A log scale for positive counts, and other numbers without a unit."""
     return _logarithmic(values, COUNTS, DECADES, _count)
 
 

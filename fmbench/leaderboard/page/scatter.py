@@ -3,8 +3,11 @@
 The front is of the models that no other beats at both cost and accuracy.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from math import hypot
 
 from fmbench.leaderboard.page import scales
 from fmbench.leaderboard.page.board_models import BoardModel, devices_of
@@ -16,19 +19,23 @@ from fmbench.wording import duration, percent, short
 WIDTH = 480
 PLOT = Box(44, 14, 468, 312)
 LETTERS = 14.0  # their size on narrow screens, in units of the drawing; wide screens take less
+RADIUS, RING, HIDING = 5.0, 3.5, 3.0
 LONGEST = 26
-MOST_NAMED = 8
 
 Axis = Callable[[Sequence[float]], tuple[Scale, tuple[Tick, ...]]]
 
 
 @dataclass(frozen=True)
 class Mark:
-    """A model in the plot, in units of the drawing; `label` is None where there was no room."""
+    """A model in the plot, in units of the drawing; `label` is None where there was no room.
+
+    Of those that coincide each is a ring around the ones before.
+    """
 
     model: BoardModel
     x: float
     y: float
+    radius: float
     on_front: bool
     label: Label | None
     short: str
@@ -39,7 +46,7 @@ class Mark:
 class Panel:
     """One scatter plot. Ticks have their place in units of the drawing.
 
-    front: the path of the front, empty without one.
+    front: the corners of the front's line, empty without one.
     said:  the front in words, cheapest first.
     unplaced: what is to be said of names that found no room, empty without any.
     """
@@ -81,41 +88,56 @@ def _panel(
     y_scale, y_ticks = scales.shares([accuracy for _, accuracy in points], room=0.08)
     complete = [number for number, model in enumerate(models) if model.row.complete]
     front = [complete[place] for place in pareto_front([points[number] for number in complete])]
-    places = [(_x(x_scale.place(x)), _y(y_scale.place(y))) for x, y in points]
-    steps = _steps([places[number] for number in front])
+    places = [(across(x_scale.place(x)), up(y_scale.place(y))) for x, y in points]
+    line = _corners([places[number] for number in front])
     # Those on the front are named first, then the others, best first.
     order = sorted(range(len(points)), key=lambda one: (one not in front, -points[one][1], one))
-    names = [shortened(models[one].name, LONGEST) for one in order]
+    circles = _circles([places[one] for one in order])
+    ends = Counter(model.name.rpartition("/")[2] for model in models)
+    names = []
+    for one in order:
+        end = models[one].name.rpartition("/")[2]
+        names.append(shortened(end if ends[end] == 1 else models[one].name, LONGEST))
     said = [f"{model.name} ({worded(cost)}, {percent(model.accuracy)} %)" for model, cost in costs]
     found = place_labels(
         names,
-        [places[one] for one in order],
+        circles,
         size=LETTERS,
         inside=Box(PLOT.left + 2, PLOT.top, WIDTH, PLOT.bottom - 2),
-        lines=steps,
+        lines=[Box(x - 1, to_y - 1, to_x + 1, y + 1) for (x, y), (to_x, to_y) in pairwise(line)],
     )
     marks = tuple(
         Mark(
             model=models[one],
-            x=places[one][0],
-            y=places[one][1],
+            x=x,
+            y=y,
+            radius=radius,
             on_front=one in front,
             label=label,
             short=name,
             said=said[one],
         )
-        for one, name, label in zip(order, names, found, strict=True)
+        for one, name, label, (x, y, radius) in zip(order, names, found, circles, strict=True)
     )
     unplaced = sum(label is None for label in found)
     return Panel(
         title=title,
-        x_ticks=tuple(Tick(_x(tick.place), tick.label) for tick in x_ticks),
-        y_ticks=tuple(Tick(_y(tick.place), tick.label) for tick in y_ticks),
-        marks=marks,
-        front=_path([places[number] for number in front]),
-        said=_summed([said[number] for number in front]),
+        x_ticks=tuple(Tick(across(tick.place), tick.label) for tick in x_ticks),
+        y_ticks=tuple(Tick(up(tick.place), tick.label) for tick in y_ticks),
+        marks=tuple(sorted(marks, key=lambda mark: -mark.radius)),
+        front="L".join(f"{x} {y}" for x, y in line),
+        said=", ".join(said[number] for number in front),
         unplaced=f"{count(unplaced, 'name')} found no room." if unplaced else "",
     )
+
+
+def _circles(places: Sequence[tuple[float, float]]) -> list[tuple[float, float, float]]:
+    """Each place with the radius of its dot: larger by a ring than those it would hide."""
+    found: list[tuple[float, float, float]] = []
+    for x, y in places:
+        hidden = sum(hypot(x - other_x, y - other_y) < HIDING for other_x, other_y, _ in found)
+        found.append((x, y, RADIUS + RING * min(hidden, 2)))
+    return found
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> tuple[int, ...]:
@@ -134,37 +156,20 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> tuple[int, ...]:
     return tuple(front)
 
 
-def _summed(front: Sequence[str]) -> str:
-    """Those on the front in words, when there are many only the first."""
-    rest = len(front) - MOST_NAMED
-    if rest <= 1:
-        return ", ".join(front)
-    return f"{', '.join(front[:MOST_NAMED])} and {count(rest, 'more', 'more')}"
+def _corners(front: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The points between which the front's line goes, across and up in turn."""
+    found: list[tuple[float, float]] = []
+    for x, y in front:
+        found += [(x, found[-1][1])] if found else []
+        found.append((x, y))
+    return [*found, (PLOT.right, found[-1][1])] if found else []
 
 
-def _path(front: Sequence[tuple[float, float]]) -> str:
-    if not front:
-        return ""
-    steps = [f"M{front[0][0]} {front[0][1]}"]
-    steps += [f"H{x}V{y}" for x, y in front[1:]]
-    return f"{''.join(steps)}H{PLOT.right}"
-
-
-def _steps(front: Sequence[tuple[float, float]]) -> list[Box]:
-    """The lines of the front's path as thin boxes."""
-    boxes: list[Box] = []
-    if not front:
-        return boxes
-    for (x, y), (next_x, next_y) in zip(front, [*front[1:], (PLOT.right, 0.0)], strict=True):
-        boxes.append(Box(x, y - 1, next_x, y + 1))
-        if next_y:
-            boxes.append(Box(next_x - 1, next_y, next_x + 1, y))
-    return boxes
-
-
-def _x(place: float) -> float:
+def across(place: float) -> float:
+    """Where a place from 0 to 1 on the horizontal axis lies in the drawing."""
     return round(PLOT.left + place * (PLOT.right - PLOT.left), 1)
 
 
-def _y(place: float) -> float:
+def up(place: float) -> float:
+    """Where a place from 0 to 1 on the vertical axis lies in the drawing."""
     return round(PLOT.bottom - place * (PLOT.bottom - PLOT.top), 1)

@@ -24,7 +24,6 @@ HEADINGS = {
     "memory": ("Peak memory", "the largest run’s"),
 }
 """Headings with their units, where a page has more room than a line of text."""
-SUSPECT = ("no-twins", "no-doubts")
 RANGE = "range"
 
 
@@ -41,7 +40,8 @@ class TableCell:
 class TableColumn:
     """A column: its heading with the unit, and how it sorts when first asked to.
 
-    kind: numbers sort by size and stand to the right; words sort by letters.
+    kind:  numbers sort by size and stand to the right; words sort by letters.
+    extra: whether it is shown only when all are: it is a wide one, or the facts say the same.
     """
 
     key: str
@@ -49,6 +49,7 @@ class TableColumn:
     unit: str
     kind: Literal["number", "words"]
     first: Literal["ascending", "descending"]
+    extra: bool
 
 
 TableRow = tuple[BoardModel, tuple[TableCell, ...]]
@@ -58,17 +59,16 @@ TableRow = tuple[BoardModel, tuple[TableCell, ...]]
 def table(models: Sequence[BoardModel], seeds: int) -> tuple[list[TableColumn], list[TableRow]]:
     """The columns and the rows of the models; `seeds` is the number the protocol asks for.
 
-    Columns of suspect images are left out where no model has them.
+    Columns in which no model has anything are left out.
     """
-    columns = [
-        column
-        for column in COLUMNS
-        if column.key not in SUSPECT or any(column.cell(model.row) for model in models)
-    ]
+    columns = [column for column in COLUMNS if any(column.cell(model.row) for model in models)]
     usual = _kind_of_span(seeds)
     ranks = "provisional" if any(one.row.rank_best for one in models) and usual == RANGE else ""
     return (
-        [_headed(column, usual, ranks if column.key == "rank" else "") for column in columns],
+        [
+            _headed(column, usual, ranks if column.key == "rank" else "", _is_extra(column, models))
+            for column in columns
+        ],
         [(model, tuple(_cell(column, model.row, usual) for column in columns)) for model in models],
     )
 
@@ -77,7 +77,14 @@ def _kind_of_span(seeds: int) -> str:
     return "95 % t" if seeds >= SEEDS_FOR_T else RANGE
 
 
-def _headed(column: Column, usual: str, provisional: str) -> TableColumn:
+def _is_extra(column: Column, models: Sequence[BoardModel]) -> bool:
+    if column.wide or column.key in ("plugin", "n"):
+        return True
+    alike = len({column.cell(model.row) for model in models}) == 1
+    return alike and column.key in ("device", "status")
+
+
+def _headed(column: Column, usual: str, provisional: str, extra: bool) -> TableColumn:
     heading, unit = HEADINGS.get(column.key, (column.heading.capitalize(), ""))
     return TableColumn(
         key=column.key,
@@ -85,6 +92,7 @@ def _headed(column: Column, usual: str, provisional: str) -> TableColumn:
         unit=f"{unit}, {usual}" if column.key == "seeds" else unit or provisional,
         kind="words" if column.key in WORDS else "number",
         first="descending" if column.best == "high" else "ascending",
+        extra=extra,
     )
 
 

@@ -32,11 +32,6 @@ def count(number: int, noun: str, plural: str = "") -> str:
     return f"{number:,}{GAP}{noun if number == 1 else plural or noun + 's'}"
 
 
-def times(number: int) -> str:
-    """How often: `once`, `twice`, `30 times`."""
-    return {1: "once", 2: "twice"}.get(number) or count(number, "time")
-
-
 def listing(names: Sequence[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     if len(names) < 2:

@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fmbench.leaderboard.page import scales
 from fmbench.leaderboard.page.board_models import BoardModel
-from fmbench.leaderboard.page.scales import Scale, Tick
 from fmbench.leaderboard.page.text import count
 from fmbench.leaderboard.recipes import Tried, recipes_tried
 from fmbench.protocol import Protocol
@@ -16,16 +14,12 @@ class Trials:
     """All models with tune runs, by recipes in the protocol's order.
 
     rows:   each model with what trying recipes has shown, by their names.
-    scale:  the axis of accuracies; low, high: what stands at its ends.
     images: how many validation images each run was scored on; seeds: runs of each recipe; epochs:
             how long each took.
     """
 
     recipes: tuple[str, ...]
     rows: tuple[tuple[BoardModel, dict[str, Tried]], ...]
-    scale: Scale
-    low: str
-    high: str
     images: int
     seeds: int
     epochs: str
@@ -36,16 +30,11 @@ def trials(protocol: Protocol, models: Sequence[BoardModel]) -> Trials:
     """The tune runs of the models; without rows when there are none."""
     tried = [model for model in models if model.entry.tunes]
     results = [record.result for model in tried for record in model.entry.tunes]
-    known = [result.accuracy for result in results if result.accuracy is not None]
-    scale, ticks = scales.shares(known) if known else (Scale(0, 1), (Tick(0, "0"),))
     return Trials(
         recipes=tuple(recipe.name for recipe in protocol.recipes),
         rows=tuple(
             (model, {one.recipe: one for one in recipes_tried(model.entry)}) for model in tried
         ),
-        scale=scale,
-        low=ticks[0].label,
-        high=ticks[-1].label,
         images=max((result.images for result in results), default=0),
         seeds=len(protocol.tuning.seeds) if protocol.tuning else 1,
         epochs=count(protocol.stage("tune").epochs, "epoch"),
