@@ -467,7 +467,7 @@ def test_the_script_makes_the_band_and_counts_who_passes() -> None:
     assert "0.1000 to 0.8240" in table
 
 
-@pytest.mark.long
+@pytest.mark.sweep
 @pytest.mark.parametrize("instructions", reference_band.INSTRUCTIONS)
 def test_other_seeds_pass_on_each_instruction_set(instructions: str) -> None:
     """Seeds that are not behind the band lie in it; benchmarks/ does so with fifty."""

@@ -68,8 +68,8 @@ def test_ranks_for_this_test_set_are_called_so_in_every_format(
     stored = StoredResults(simulated.write_store(tmp_path, MODELS, seeds=3))
     board = read_board(stored, THESE_IMAGES)
     html = page.render(board, stored, None)
-    assert "of these test pictures right" in html
-    assert "new pictures" not in html
+    assert "on these test images" in html
+    assert "% on new images" not in html
     tables.print_board(board, choose())
     assert "on this test set only" in " ".join(capsys.readouterr().out.split())
     assert "on this test set only" in formats.to_markdown(board)

@@ -51,7 +51,7 @@ def test_data_prints_where_it_is_and_draws_it(
     assert (tmp_path / "classes.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.long
+@pytest.mark.sweep
 def test_a_data_report_finds_what_the_list_says(
     fmbench: Fmbench, folder: Path, tmp_path: Path
 ) -> None:

@@ -35,6 +35,7 @@ def squares(test: NDArray[np.uint8], train: NDArray[np.uint8]) -> NDArray[np.int
     return (a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * a @ b.T
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("seed", range(4))
 def test_the_near_twins_are_those_that_comparing_all_pairs_finds(seed: int) -> None:
     """None is missed, none is invented, and each stands with its exact distance and change."""

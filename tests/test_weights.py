@@ -37,7 +37,7 @@ from fmbench.store import WEIGHTS, Store
 from fmbench.training import forms, states
 from forgeries import edit
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.sweep
 
 OWN = """
 import fmbench
