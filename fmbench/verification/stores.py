@@ -141,13 +141,13 @@ class _Verification:
 
     def _compare_with_earlier_verifications(self) -> None:
         """Records are never overwritten: what was verified once must still be the same."""
+        if (self._store.folder / VERIFICATIONS).is_symlink():
+            self._say("false", "files", VERIFICATIONS, "the folder is a link")
         kept = kept_verifications(self._store)
         if not kept:
             return
         now = {run.stem: run for run in self._verdict.runs}
         known = {path.stem for path in self._store.record_files()}
-        if (self._store.folder / VERIFICATIONS).is_symlink():
-            self._say("false", "files", VERIFICATIONS, "the folder is a link")
         for path in kept:
             then = read_verification(path)
             if then is None:
