@@ -130,8 +130,8 @@ class _Verification:
                 self._say("false", "record", path.stem, str(error))
                 names -= {f"{path.stem}{kind}" for kind in BESIDE}
                 continue
-            beside = {kind for kind in BESIDE if f"{record.stem}{kind}" in names}
-            names -= {f"{record.stem}{kind}" for kind in beside}
+            beside = {kind for kind in BESIDE if f"{path.stem}{kind}" in names}
+            names.difference_update(f"{path.stem}{kind}" for kind in beside)
             self._look_at(record, hashlib.sha256(content).hexdigest(), beside)
         self._left_over(names)
         for finding in self._across.findings():
