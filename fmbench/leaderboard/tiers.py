@@ -1,7 +1,7 @@
 """How far each run has been checked, as verifications that lie beside a board say."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -79,10 +79,8 @@ def read_tiers(store: Store, found: Iterable[Record]) -> dict[str, Tier]:
     A verification counts for a record only while the files it was about are what they were.
     """
     said: dict[str, list[VerifiedRun]] = {}
-    for path in kept_verifications(store):
-        verification = read_verification(path)
-        for stem, run in verification.runs.items() if verification else ():
-            said.setdefault(stem, []).append(run)
+    for stem, run in runs_verified(store):
+        said.setdefault(stem, []).append(run)
     tiers: dict[str, Tier] = {}
     for record in found if said else ():
         digests = digests_of(store, record) if record.stem in said else ("", "")
@@ -90,6 +88,13 @@ def read_tiers(store: Store, found: Iterable[Record]) -> dict[str, Tier]:
             if (run.record, run.predictions) == digests:
                 tiers[record.stem] = max(run.tier, tiers.get(record.stem, run.tier), key=height)
     return tiers
+
+
+def runs_verified(store: Store) -> Iterator[tuple[str, VerifiedRun]]:
+    """What all verifications of a store say of runs, each with the stem of its record."""
+    for path in kept_verifications(store):
+        if verification := read_verification(path):
+            yield from verification.runs.items()
 
 
 def kept_verifications(store: Store) -> list[Path]:

@@ -2,7 +2,7 @@
 
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from statistics import fmean
 from typing import NamedTuple
 
@@ -43,14 +43,6 @@ class Score(NamedTuple):
 
     correct: float
     gain: float
-
-
-def _most(scores: list[Score]) -> Score:
-    return max(scores)
-
-
-def _least(scores: list[Score]) -> Score:
-    return min(scores)
 
 
 class Across:
@@ -251,12 +243,12 @@ class _Set:
                 "false", "trial left out", model, f"there is no trial of {', '.join(missing)}"
             )
             return
-        most = self._mean(chosen, seeds, _most)
+        most = self._mean(chosen, seeds, at_best=True)
         if most is None:
             yield Finding("false", "recipe", model, f"no trial of its recipe {chosen} was good")
             return
         for place, name in enumerate(recipes):
-            least = self._mean(name, seeds, _least)
+            least = self._mean(name, seeds, at_best=False)
             before = place < recipes.index(chosen) if chosen in recipes else True
             if least is not None and (least > most or (least == most and before)):
                 yield Finding(
@@ -265,15 +257,13 @@ class _Set:
                 )  # fmt: skip
                 return
 
-    def _mean(
-        self, recipe: str, seeds: Iterable[int], pick: Callable[[list[Score]], Score]
-    ) -> Score | None:
+    def _mean(self, recipe: str, seeds: Iterable[int], *, at_best: bool) -> Score | None:
         """The most or the least that a recipe's trials can say for it; None for a bad recipe."""
         picked = []
         for seed in seeds:
             trials = self._trials[recipe, seed]
             good = [trial for trial in trials if trial is not None]
-            if not good or (pick is _least and len(good) < len(trials)):
+            if not good or (not at_best and len(good) < len(trials)):
                 return None
-            picked.append(pick(good))
+            picked.append(max(good) if at_best else min(good))
         return Score(fmean(one.correct for one in picked), fmean(one.gain for one in picked))

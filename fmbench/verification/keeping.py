@@ -13,8 +13,7 @@ from fmbench.leaderboard.tiers import (
     Verification,
     VerifiedRun,
     height,
-    kept_verifications,
-    read_verification,
+    runs_verified,
 )
 from fmbench.store import Store
 from fmbench.verification.findings import Verdict
@@ -55,9 +54,7 @@ def keep(verdict: Verdict, environment: Environment, seed: int | None) -> Path |
 def _known(store: Store) -> dict[tuple[str, str], Tier]:
     """The highest tier that earlier verifications give each record, by stem and digest."""
     known: dict[tuple[str, str], Tier] = {}
-    for path in kept_verifications(store):
-        verification = read_verification(path)
-        for stem, run in verification.runs.items() if verification else ():
-            of = stem, run.record
-            known[of] = max(run.tier, known.get(of, run.tier), key=height)
+    for stem, run in runs_verified(store):
+        of = stem, run.record
+        known[of] = max(run.tier, known.get(of, run.tier), key=height)
     return known
