@@ -130,11 +130,7 @@ class Store:
             if found.run != record.run or files.digest_of_file(path) != record.files[WEIGHTS]:
                 raise ValueError("its content is not what its record was made with")
         except (OSError, ValueError) as error:
-            raise StoreError(
-                f"does not fit its record: {files.reason(error)}",
-                where=str(path),
-                hint=COPY_OR_REDO,
-            ) from error
+            raise _unfitting(path, error) from error
         return found, path
 
     def read(self) -> Contents:
@@ -251,11 +247,7 @@ class Store:
                 path, np.uint8, (record.result.images,), sha256=record.files.get(PREDICTIONS)
             )
         except (OSError, ValueError) as error:
-            raise StoreError(
-                f"does not fit its record: {files.reason(error)}",
-                where=str(path),
-                hint=COPY_OR_REDO,
-            ) from error
+            raise _unfitting(path, error) from error
 
     def log(self, record: Record) -> str:
         """What the plugin printed in that run's job, at most 256 kB; no link is followed."""
@@ -273,6 +265,13 @@ class Store:
     def path(self, record: Record, suffix: str) -> Path:
         """Where a file of a record lies."""
         return self.records / f"{record.stem}{suffix}"
+
+
+def _unfitting(path: Path, error: Exception) -> StoreError:
+    """The error that says why a file beside a record is not what the record was made with."""
+    return StoreError(
+        f"does not fit its record: {files.reason(error)}", where=str(path), hint=COPY_OR_REDO
+    )
 
 
 def _half(logits: NDArray[np.float32]) -> NDArray[np.float16]:

@@ -91,6 +91,15 @@ def versions(of: dict[str, str]) -> str:
     return ", ".join(f"{name} {version}" for name, version in sorted(of.items()))
 
 
+def then_and_now(then: dict[str, str], now: dict[str, str]) -> tuple[str, ...]:
+    """What differs between two accounts: `torch: 2.14.1 then, 2.15.0 now`."""
+    return tuple(
+        f"{name}: {then.get(name) or 'none'} then, {now.get(name) or 'none'} now"
+        for name in {**then, **now}
+        if then.get(name) != now.get(name)
+    )
+
+
 def same_records(results: Path, protocol: str | None = None) -> str:
     """What a suggested command ends in to be about the same records, empty for the defaults."""
     said = "" if results == Path("results") else f" --results {shlex.quote(str(results))}"

@@ -23,6 +23,7 @@ from fmbench.limits import cores
 from fmbench.protocol import DeviceRules
 from fmbench.records import Run
 from fmbench.weights import Form, Weights
+from fmbench.wording import then_and_now
 
 SECONDS_BETWEEN_LOOKS = 0.02
 PLAIN = DeviceRules(precision="float32", channels_last=False)
@@ -45,11 +46,7 @@ def changes(weights: Weights, model: ListedModel) -> tuple[str, ...]:
     name = then.distribution
     before = {name: then.version, f"source of {name}": then.source[:12], **then.dependencies}
     after = {name: now.version, f"source of {name}": now.source[:12], **now.dependencies}
-    return tuple(
-        f"{key}: {before.get(key) or 'none'} then, {after.get(key) or 'none'} now"
-        for key in {**before, **after}
-        if before.get(key) != after.get(key)
-    )
+    return then_and_now(before, after)
 
 
 def answer(

@@ -21,7 +21,7 @@ from fmbench.leaderboard.stored_results import StoredResults
 from fmbench.protocol import Protocol
 from fmbench.records import Record, Run
 from fmbench.store import Store
-from fmbench.wording import same_records
+from fmbench.wording import same_records, then_and_now
 
 Conclusion = Literal["same bits", "alike", "not alike", "no conclusion"]
 
@@ -44,12 +44,7 @@ class Reproduction:
     @property
     def changes(self) -> tuple[str, ...]:
         """What the two were not made alike with, as `torch: 2.14.1 then, 2.15.0 now`."""
-        before, after = _made_with(self.then), _made_with(self.now)
-        return tuple(
-            f"{name}: {before.get(name) or 'none'} then, {after.get(name) or 'none'} now"
-            for name in {**before, **after}
-            if before.get(name) != after.get(name)
-        )
+        return then_and_now(_made_with(self.then), _made_with(self.now))
 
     @property
     def promised(self) -> bool:
