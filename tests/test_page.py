@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote
 from xml.etree import ElementTree
 
 import msgspec
@@ -29,6 +29,7 @@ import simulated
 from fmbench import records
 from fmbench.hardware import Device
 from fmbench.leaderboard.board import Board, read_board
+from fmbench.leaderboard.comparison import compare_entries, find_entry
 from fmbench.leaderboard.page import draw, is_of, render, scales
 from fmbench.leaderboard.page.board_models import board_models
 from fmbench.leaderboard.page.conclusions import Sentence, conclusions
@@ -304,7 +305,7 @@ def test_a_confusion_matrix_counts_every_image_once_a_seed(store: Store, html: s
     cells = [
         int(cell.text)
         for cell in page.all("td")
-        if re.fullmatch("[rw][0-5]", cell.attributes.get("class", ""))
+        if re.fullmatch("[rw][0-5]", cell.attributes.get("class", "")) and cell.text.isdigit()
     ]
     totals = np.array(cells).reshape(6, 10, 10).sum(axis=2)
     seeds = np.array([5, 5, 5, 5, 5, 4])
@@ -426,7 +427,7 @@ def test_fifty_models_fit(tmp_path: Path) -> None:
     named = {f"family/model_{number:02}": 0.8 + 0.003 * number for number in range(50)}
     store = simulated.write_store(tmp_path, named, seeds=1, images=100)
     html = page_of(store)
-    assert html.count('<g class="mark') == 100
+    assert html.count('<g class="mark') == 5 * 50
     assert "found no room" in html
     assert len(html) < 1_000_000
 
@@ -527,6 +528,10 @@ def test_times_are_compared_only_on_one_device(tmp_path: Path) -> None:
         "Training time on A CPU, 2 threads",
         "Training time on A GPU",
         "Parameters",
+        "FLOPs of an image",
+        "Peak memory, bytes",
+        "Predicting 1,000 images on A CPU, 2 threads",
+        "Predicting 1,000 images on A GPU",
     ]
     assert [[mark.model.name for mark in panel.marks if mark.on_front] for panel in found[:2]] == [
         ["slow"],
@@ -569,7 +574,7 @@ def test_a_page_of_someone_else_is_not_overwritten(tmp_path: Path) -> None:
 
 def test_hostile_words_add_no_element_and_no_attribute(tmp_path: Path) -> None:
     """Whatever plugins and machines call themselves, the page has the elements it would have."""
-    harmless = tuple(chr(ord("a") + n) * len(name) for n, name in enumerate(HOSTILE))
+    harmless = tuple(re.sub("[^/]", chr(ord("a") + n), name) for n, name in enumerate(HOSTILE))
     shapes = []
     for folder, names in (("hostile", HOSTILE), ("harmless", harmless)):
         page = parse(page_of(spoilt_store(tmp_path / folder, names), pictures()))
@@ -784,7 +789,9 @@ def test_every_column_sorts_both_ways(page: Page) -> None:
     """A heading's button sorts by its column, turns the order when pressed again, and says so."""
     headings = page.locator("#board thead th").all()
     assert len(headings) == 17
-    page.get_by_label("All columns").check()
+    page.locator("#columns summary").click()
+    for box in page.locator("#columns input").all():
+        box.check()
     for column, heading in enumerate(headings):
         directions = []
         for _ in range(2):
@@ -999,18 +1006,95 @@ def test_no_label_meets_another_and_no_number_is_cut(
         assert page.evaluate(COLLISIONS) == []
 
 
-def test_an_address_keeps_what_was_asked_of_the_table(page: Page) -> None:
-    """Order, filter and columns are in the address, and a page opened there shows the same."""
+def test_an_address_keeps_what_was_asked_of_the_page(page: Page) -> None:
+    """Order, filter, columns, cost and selection are in it, and a page opened there shows them."""
     page.get_by_role("button", name="Training time").click()
     page.get_by_label("Filter").fill("m")
-    page.get_by_label("All columns").check()
-    assert page.url.partition("?")[2] == "sort=train%2Cascending&filter=m&columns=all"
-    before = shown(page)
+    page.locator("#columns summary").click()
+    page.get_by_label("Log-loss").uncheck()
+    page.get_by_role("radio", name="Parameters").check()
+    page.get_by_label("Compare m9").check()
+    page.get_by_label("Compare m10").check()
+    query = parse_qs(page.url.partition("?")[2])
+    assert "loss" not in query.pop("columns")[0].split(",")
+    assert query == {
+        "sort": ["train,ascending"],
+        "filter": ["m"],
+        "cost": ["Parameters"],
+        "compare": ["m10", "m9"],
+    }
+    before = shown(page), page.locator("#compared").inner_text()
     with page.context.new_page() as other:
         other.goto(page.url)
-        assert shown(other) == before
+        assert (shown(other), other.locator("#compared").inner_text()) == before
         assert other.locator("th.train").get_attribute("aria-sort") == "ascending"
-        assert other.get_by_label("All columns").is_checked()
+        assert not other.locator("th.loss").is_visible()
+        assert other.locator(".panel:visible h4, .panel:visible svg").count() == 2
+        assert other.get_by_role("radio", name="Parameters").is_checked()
+        assert other.locator(".curve.picked").count() == 2
+
+
+def test_ticked_models_are_compared_as_the_command_compares_them(store: Store, page: Page) -> None:
+    """Gap and interval of all images and of each class are those of `fmbench compare`."""
+    stored = StoredResults(store)
+    for one, other in (("m10", "Alpha/one_b"), ("beta", "gone")):
+        for box in page.locator("#board tbody input").all():
+            box.set_checked(
+                box.get_attribute("aria-label") in (f"Compare {one}", f"Compare {other}")
+            )
+        rows = page.locator("#compared tbody tr").all()
+        found = [row.locator("td").last for row in rows]
+        said = compare_entries(stored, find_entry(stored, other), find_entry(stored, one))
+        expected = [(said.gap, said.low, said.high)]
+        expected += [(group.gap, group.low, group.high) for group in said.classes]
+        assert [cell.inner_text() for cell in found] == [
+            f"{100 * gap:+.2f} ± {50 * (high - low):.2f}".replace("-", "−")
+            for gap, low, high in expected
+        ]
+        assert ["beyond" in (cell.get_attribute("class") or "") for cell in found] == [
+            low > 0 or high < 0 for _, low, high in expected
+        ]
+        apart = [group.name for group in said.classes if group.low > 0 or group.high < 0]
+        (verdict,) = page.locator("#verdicts li").all()
+        assert verdict.inner_text().endswith(f"beyond chance: {', '.join(apart) or 'none'}.")
+    page.get_by_label("Compare beta").uncheck()
+    assert not page.locator("#compared").is_visible()
+
+
+def test_pointing_at_a_model_highlights_it_everywhere(page: Page) -> None:
+    """Beside a drawing a tip says what the table says; all else of that model stands out."""
+    page.locator(".dots svg[role=img]").nth(1).hover()
+    lit = page.locator(".lit")
+    assert set(lit.evaluate_all("all => all.map(one => one.dataset.model)")) == {"about-2"}
+    kinds = set(lit.evaluate_all("all => all.map(one => one.localName)"))
+    assert kinds == {"li", "tr", "g"}
+    tip = page.locator(".tip").inner_text()
+    cells = page.locator("#board tbody tr").nth(1)
+    assert tip.startswith("m9")
+    assert cells.locator("td.accuracy").inner_text() in tip
+    page.locator("h1").hover()
+    assert lit.count() == 0 and not page.locator(".tip").is_visible()
+
+
+def test_the_cheapest_near_the_best_is_named(tmp_path: Path) -> None:
+    """For each cost, the first on its front that is at most half a point below the best."""
+    store = small_store(tmp_path, {"best": 0.93, "near": 0.93, "far": 0.6}, seeds=1)
+    right = {"best": 380, "near": 378, "far": 300}
+    for record in store.read().records:
+        if record.run.stage == "tune":
+            continue
+        seconds = {"best": 100.0, "near": 10.0, "far": 1.0}[record.run.model]
+        cost = msgspec.structs.replace(record.cost, train_seconds=seconds)
+        result = msgspec.structs.replace(record.result, correct=right[record.run.model])
+        changed = records.encode(msgspec.structs.replace(record, cost=cost, result=result))
+        store.path(record, ".json").write_bytes(changed)
+    panel = panels(board_models(*board_of(store)))[0]
+    assert [(model.name, cost) for model, cost in panel.costs] == [
+        ("far", "1.0 s"),
+        ("near", "10 s"),
+        ("best", "1 min 40 s"),
+    ]
+    assert panel.costs[panel.near][0].name == "near"
 
 
 def test_a_name_beside_the_curves_highlights_its_lines(browser: Browser, address: str) -> None:
@@ -1035,7 +1119,7 @@ def test_dots_that_coincide_are_rings_around_each_other(tmp_path: Path) -> None:
         result = msgspec.structs.replace(record.result, correct=right[record.run.model])
         changed = records.encode(msgspec.structs.replace(record, cost=cost, result=result))
         store.path(record, ".json").write_bytes(changed)
-    (panel, _) = panels(board_models(*board_of(store)))
+    panel = panels(board_models(*board_of(store)))[0]
     radii = {mark.model.name: mark.radius for mark in panel.marks}
     assert panel.marks[0].radius == 8.5
     assert sorted((radii["a"], radii["b"], radii["c"])) == [5.0, 5.0, 8.5]

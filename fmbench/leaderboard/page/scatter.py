@@ -1,4 +1,4 @@
-"""Scatter plots: accuracy against what a model costs, one for each device, with its Pareto front.
+"""Scatter plots: accuracy against each thing that a model costs, with the Pareto front.
 
 The front is of the models that no other beats at both cost and accuracy.
 """
@@ -14,13 +14,14 @@ from fmbench.leaderboard.page.board_models import BoardModel, devices_of
 from fmbench.leaderboard.page.labels import Box, Label, place_labels
 from fmbench.leaderboard.page.scales import Scale, Tick
 from fmbench.leaderboard.page.text import count, shortened
-from fmbench.wording import duration, percent, short
+from fmbench.wording import duration, memory, percent, short
 
 WIDTH = 480
 PLOT = Box(44, 14, 468, 312)
 LETTERS = 14.0  # their size on narrow screens, in units of the drawing; wide screens take less
 RADIUS, RING, HIDING = 5.0, 3.5, 3.0
 LONGEST = 26
+NEAR = 0.005
 
 Axis = Callable[[Sequence[float]], tuple[Scale, tuple[Tick, ...]]]
 
@@ -47,7 +48,8 @@ class Panel:
     """One scatter plot. Ticks have their place in units of the drawing.
 
     front: the corners of the front's line, empty without one.
-    said:  the front in words, cheapest first.
+    costs: the models on the front with their cost in words, cheapest first.
+    near:  how many of them are less accurate than the best by more than `NEAR`.
     unplaced: what is to be said of names that found no room, empty without any.
     """
 
@@ -56,19 +58,42 @@ class Panel:
     y_ticks: tuple[Tick, ...]
     marks: tuple[Mark, ...]
     front: str
-    said: str
+    costs: tuple[tuple[BoardModel, str], ...]
+    near: int
     unplaced: str
 
 
 def panels(models: Sequence[BoardModel]) -> tuple[Panel, ...]:
-    """Accuracy against training time on each device, then against parameters."""
+    """Accuracy against training time on each device, sizes, memory, and inference on each device.
+
+    A cost that no model has on record has no plot.
+    """
     scored = [model for model in models if model.row.accuracy is not None]
-    found = []
-    for device in devices_of(scored):
-        times = [(model, model.times.get(device, 0.0)) for model in scored]
-        found.append(_panel(f"Training time on {device}", times, scales.times, duration))
-    sizes = [(model, float(model.row.parameters or 0)) for model in scored]
-    found.append(_panel("Parameters", sizes, scales.counts, short))
+    devices = devices_of(scored)
+    seconds, counts, sizes = (
+        (scales.times, duration),
+        (scales.counts, short),
+        (scales.counts, memory),
+    )
+    costs: list[tuple[str, list[float | None], tuple[Axis, Callable[[float], str]]]] = [
+        *(
+            (f"Training time on {one}", [m.times.get(one) for m in scored], seconds)
+            for one in devices
+        ),
+        ("Parameters", [model.row.parameters for model in scored], counts),
+        ("FLOPs of an image", [model.row.forward_flops for model in scored], counts),
+        ("Peak memory, bytes", [model.row.peak_memory for model in scored], sizes),
+        *(
+            (f"Predicting 1,000 images on {one}", [m.inference.get(one) for m in scored], seconds)
+            for one in devices
+        ),
+    ]
+    found = [
+        _panel(
+            title, [(model, cost) for model, cost in zip(scored, each, strict=True) if cost], *how
+        )
+        for title, each, how in costs
+    ]
     return tuple(panel for panel in found if panel)
 
 
@@ -78,8 +103,7 @@ def _panel(
     axis: Axis,
     worded: Callable[[float], str],
 ) -> Panel | None:
-    """The plot of models with their costs; those without one are left out."""
-    costs = [(model, cost) for model, cost in costs if cost > 0]
+    """The plot of models with their costs, which are greater than 0; None without any."""
     if not costs:
         return None
     models = [model for model, _ in costs]
@@ -99,6 +123,7 @@ def _panel(
         end = models[one].name.rpartition("/")[2]
         names.append(shortened(end if ends[end] == 1 else models[one].name, LONGEST))
     said = [f"{model.name} ({worded(cost)}, {percent(model.accuracy)} %)" for model, cost in costs]
+    best = max((models[number].accuracy for number in front), default=0.0)
     found = place_labels(
         names,
         circles,
@@ -126,7 +151,8 @@ def _panel(
         y_ticks=tuple(Tick(up(tick.place), tick.label) for tick in y_ticks),
         marks=tuple(sorted(marks, key=lambda mark: -mark.radius)),
         front="L".join(f"{x} {y}" for x, y in line),
-        said=", ".join(said[number] for number in front),
+        costs=tuple((models[number], worded(costs[number][1])) for number in front),
+        near=sum(models[number].accuracy < best - NEAR - 1e-9 for number in front),
         unplaced=f"{count(unplaced, 'name')} found no room." if unplaced else "",
     )
 
