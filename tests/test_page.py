@@ -1089,12 +1089,12 @@ def test_the_cheapest_near_the_best_is_named(tmp_path: Path) -> None:
         changed = records.encode(msgspec.structs.replace(record, cost=cost, result=result))
         store.path(record, ".json").write_bytes(changed)
     panel = panels(board_models(*board_of(store)))[0]
-    assert [(model.name, cost) for model, cost in panel.costs] == [
+    assert [(mark.model.name, mark.cost) for mark in panel.cheapest] == [
         ("far", "1.0 s"),
         ("near", "10 s"),
         ("best", "1 min 40 s"),
     ]
-    assert panel.costs[panel.near][0].name == "near"
+    assert panel.near and panel.near.model.name == "near"
 
 
 def test_a_name_beside_the_curves_highlights_its_lines(browser: Browser, address: str) -> None:

@@ -7,7 +7,7 @@ from typing import Literal
 Anchor = Literal["start", "middle", "end"]
 
 WIDTH = 0.65  # of a letter, in heights: that of wide system fonts
-GAPS = (4.0, 14.0, 26.0, 40.0, 56.0)  # between a point's edge and its label; a line spans the far
+GAPS = (4.0, 10.0)  # between a point's edge and its label
 SIDES = ((1, 0), (-1, 0), (0, -1), (0, 1), (0.7, -0.7), (0.7, 0.7), (-0.7, -0.7), (-0.7, 0.7))
 
 
@@ -46,12 +46,11 @@ class Box:
 
 @dataclass(frozen=True)
 class Label:
-    """Where the anchor of a label's baseline stands, and where a line from its point ends."""
+    """Where the anchor of a label's baseline stands."""
 
     x: float
     y: float
     anchor: Anchor
-    leader: tuple[float, float] | None
 
 
 def place_labels(
@@ -67,26 +66,21 @@ def place_labels(
     points: (x, y, radius) each; size: the height of letters; inside: what labels may cover.
     Labels keep off `lines` where they can. The same input gives the same places.
     """
-    marks = [Box.around(*point) for point in points]
-    taken: list[Box] = []
+    taken = [Box.around(*point) for point in points]
     placed: list[Label | None] = []
     for text, point in zip(texts, points, strict=True):
         width = len(text) * size * WIDTH
         boxes = {label: _box(label, width, size) for label in _candidates(*point, size)}
-        here = Box.around(*point[:2], 1)
-        others = [*(mark for mark in marks if not here.overlaps(mark)), *taken]
         free = (
             label
             for avoided in (lines, ())
             for label, box in boxes.items()
-            if box.within(inside)
-            and not any(box.overlaps(other) for other in (*marks, *taken, *avoided))
-            and not any(step.overlaps(other) for step in _steps(label, point) for other in others)
+            if box.within(inside) and not any(box.overlaps(other) for other in (*taken, *avoided))
         )
         label = next(free, None)
         placed.append(label)
         if label:
-            taken += [boxes[label], *_steps(label, point)]
+            taken.append(boxes[label])
     return tuple(placed)
 
 
@@ -96,16 +90,7 @@ def _candidates(x: float, y: float, radius: float, size: float) -> Iterator[Labe
             to = (x + right * (radius + gap), y + down * (radius + gap))
             below = 0.35 if not down else -0.2 if down < 0 else 0.85
             anchor: Anchor = "start" if right > 0 else "end" if right else "middle"
-            yield Label(to[0], to[1] + below * size, anchor, to if gap > GAPS[0] else None)
-
-
-def _steps(label: Label, point: tuple[float, float, float]) -> list[Box]:
-    """The line from a point to its label as small boxes."""
-    if label.leader is None:
-        return []
-    (x, y, _), (to_x, to_y) = point, label.leader
-    shares = [part / 16 for part in range(1, 16)]
-    return [Box.around(x + (to_x - x) * share, y + (to_y - y) * share, 1) for share in shares]
+            yield Label(to[0], to[1] + below * size, anchor)
 
 
 def _box(label: Label, width: float, size: float) -> Box:

@@ -14,7 +14,7 @@ from fmbench.leaderboard.page.board_models import BoardModel, devices_of
 from fmbench.leaderboard.page.labels import Box, Label, place_labels
 from fmbench.leaderboard.page.scales import Scale, Tick
 from fmbench.leaderboard.page.text import count, shortened
-from fmbench.wording import duration, memory, percent, short
+from fmbench.wording import duration, memory, short
 
 WIDTH = 480
 PLOT = Box(44, 14, 468, 312)
@@ -30,17 +30,17 @@ Axis = Callable[[Sequence[float]], tuple[Scale, tuple[Tick, ...]]]
 class Mark:
     """A model in the plot, in units of the drawing; `label` is None where there was no room.
 
-    Of those that coincide each is a ring around the ones before.
+    Of those that coincide each is a ring around the ones before. `cost` is in words.
     """
 
     model: BoardModel
+    cost: str
     x: float
     y: float
     radius: float
     on_front: bool
     label: Label | None
     short: str
-    said: str
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class Panel:
     """One scatter plot. Ticks have their place in units of the drawing.
 
     front: the corners of the front's line, empty without one.
-    costs: the models on the front with their cost in words, cheapest first.
-    near:  how many of them are less accurate than the best by more than `NEAR`.
+    cheapest: the marks on the front, cheapest first.
+    near:  the first of them that is less accurate than the best by at most `NEAR`.
     unplaced: what is to be said of names that found no room, empty without any.
     """
 
@@ -58,8 +58,8 @@ class Panel:
     y_ticks: tuple[Tick, ...]
     marks: tuple[Mark, ...]
     front: str
-    costs: tuple[tuple[BoardModel, str], ...]
-    near: int
+    cheapest: tuple[Mark, ...]
+    near: Mark | None
     unplaced: str
 
 
@@ -122,8 +122,6 @@ def _panel(
     for one in order:
         end = models[one].name.rpartition("/")[2]
         names.append(shortened(end if ends[end] == 1 else models[one].name, LONGEST))
-    said = [f"{model.name} ({worded(cost)}, {percent(model.accuracy)} %)" for model, cost in costs]
-    best = max((models[number].accuracy for number in front), default=0.0)
     found = place_labels(
         names,
         circles,
@@ -131,30 +129,26 @@ def _panel(
         inside=Box(PLOT.left + 2, PLOT.top, WIDTH, PLOT.bottom - 2),
         lines=[Box(x - 1, to_y - 1, to_x + 1, y + 1) for (x, y), (to_x, to_y) in pairwise(line)],
     )
-    marks = tuple(
-        Mark(
-            model=models[one],
-            x=x,
-            y=y,
-            radius=radius,
-            on_front=one in front,
-            label=label,
-            short=name,
-            said=said[one],
-        )
-        for one, name, label, (x, y, radius) in zip(order, names, found, circles, strict=True)
-    )
+    marks = {
+        one: Mark(models[one], worded(points[one][0]), *circle, one in front, label, name)
+        for one, name, label, circle in zip(order, names, found, circles, strict=True)
+    }
+    cheapest = tuple(marks[one] for one in front)
     unplaced = sum(label is None for label in found)
     return Panel(
         title=title,
         x_ticks=tuple(Tick(across(tick.place), tick.label) for tick in x_ticks),
         y_ticks=tuple(Tick(up(tick.place), tick.label) for tick in y_ticks),
-        marks=tuple(sorted(marks, key=lambda mark: -mark.radius)),
+        marks=tuple(sorted(marks.values(), key=lambda mark: -mark.radius)),
         front="L".join(f"{x} {y}" for x, y in line),
-        costs=tuple((models[number], worded(costs[number][1])) for number in front),
-        near=sum(models[number].accuracy < best - NEAR - 1e-9 for number in front),
+        cheapest=cheapest,
+        near=next((one for one in cheapest if _gap(cheapest[-1], one) < NEAR + 1e-9), None),
         unplaced=f"{count(unplaced, 'name')} found no room." if unplaced else "",
     )
+
+
+def _gap(best: Mark, other: Mark) -> float:
+    return best.model.accuracy - other.model.accuracy
 
 
 def _circles(places: Sequence[tuple[float, float]]) -> list[tuple[float, float, float]]:
