@@ -18,8 +18,8 @@ from fmbench.wording import duration, memory, short
 
 WIDTH = 480
 PLOT = Box(44, 14, 468, 312)
-LETTERS = 14.0  # their size on narrow screens, in units of the drawing; wide screens take less
-RADIUS, RING, HIDING = 5.0, 3.5, 3.0
+ROOM = {14.0: "", 10.0: "wide", 0.0: "unplaced"}  # by the size of letters: phones have larger ones
+RADIUS, RING, HIDING = 4.0, 3.5, 3.0
 LONGEST = 26
 NEAR = 0.005
 
@@ -28,9 +28,9 @@ Axis = Callable[[Sequence[float]], tuple[Scale, tuple[Tick, ...]]]
 
 @dataclass(frozen=True)
 class Mark:
-    """A model in the plot, in units of the drawing; `label` is None where there was no room.
+    """A model in the plot, in units of the drawing; of those that coincide each rings the others.
 
-    Of those that coincide each is a ring around the ones before. `cost` is in words.
+    cost: in words.
     """
 
     model: BoardModel
@@ -39,8 +39,13 @@ class Mark:
     y: float
     radius: float
     on_front: bool
-    label: Label | None
+    label: Label
     short: str
+
+    @property
+    def room(self) -> str:
+        """Which windows have room for its name, a value of `ROOM`."""
+        return ROOM[self.label.size]
 
 
 @dataclass(frozen=True)
@@ -109,7 +114,7 @@ def _panel(
     models = [model for model, _ in costs]
     points = [(cost, model.accuracy) for model, cost in costs]
     x_scale, x_ticks = axis([cost for cost, _ in points])
-    y_scale, y_ticks = scales.shares([accuracy for _, accuracy in points], room=0.08)
+    y_scale, y_ticks = scales.shares([accuracy for _, accuracy in points])
     complete = [number for number, model in enumerate(models) if model.row.complete]
     front = [complete[place] for place in pareto_front([points[number] for number in complete])]
     places = [(across(x_scale.place(x)), up(y_scale.place(y))) for x, y in points]
@@ -125,7 +130,7 @@ def _panel(
     found = place_labels(
         names,
         circles,
-        size=LETTERS,
+        sizes=[size for size in ROOM if size],
         inside=Box(PLOT.left + 2, PLOT.top, WIDTH, PLOT.bottom - 2),
         lines=[Box(x - 1, to_y - 1, to_x + 1, y + 1) for (x, y), (to_x, to_y) in pairwise(line)],
     )
@@ -134,7 +139,7 @@ def _panel(
         for one, name, label, circle in zip(order, names, found, circles, strict=True)
     }
     cheapest = tuple(marks[one] for one in front)
-    unplaced = sum(label is None for label in found)
+    unplaced = sum(not label.size for label in found)
     return Panel(
         title=title,
         x_ticks=tuple(Tick(across(tick.place), tick.label) for tick in x_ticks),
@@ -143,7 +148,9 @@ def _panel(
         front="L".join(f"{x} {y}" for x, y in line),
         cheapest=cheapest,
         near=next((one for one in cheapest if _gap(cheapest[-1], one) < NEAR + 1e-9), None),
-        unplaced=f"{count(unplaced, 'name')} found no room." if unplaced else "",
+        unplaced=f"{count(unplaced, 'name')} found no room; point at a dot to see its own."
+        if unplaced
+        else "",
     )
 
 

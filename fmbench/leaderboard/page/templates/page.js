@@ -190,7 +190,7 @@
     if (clientX === undefined || !target.closest("svg")) return;
     tip.replaceChildren(make("b", row.dataset.name), ...headings.flatMap((heading, number) => {
       const said = row.cells[number].textContent.trim();
-      const name = heading.textContent.replace(/\s+/g, " ").trim();
+      const name = [...heading.querySelectorAll("span")].map((part) => part.textContent).join(", ");
       return told.includes(heading.dataset.key) ? [make("span", name), make("span", said)] : [];
     }));
     tip.hidden = false;
