@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 import simulated
+from fmbench import records
+from fmbench.data import Dataset, suspects
 from fmbench.hardware import Device
 from fmbench.leaderboard.board import Board, read_board
-from fmbench.leaderboard.page import render
+from fmbench.leaderboard.page import render, render_report
 from fmbench.leaderboard.stored_results import StoredResults
 from fmbench.store import Store
 
@@ -22,7 +24,9 @@ HOSTILE = (
     "--></style></title><!--",
     '<meta name="fmbench-records" content="dead">',
 )
+WIDE = "timm/" + "W" * 24
 IMAGES = 400
+FAMILIES = ("softmax-", "vgg_", "timm/resnet", "timm/efficientnet_lite")
 MODELS = {"m10": 0.95, "m9": 0.90, "Alpha/one_b": 0.85, "beta": 0.8, "gone": 0.75, "x" * 150: 0.7}
 
 
@@ -75,3 +79,46 @@ def spoilt_store(folder: Path, names: tuple[str, ...]) -> Store:
         good = record.result.status == "ok" and record.run.stage == "final"
         store.add(record, store.predictions(old) if good else None)
     return store
+
+
+def full_store(folder: Path, count: int, *, images: int = IMAGES) -> Store:
+    """A store of `count` models as a board fills up, some with names that are wide or hostile.
+
+    Larger ones take longer and are better, a few coincide and one has lost a seed; all have five
+    seeds and curves of 30 epochs, as under standard-v1.
+    """
+    spoilt = (WIDE, "\u6a21\u578b" * 12, *HOSTILE, "x" * 150)[: count // 4]
+    random = np.random.RandomState(count)
+    sizes = np.sort(random.rand(count))
+    sizes[1::7] = sizes[: len(sizes[1::7])]
+    names = [f"{FAMILIES[n % 4]}{n // 4 + 1}" for n in range(count - len(spoilt))]
+    sized = dict(zip(random.permutation([*names, *spoilt]).tolist(), sizes.tolist(), strict=True))
+    right = {name: 0.84 + 0.1 * size**0.5 for name, size in sized.items()}
+    broken = names[-1] if count > 1 else ""
+    store = simulated.write_store(folder, right, seeds=5, images=images, broken=broken)
+    for record in store.read().records:
+        size = sized[record.run.model]
+        cost = msgspec.structs.replace(
+            record.cost, parameters=int(8_000 * 1_500**size), forward_flops=int(1e6 * 2_000**size),
+            train_seconds=25 * 90**size, runner_seconds=25 * 90**size + 1,
+            inference_images_per_second=200_000.0,
+        )  # fmt: skip
+        fall = 1 - size * np.linspace(0.5, 0.95, 30 if record.run.stage == "final" else 6)
+        result = msgspec.structs.replace(
+            record.result, curve=tuple((2.3 * fall * random.uniform(0.97, 1.03)).tolist())
+        )
+        if record.run.stage == "tune" and record.result.correct:
+            shown = record.result.correct - np.arange(5, -1, -1)
+            result = msgspec.structs.replace(result, validation_curve=tuple(shown.tolist()))
+        changed = msgspec.structs.replace(record, cost=cost, result=result)
+        store.path(record, ".json").write_bytes(records.encode(changed))
+    return store
+
+
+def report() -> str:
+    """The data report of pictures that are noise, with the lists that come with fmbench."""
+    known = suspects.load()
+    images = np.resize(pictures(), (10_000, 28, 28))
+    labels = np.arange(10_000, dtype=np.uint8) % 10
+    train = np.resize(images, (60_000, 28, 28)), np.resize(labels, 60_000)
+    return render_report(Dataset(*train, images, labels), known.near_twins, known)

@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
+from unicodedata import east_asian_width
 
 Anchor = Literal["start", "middle", "end"]
 
-WIDTH = 0.65  # of a letter, in heights: that of wide system fonts
+WIDTH = 0.65  # of a letter, in heights: that of wide system fonts; some are as wide as high
 GAPS = (4.0, 14.0, 26.0, 40.0, 56.0)  # between a point's edge and its label; a line spans the far
 SIDES = ((1, 0), (-1, 0), (0, -1), (0, 1), (0.7, -0.7), (0.7, 0.7), (-0.7, -0.7), (-0.7, 0.7))
 
@@ -71,7 +72,7 @@ def place_labels(
     taken: list[Box] = []
     placed: list[Label | None] = []
     for text, point in zip(texts, points, strict=True):
-        width = len(text) * size * WIDTH
+        width = size * sum(1.0 if _is_wide(letter) else WIDTH for letter in text)
         boxes = {label: _box(label, width, size) for label in _candidates(*point, size)}
         here = Box.around(*point[:2], 1)
         others = [*(mark for mark in marks if not here.overlaps(mark)), *taken]
@@ -88,6 +89,10 @@ def place_labels(
         if label:
             taken += [boxes[label], *_steps(label, point)]
     return tuple(placed)
+
+
+def _is_wide(letter: str) -> bool:
+    return letter in "MWmw@%" or east_asian_width(letter) in "WF"
 
 
 def _candidates(x: float, y: float, radius: float, size: float) -> Iterator[Label]:
