@@ -1,22 +1,40 @@
-"""The page in a browser: that it can be used and read, and that nothing on it collides."""
+"""The page in a browser: that it can be used, read and printed, and that nothing on it collides."""
 
+import functools
 import itertools
 import os
+import re
 import shutil
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-import msgspec
-import numpy as np
+import axe_playwright_python
 import pytest
-from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
-from fmbench import records
-from fmbench.leaderboard.page import render
 from fmbench.store import Store
 from generated import PUBLISHED
-from made_up_pages import HOSTILE, MODELS, board_of, page_of, pictures, small_store, spoilt_store
+from made_up_pages import (
+    HOSTILE,
+    MODELS,
+    full_store,
+    page_of,
+    pictures,
+    report,
+    small_store,
+    spoilt_store,
+)
+
+CHECKS = Path(__file__).with_name("page_checks.js").read_text("utf-8")
+AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js").read_text("utf-8")
+WIDTHS = (1280, 768, 390)
+PAPER = 718  # pixels between the margins of A4
+BOARDS = ("one", "nine", "sixty", "hostile", "lite-v1", "quick-v1")
+Scheme = Literal["light", "dark"]
+Visit = Callable[..., Page]
+"""Opens a page by its name in a window of a width, a scheme and a medium."""
 
 
 @pytest.fixture(scope="module")
@@ -35,33 +53,111 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Where a page of six models lies; one lost a seed, one has a name as long as they may be."""
-    folder = tmp_path_factory.mktemp("page")
-    path = folder / "index.html"
-    store = small_store(folder / "store", MODELS, seeds=5, broken="gone")
-    path.write_text(page_of(store, pictures()), "utf-8")
-    return path.as_uri()
+def address(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """Where the page of a board lies, by its name; it is written when it is first asked for."""
+
+    @functools.cache
+    def written(name: str) -> str:
+        if name == "index":
+            return (PUBLISHED / "index.html").as_uri()
+        folder = tmp_path_factory.mktemp("page")
+        path = folder / "index.html"
+        counts = {"one": 1, "nine": 9, "sixty": 60}
+        if name == "report":
+            path.write_text(report(), "utf-8")
+        elif name in counts:
+            store = full_store(folder / "store", counts[name], images=1_000)
+            path.write_text(page_of(store, pictures(1_000)), "utf-8")
+        elif name == "hostile":
+            path.write_text(page_of(spoilt_store(folder / "store", HOSTILE), pictures()), "utf-8")
+        elif name == "six":
+            store = small_store(folder / "store", MODELS, seeds=5, broken="gone")
+            path.write_text(page_of(store, pictures()), "utf-8")
+        else:
+            path.write_text(page_of(Store(PUBLISHED, name)), "utf-8")
+        return path.as_uri()
+
+    return written
+
+
+def opened_in(page: Page, address: Callable[[str], str]) -> Iterator[Visit]:
+    """Yield what opens pages. A complaint, a dialog or a request for anything else is a failure."""
+    heard: list[str] = []
+    expected = ["data:image/png;base64,"]
+    listeners: dict[Any, Callable[[Any], None]] = {
+        "dialog": lambda dialog: heard.append(dialog.message),
+        "console": lambda message: heard.append(message.text),
+        "pageerror": lambda error: heard.append(str(error)),
+        "request": lambda request: heard.append(request.url),
+    }
+    for event, listener in listeners.items():
+        page.on(event, listener)
+
+    def visit(
+        name: str,
+        width: int = 1280,
+        *,
+        scheme: Scheme = "light",
+        media: Literal["screen", "print"] = "screen",
+    ) -> Page:
+        expected.append(PUBLISHED.as_uri() if name == "index" else address(name))
+        page.set_viewport_size({"width": width, "height": 900})
+        page.emulate_media(color_scheme=scheme, media=media)
+        page.goto(address(name))
+        return page
+
+    yield visit
+    for event, listener in listeners.items():
+        page.remove_listener(event, listener)
+    assert [one for one in heard if not one.startswith(tuple(expected))] == []
+
+
+@pytest.fixture(scope="module")
+def tab(browser: Browser) -> Iterator[Page]:
+    """A tab of someone who prefers reduced motion."""
+    with browser.new_context(reduced_motion="reduce") as context:
+        yield context.new_page()
+
+
+@pytest.fixture(scope="module")
+def tab_without_javascript(browser: Browser) -> Iterator[Page]:
+    """A tab of someone who has switched JavaScript off."""
+    with browser.new_context(java_script_enabled=False) as context:
+        yield context.new_page()
 
 
 @pytest.fixture
-def page(browser: Browser, address: str) -> Iterator[Page]:
-    """The page, open at 1280 pixels; complaints and requests of the browser fail the test."""
-    with browser.new_context(viewport=WIDE) as context:
-        page = context.new_page()
-        complaints: list[str] = []
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda request: complaints.append(request.url))
-        page.goto(address)
-        yield page
-        page.wait_for_load_state("networkidle")
-        assert [one for one in complaints if not one.startswith("data:image/png")] == [address]
+def visit(tab: Page, address: Callable[[str], str]) -> Iterator[Visit]:
+    """Opens pages, of which the browser must not complain."""
+    yield from opened_in(tab, address)
 
 
-WIDE: ViewportSize = {"width": 1280, "height": 900}
-NARROW: ViewportSize = {"width": 390, "height": 844}
-Scheme = Literal["light", "dark"]
+@pytest.fixture
+def visit_without_javascript(
+    tab_without_javascript: Page, address: Callable[[str], str]
+) -> Iterator[Visit]:
+    """Opens pages where JavaScript is off."""
+    yield from opened_in(tab_without_javascript, address)
+
+
+@pytest.fixture
+def page(visit: Visit) -> Page:
+    """A page of six models; one lost a seed, one has a name as long as they may be."""
+    return visit("six")
+
+
+def found_by(check: str, page: Page) -> list[str]:
+    """What one of the checks in page_checks.js finds wrong with a page, empty if all is well."""
+    found: list[str] = page.evaluate(f"(\n{CHECKS}).{check}()")
+    return found
+
+
+def open_all(page: Page) -> None:
+    """Open all that can be folded out."""
+    page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+
+
+# Use
 
 
 def shown(page: Page) -> list[str]:
@@ -164,153 +260,6 @@ def test_a_link_opens_the_provenance_it_leads_to(page: Page) -> None:
     assert page.locator("#about-1").is_visible()
 
 
-CONTRASTS = """() => {
-  const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
-  const paint = (...colours) => {
-    canvas.clearRect(0, 0, 1, 1);
-    colours.forEach((colour) => { canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1); });
-    return [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3);
-  };
-  const luminance = (colour) => {
-    const [r, g, b] = colour.map((one) => {
-      const c = one / 255;
-      return c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
-    });
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const backs = (element) => element
-    ? [...backs(element.parentElement), getComputedStyle(element).backgroundColor] : [];
-  const faint = [];
-  document.querySelectorAll("details").forEach((one) => { one.open = true; });
-  for (const element of document.querySelectorAll("body *")) {
-    const own = [...element.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
-    if (!own || element.closest("script, title, desc, [hidden]")) continue;
-    const style = getComputedStyle(element);
-    const behind = backs(element);
-    const ink = element.closest("svg") ? style.fill : style.color;
-    const [a, b] = [luminance(paint(...behind, ink)), luminance(paint(...behind))];
-    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-    if (ratio < 4.5) faint.push([element.className.toString(), element.textContent, ratio]);
-  }
-  return faint;
-}"""
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["1280", "390"])
-def test_it_fits_its_window_and_can_be_read(
-    browser: Browser, address: str, size: ViewportSize, scheme: Scheme
-) -> None:
-    """Nothing sticks out of the window, and all words stand out 4.5 to 1, all details open."""
-    with browser.new_context(viewport=size, color_scheme=scheme) as context:
-        page = context.new_page()
-        page.goto(address)
-        assert page.evaluate(CONTRASTS) == []
-        assert page.evaluate("document.documentElement.scrollWidth") == size["width"]
-        back = page.evaluate("getComputedStyle(document.body).backgroundColor")
-        assert back == ("rgb(253, 253, 251)" if scheme == "light" else "rgb(20, 22, 26)")
-
-
-def test_it_is_whole_without_javascript(browser: Browser, address: str) -> None:
-    """All rows can be seen, and no control that could do nothing."""
-    with browser.new_context(viewport=WIDE, java_script_enabled=False) as context:
-        page = context.new_page()
-        page.goto(address)
-        assert len(shown(page)) == 6
-        assert not page.get_by_label("Filter").is_visible()
-        assert page.locator("button:visible").count() == 0
-
-
-def test_motion_stops_for_those_who_ask(browser: Browser, address: str) -> None:
-    """Who prefers reduced motion is not scrolled smoothly."""
-    with browser.new_context(reduced_motion="reduce") as context:
-        page = context.new_page()
-        page.goto(address)
-        assert page.evaluate("getComputedStyle(document.documentElement).scrollBehavior") == "auto"
-
-
-def test_the_published_list_shows_its_pictures(browser: Browser) -> None:
-    """Opened from the folder, the policy lets every board's picture in, and they fit a phone."""
-    with browser.new_context(viewport=NARROW) as context:
-        page = context.new_page()
-        heard: list[str] = []
-        page.on("console", lambda message: heard.append(message.text))
-        page.goto((PUBLISHED / "index.html").as_uri(), wait_until="load")
-        widths = page.evaluate("[...document.images].map((one) => one.naturalWidth)")
-        assert len(widths) == 2 and all(widths)
-        assert heard == []
-        assert page.evaluate("document.documentElement.scrollWidth") == NARROW["width"]
-
-
-def test_hostile_words_do_nothing_in_a_browser(browser: Browser, tmp_path: Path) -> None:
-    """A page full of hostile words opens without a dialog, a request or a complaint."""
-    path = tmp_path / "hostile.html"
-    path.write_text(page_of(spoilt_store(tmp_path / "store", HOSTILE), pictures()), "utf-8")
-    with browser.new_context(viewport=NARROW) as context:
-        page = context.new_page()
-        heard: list[str] = []
-        page.on("dialog", lambda dialog: heard.append(dialog.message))
-        page.on("console", lambda message: heard.append(message.text))
-        page.on("pageerror", lambda error: heard.append(str(error)))
-        page.on("request", lambda request: heard.append(request.url))
-        page.goto(path.as_uri(), wait_until="networkidle")
-        assert [one for one in heard if not one.startswith("data:image/png")] == [path.as_uri()]
-        assert page.evaluate("document.documentElement.scrollWidth") == NARROW["width"]
-
-
-COLLISIONS = """() => {
-  const found = [];
-  const box = (one) => one.getBoundingClientRect();
-  const meet = (a, b) => a.left + 1 < b.right && b.left + 1 < a.right
-    && a.top + 2 < b.bottom && b.top + 2 < a.bottom;
-  for (const plot of document.querySelectorAll(".panel svg, .curves svg")) {
-    const words = [...plot.querySelectorAll("text")];
-    const dots = [...plot.querySelectorAll("circle")];
-    for (const [place, one] of words.entries()) {
-      for (const other of words.slice(place + 1)) {
-        if (meet(box(one), box(other))) found.push([one.textContent, other.textContent]);
-      }
-      for (const dot of dots.filter((dot) => dot.parentNode !== one.parentNode)) {
-        if (meet(box(one), box(dot))) found.push([one.textContent, "a dot"]);
-      }
-    }
-  }
-  for (const cell of document.querySelectorAll("#board .number, .dots .value, .trials .value")) {
-    const { left, right, width } = box(cell);
-    if (width && (left < 0 || right > innerWidth)) found.push([cell.textContent, "cut"]);
-  }
-  return found;
-}"""
-
-
-@pytest.mark.parametrize("width", [1280, 768, 390])
-@pytest.mark.parametrize("board", ["lite-v1", "quick-v1", "sixty"])
-def test_no_label_meets_another_and_no_number_is_cut(
-    browser: Browser, tmp_path: Path, board: str, width: int
-) -> None:
-    """Names in the plots keep off each other and off dots, and the window holds every number."""
-    if board == "sixty":
-        random = np.random.RandomState(1)
-        named = {f"f/model_{n:02}": 0.8 + 0.12 * random.rand() for n in range(60 - len(HOSTILE))}
-        store = small_store(tmp_path, named | dict.fromkeys(HOSTILE, 0.85), seeds=1)
-        for record in store.read().records:
-            share = random.rand()
-            cost = msgspec.structs.replace(
-                record.cost,
-                train_seconds=30 * 60**share, parameters=int(1e4 * 1000**share),
-            )  # fmt: skip
-            changed = records.encode(msgspec.structs.replace(record, cost=cost))
-            store.path(record, ".json").write_bytes(changed)
-    else:
-        store = Store(PUBLISHED, board)
-    path = tmp_path / "index.html"
-    path.write_text(render(*board_of(store), None), "utf-8")
-    with browser.new_context(viewport={"width": width, "height": 900}) as context:
-        page = context.new_page()
-        page.goto(path.as_uri())
-        assert page.evaluate(COLLISIONS) == []
-
-
 def test_an_address_keeps_what_was_asked_of_the_table(page: Page) -> None:
     """Order, filter and columns are in the address, and a page opened there shows the same."""
     page.get_by_role("button", name="Training time").click()
@@ -325,12 +274,241 @@ def test_an_address_keeps_what_was_asked_of_the_table(page: Page) -> None:
         assert other.get_by_label("All columns").is_checked()
 
 
-def test_a_name_beside_the_curves_highlights_its_lines(browser: Browser, address: str) -> None:
+def test_a_name_beside_the_curves_highlights_its_lines(visit_without_javascript: Visit) -> None:
     """Without JavaScript too: a name's link makes its lines those that stand out."""
-    with browser.new_context(viewport=WIDE, java_script_enabled=False) as context:
-        page = context.new_page()
-        page.goto(address)
-        wide = "id => getComputedStyle(document.getElementById(id)).strokeWidth"
-        assert (page.evaluate(wide, "loss-1"), page.evaluate(wide, "loss-2")) == ("2.25px", "1px")
-        page.locator(".curves a").nth(1).click()
-        assert (page.evaluate(wide, "loss-1"), page.evaluate(wide, "loss-2")) == ("1px", "2.25px")
+    page = visit_without_javascript("six")
+    wide = "id => getComputedStyle(document.getElementById(id)).strokeWidth"
+    assert (page.evaluate(wide, "loss-1"), page.evaluate(wide, "loss-2")) == ("2.25px", "1px")
+    page.locator(".curves a").nth(1).click()
+    assert (page.evaluate(wide, "loss-1"), page.evaluate(wide, "loss-2")) == ("1px", "2.25px")
+
+
+def test_motion_stops_for_those_who_ask(visit: Visit, visit_without_javascript: Visit) -> None:
+    """Who prefers reduced motion is not scrolled smoothly."""
+    behaviour = "getComputedStyle(document.documentElement).scrollBehavior"
+    assert visit("six").evaluate(behaviour) == "auto"
+    assert visit_without_javascript("six").evaluate(behaviour) == "smooth"
+
+
+def test_the_published_list_shows_its_pictures(visit: Visit) -> None:
+    """Opened from the folder, the policy lets every board's picture in, and they fit a phone."""
+    page = visit("index", 390)
+    widths = page.evaluate("[...document.images].map((one) => one.naturalWidth)")
+    assert len(widths) == 2 and all(widths)
+    assert found_by("sideways", page) == []
+
+
+# What it looks like
+
+
+NAMES = ("one", "nine", "sixty", "hostile", "index", "report")
+EACH_ONCE = {
+    ("one", 768, "light"),
+    ("nine", 1280, "light"),
+    ("hostile", 390, "dark"),
+    ("index", 390, "light"),
+    ("report", 1280, "dark"),
+}
+LOOKS = [
+    pytest.param(
+        *look,
+        id="-".join(map(str, look)),
+        marks=[] if look in EACH_ONCE else [pytest.mark.sweep],
+    )
+    for look in itertools.product(NAMES, WIDTHS, ("light", "dark"))
+]
+"""Pages as they look in all windows and schemes; `tox -e long` opens most of them."""
+MADE_UP = [
+    pytest.param(name, marks=[pytest.mark.sweep] if name == "sixty" else [])
+    for name in ("one", "nine", "sixty", "hostile")
+]
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("board", BOARDS)
+def test_no_word_meets_another_and_no_number_is_cut(visit: Visit, board: str, width: int) -> None:
+    """In charts words keep off each other and off dots, and the window holds every number."""
+    page = visit(board, width)
+    assert found_by("collisions", page) == []
+    assert found_by("cut", page) == []
+    assert found_by("sideways", page) == []
+
+
+@pytest.mark.parametrize(("name", "width", "scheme"), LOOKS)
+def test_it_fits_its_window_and_can_be_read(
+    visit: Visit, name: str, width: int, scheme: Scheme
+) -> None:
+    """Nothing sticks out of the window, and all words stand out 4.5 to 1, all details open."""
+    page = visit(name, width, scheme=scheme)
+    open_all(page)
+    assert found_by("faint", page) == []
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    back = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert back == ("rgb(253, 253, 251)" if scheme == "light" else "rgb(20, 22, 26)")
+
+
+@pytest.mark.parametrize(("name", "width", "scheme"), LOOKS)
+def test_axe_finds_no_violation(visit: Visit, name: str, width: int, scheme: Scheme) -> None:
+    """By all rules of axe-core but those of WCAG's level AAA, all details open."""
+    page = visit(name, width, scheme=scheme)
+    open_all(page)
+    assert violations(page) == []
+
+
+def violations(page: Page) -> list[str]:
+    """What axe-core finds; contrast is left to a check that reads drawings and gradients too."""
+    page.evaluate(AXE)
+    found: list[str] = page.evaluate(
+        """async () => {
+          const left = (one) => one.tags.includes("wcag2aaa") || one.ruleId === "color-contrast";
+          const rules = axe.getRules().map((one) => [one.ruleId, { enabled: !left(one) }]);
+          const options = { resultTypes: ["violations"], rules: Object.fromEntries(rules) };
+          const { violations } = await axe.run(options);
+          return violations.flatMap((one) => one.nodes.map((node) => `${one.id}: ${node.html}`));
+        }"""
+    )
+    return found
+
+
+@pytest.mark.parametrize("name", [*MADE_UP, "report"])
+def test_on_paper_it_is_whole(visit: Visit, name: str) -> None:
+    """Ink on white in any scheme, nothing cut, nothing to press, no word on another."""
+    page = visit(name, PAPER, scheme="dark", media="print")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    pressed = "button:visible:not(thead *), input:visible, select:visible, nav:visible"
+    assert page.locator(pressed).count() == 0
+    for check in ("collisions", "cut", "sideways", "faint"):
+        assert found_by(check, page) == [], check
+
+
+@pytest.mark.parametrize("name", MADE_UP)
+def test_it_is_whole_without_javascript(
+    visit: Visit, visit_without_javascript: Visit, name: str
+) -> None:
+    """Every number that is there with it can be seen, and each control shown does something."""
+    with_it = numbers(visit(name))
+    page = visit_without_javascript(name)
+    assert with_it - numbers(page) == Counter()
+    assert dead(page) == []
+
+
+def numbers(page: Page) -> Counter[str]:
+    """The numbers that can be seen, and how often."""
+    return Counter(re.findall(r"\d[\d.,]*", "\n".join(found_by("visible", page))))
+
+
+def dead(page: Page) -> list[str]:
+    """Controls that can be seen and pressed without anything else being seen then."""
+    found = []
+    for control in page.query_selector_all("button, input, select"):
+        if not control.is_visible() or control.evaluate("one => one.matches(':checked')"):
+            continue
+        before = found_by("visible", page)
+        control.click()
+        if found_by("visible", page) == before:
+            found.append(control.evaluate("one => one.outerHTML"))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "width"), [("nine", 1280), pytest.param("hostile", 390, marks=pytest.mark.sweep)]
+)
+def test_the_keyboard_alone_reaches_everything(visit: Visit, name: str, width: int) -> None:
+    """Tab leads to all that can be pressed or scrolled, and each shows that it has the focus."""
+    page = visit(name, width)
+    page.locator("details").last.evaluate("one => { one.open = true; }")
+    assert tabbed(page) == []
+
+
+def tabbed(page: Page) -> list[str]:
+    """What Tab does not reach, or reaches without showing it."""
+    found = []
+    for _ in range(10 + len(found_by("unreached", page))):
+        page.keyboard.press("Tab")
+        found += found_by("focused", page)
+    return found + found_by("unreached", page)
+
+
+# Each check finds what it is for
+
+
+FAULTS = {
+    "a label on another": (
+        "collisions",
+        """const [a, b] = document.querySelectorAll(".mark .name");
+        for (const one of ["x", "y", "text-anchor"]) a.setAttribute(one, b.getAttribute(one));""",
+    ),
+    "a label on a dot": (
+        "collisions",
+        """const [a, b] = [...document.querySelectorAll(".mark:has(.name)")];
+        const [label, dot] = [a.querySelector("text"), b.querySelector("circle")];
+        label.setAttribute("x", dot.getAttribute("cx"));
+        label.setAttribute("y", dot.getAttribute("cy"));""",
+    ),
+    "a number out of the window": (
+        "cut", "document.querySelector('#board .accuracy').style.paddingLeft = '2000px'"
+    ),
+    "a number cut by its box": (
+        "cut",
+        """const { style } = document.querySelector("td.accuracy");
+        Object.assign(style, { display: "block", width: "2em", overflow: "hidden" });""",
+    ),
+    "a number over two lines": (
+        "cut",
+        """const { style } = document.querySelector(".dots ol .value");
+        Object.assign(style, { width: "2em", whiteSpace: "normal", overflowWrap: "anywhere" });""",
+    ),
+    "a wide page": ("sideways", "document.querySelector('h2').style.width = '2000px'"),
+    "a wide table": ("sideways", "document.querySelector('#board').style.minWidth = '2000px'"),
+    "faint words": ("faint", "document.querySelector('.rules').style.color = '#999'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_found(visit: Visit, fault: str) -> None:
+    """What a check is to find is found when it is there, and not before."""
+    check, planted = FAULTS[fault]
+    page = visit("nine")
+    before = found_by(check, page)
+    page.evaluate(f"() => {{ {planted} }}")
+    assert before == [] and found_by(check, page)
+
+
+def test_a_violation_is_found(visit: Visit) -> None:
+    """A picture without words is one."""
+    page = visit("one")
+    page.evaluate("document.images[0].removeAttribute('alt')")
+    (found,) = violations(page)
+    assert found.startswith("image-alt")
+
+
+def test_a_hidden_number_and_a_dead_control_are_found(visit_without_javascript: Visit) -> None:
+    """Where nothing runs, a control that waits for a script is one."""
+    page = visit_without_javascript("one")
+    before = numbers(page)
+    page.evaluate("document.querySelector('td.accuracy').style.display = 'none'")
+    assert (before - numbers(page)).total() == 2
+    page.evaluate("document.querySelector('main').append(document.createElement('button'))")
+    assert dead(page) == ["<button></button>"]
+
+
+def test_what_tab_misses_is_found(visit: Visit) -> None:
+    """What cannot get the focus, and what does not show it."""
+    page = visit("one")
+    page.evaluate(
+        """() => {
+          document.querySelector("#filter").tabIndex = -1;
+          document.querySelector("#board a").style.outline = "none";
+        }"""
+    )
+    assert sorted(tabbed(page)) == ["A softmax-1: no outline", "INPUT filter"]
+
+
+def test_a_complaint_and_a_request_are_heard(tab: Page, address: Callable[[str], str]) -> None:
+    """A message on the console fails a visit, and so does a request, which the policy stops."""
+    for act in ("console.error('no')", "new Image().src = 'https://example.org/a.png'"):
+        opened = opened_in(tab, address)
+        page = next(opened)("one")
+        page.evaluate(act)
+        with pytest.raises(AssertionError, match=r"no|example\.org"):
+            next(opened)
