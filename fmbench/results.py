@@ -149,6 +149,6 @@ class Leaderboard:
         The horizontal axis is test accuracy in per cent. Needs the extra
         `fashion-mnist-bench[plot]`; raises `UsageError` without it.
         """
-        from fmbench.leaderboard.page.figure import draw_on_axes
+        from fmbench.leaderboard.figure import draw_on_axes
 
         return draw_on_axes(self._board, self._stored, axes)

@@ -87,7 +87,7 @@ def full_store(folder: Path, count: int, *, images: int = IMAGES) -> Store:
     Larger ones take longer and are better, a few coincide and one has lost a seed; all have five
     seeds and curves of 30 epochs, as under standard-v1.
     """
-    spoilt = (WIDE, "\u6a21\u578b" * 12, *HOSTILE, "x" * 150)[: count // 4]
+    spoilt = (WIDE, "x" * 150, "\u6a21\u578b" * 12, *HOSTILE)[: count // 4]
     random = np.random.RandomState(count)
     sizes = np.sort(random.rand(count))
     sizes[1::7] = sizes[: len(sizes[1::7])]

@@ -23,10 +23,12 @@
     return found;
   },
 
-  // Words of a figure that lie on each other, or on the dot of another model.
+  // Words of a figure that lie on each other, or on the dot of another model. Each is chosen in turn.
   collisions() {
     const found = [];
     for (const figure of document.querySelectorAll("figure")) {
+      figure.parentElement.querySelectorAll(":scope > label > [type=radio]")
+        .forEach((radio) => { radio.checked = true; });
       const words = this.texts(figure).flatMap(({ text, element, range }) => {
         const boxes = element.closest("svg") ? [this.box(element)] : range.getClientRects();
         return [...boxes].map((place) => ({ text, element, place }));
@@ -142,7 +144,7 @@
   unreached() {
     const all = "a[href], button, input, select, textarea, summary, [tabindex='0']";
     return [...document.querySelectorAll(all)]
-      .filter((one) => this.seen(one) || one.matches(".anchor, .skip"))
+      .filter((one) => one.checkVisibility({ visibilityProperty: true }))
       .filter((one) => !("reached" in one.dataset) && (one.type !== "radio" || one.checked))
       .map(this.said);
   },

@@ -57,11 +57,11 @@ HEAVY = {
     "pandas": ("leaderboard",),
     "rich": ("console",),
     "typer": ("cli",),
-    "matplotlib": ("leaderboard.page.figure",),
+    "matplotlib": ("leaderboard.figure",),
     "timm": (),
 }
 DRAWN = ("fmbench.data.PictureRow", "fmbench.leaderboard.page")
-DRAW = ("data", "leaderboard.page", "leaderboard.published", "results", "cli")
+DRAW = ("data", "leaderboard.page", "leaderboard.figure", "leaderboard.published", "results", "cli")
 REASONS = ("data.idx", "data.debian", "data.download")
 """Modules whose faults are the reasons of other faults, which say what to do about them."""
 MODULES = sorted(

@@ -9,11 +9,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import parse_qs
 
 import axe_playwright_python
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from fmbench.leaderboard.comparison import compare_entries, find_entry
+from fmbench.leaderboard.stored_results import StoredResults
 from fmbench.store import Store
 from generated import PUBLISHED
 from made_up_pages import (
@@ -52,6 +55,11 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+def six(folder: Path) -> Store:
+    """Six models of five seeds; one has lost a seed, one has a name as long as they may be."""
+    return small_store(folder, MODELS, seeds=5, broken="gone")
+
+
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
     """Where the page of a board lies, by its name; it is written when it is first asked for."""
@@ -71,8 +79,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
         elif name == "hostile":
             path.write_text(page_of(spoilt_store(folder / "store", HOSTILE), pictures()), "utf-8")
         elif name == "six":
-            store = small_store(folder / "store", MODELS, seeds=5, broken="gone")
-            path.write_text(page_of(store, pictures()), "utf-8")
+            path.write_text(page_of(six(folder / "store"), pictures()), "utf-8")
         else:
             path.write_text(page_of(Store(PUBLISHED, name)), "utf-8")
         return path.as_uri()
@@ -153,8 +160,13 @@ def found_by(check: str, page: Page) -> list[str]:
 
 
 def open_all(page: Page) -> None:
-    """Open all that can be folded out."""
-    page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    """Open all that can be folded out, and tick all that can be ticked."""
+    page.evaluate(
+        """() => {
+          document.querySelectorAll("details").forEach((one) => { one.open = true; });
+          document.querySelectorAll("[type=checkbox]:not(:checked)").forEach((one) => one.click());
+        }"""
+    )
 
 
 # Use
@@ -192,7 +204,9 @@ def test_every_column_sorts_both_ways(page: Page) -> None:
     """A heading's button sorts by its column, turns the order when pressed again, and says so."""
     headings = page.locator("#board thead th").all()
     assert len(headings) == 17
-    page.get_by_label("All columns").check()
+    page.locator("#columns summary").click()
+    for box in page.locator("#columns input").all():
+        box.check()
     for column, heading in enumerate(headings):
         directions = []
         for _ in range(2):
@@ -260,18 +274,76 @@ def test_a_link_opens_the_provenance_it_leads_to(page: Page) -> None:
     assert page.locator("#about-1").is_visible()
 
 
-def test_an_address_keeps_what_was_asked_of_the_table(page: Page) -> None:
-    """Order, filter and columns are in the address, and a page opened there shows the same."""
+def test_an_address_keeps_what_was_asked_of_the_page(page: Page) -> None:
+    """Order, filter, columns, cost and selection are in it, and a page opened there shows them."""
     page.get_by_role("button", name="Training time").click()
     page.get_by_label("Filter").fill("m")
-    page.get_by_label("All columns").check()
-    assert page.url.partition("?")[2] == "sort=train%2Cascending&filter=m&columns=all"
-    before = shown(page)
+    page.locator("#columns summary").click()
+    page.get_by_label("Log-loss").uncheck()
+    page.get_by_role("radio", name="Parameters").check()
+    page.get_by_label("Compare m9").check()
+    page.get_by_label("Compare m10").check()
+    query = parse_qs(page.url.partition("?")[2])
+    assert "loss" not in query.pop("columns")[0].split(",")
+    assert query == {
+        "sort": ["train,ascending"],
+        "filter": ["m"],
+        "cost": ["Parameters"],
+        "compare": ["m10", "m9"],
+    }
+    before = shown(page), page.locator("#compared").inner_text()
     with page.context.new_page() as other:
         other.goto(page.url)
-        assert shown(other) == before
+        assert (shown(other), other.locator("#compared").inner_text()) == before
         assert other.locator("th.train").get_attribute("aria-sort") == "ascending"
-        assert other.get_by_label("All columns").is_checked()
+        assert not other.locator("th.loss").is_visible()
+        assert other.locator(".panel:visible").count() == 1
+        assert other.get_by_role("radio", name="Parameters").is_checked()
+        assert other.locator(".curve.picked").count() == 2
+
+
+def test_ticked_models_are_compared_as_the_command_compares_them(
+    page: Page, tmp_path: Path
+) -> None:
+    """Gap and interval of all images and of each class are those of `fmbench compare`."""
+    stored = StoredResults(six(tmp_path))
+    for one, other in (("m10", "Alpha/one_b"), ("beta", "gone")):
+        for box in page.locator("#board tbody input").all():
+            box.set_checked(
+                box.get_attribute("aria-label") in (f"Compare {one}", f"Compare {other}")
+            )
+        rows = page.locator("#compared tbody tr").all()
+        found = [row.locator("td").last for row in rows]
+        said = compare_entries(stored, find_entry(stored, other), find_entry(stored, one))
+        expected = [(said.gap, said.low, said.high)]
+        expected += [(group.gap, group.low, group.high) for group in said.classes]
+        assert [cell.inner_text() for cell in found] == [
+            f"{100 * gap:+.2f} ± {50 * (high - low):.2f}".replace("-", "−")
+            for gap, low, high in expected
+        ]
+        assert ["beyond" in (cell.get_attribute("class") or "") for cell in found] == [
+            low > 0 or high < 0 for _, low, high in expected
+        ]
+        apart = [group.name for group in said.classes if group.low > 0 or group.high < 0]
+        (verdict,) = page.locator("#verdicts li").all()
+        assert verdict.inner_text().endswith(f"beyond chance: {', '.join(apart) or 'none'}.")
+    page.get_by_label("Compare beta").uncheck()
+    assert not page.locator("#compared").is_visible()
+
+
+def test_pointing_at_a_model_highlights_it_everywhere(page: Page) -> None:
+    """Beside a drawing a tip says what the table says; all else of that model stands out."""
+    page.locator(".dots svg[role=img]").nth(1).hover()
+    lit = page.locator(".lit")
+    assert set(lit.evaluate_all("all => all.map(one => one.dataset.model)")) == {"about-2"}
+    kinds = set(lit.evaluate_all("all => all.map(one => one.localName)"))
+    assert kinds == {"li", "tr", "g"}
+    tip = page.locator(".tip").inner_text()
+    cells = page.locator("#board tbody tr").nth(1)
+    assert tip.startswith("m9")
+    assert cells.locator("td.accuracy").inner_text() in tip
+    page.locator("h1").hover()
+    assert lit.count() == 0 and not page.locator(".tip").is_visible()
 
 
 def test_a_name_beside_the_curves_highlights_its_lines(visit_without_javascript: Visit) -> None:
@@ -338,7 +410,7 @@ def test_no_word_meets_another_and_no_number_is_cut(visit: Visit, board: str, wi
 def test_it_fits_its_window_and_can_be_read(
     visit: Visit, name: str, width: int, scheme: Scheme
 ) -> None:
-    """Nothing sticks out of the window, and all words stand out 4.5 to 1, all details open."""
+    """Nothing sticks out of the window, and all words stand out 4.5 to 1, all open and ticked."""
     page = visit(name, width, scheme=scheme)
     open_all(page)
     assert found_by("faint", page) == []
@@ -349,7 +421,7 @@ def test_it_fits_its_window_and_can_be_read(
 
 @pytest.mark.parametrize(("name", "width", "scheme"), LOOKS)
 def test_axe_finds_no_violation(visit: Visit, name: str, width: int, scheme: Scheme) -> None:
-    """By all rules of axe-core but those of WCAG's level AAA, all details open."""
+    """By all rules of axe-core but those of WCAG's level AAA, all open and ticked."""
     page = visit(name, width, scheme=scheme)
     open_all(page)
     assert violations(page) == []

@@ -8,6 +8,7 @@ import sys
 import tomllib
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 import yaml
@@ -29,7 +30,9 @@ def read(path: Path) -> dict[str, Any]:
     return {"on" if key is True else key: value for key, value in workflow.items()}
 
 
-@pytest.fixture(params=["test.yml", "publish.yml", "submission.yml", "of a new plugin"])
+@pytest.fixture(
+    params=["test.yml", "publish.yml", "submission.yml", "pages.yml", "of a new plugin"]
+)
 def workflow(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
     """Each workflow in turn, the one that `fmbench new` writes among them."""
     if request.param != "of a new plugin":
@@ -200,3 +203,16 @@ def test_a_bad_submission_fails_and_shows_no_difference(
     assert ran.returncode == 1, ran.stdout + ran.stderr
     assert said in ran.stdout
     assert summary == ""
+
+
+def test_the_published_folder_goes_to_github_pages_as_it_is() -> None:
+    """The folder of boards is what is uploaded, and nothing in it links out of it but the web."""
+    (job,) = read(WORKFLOWS / "pages.yml")["jobs"].values()
+    (folder,) = [step["with"]["path"] for step in job["steps"] if "with" in step]
+    pages = sorted((ROOT / folder).glob("**/index.html"))
+    assert ROOT / folder / "index.html" in pages and len(pages) > 2
+    for page in pages:
+        for link in re.findall(r'(?:href|src)="([^"#]+)"', page.read_text("utf-8")):
+            if not link.startswith(("https:", "data:")):
+                target = (page.parent / unquote(link)).resolve()
+                assert target.is_relative_to(ROOT / folder) and target.is_file(), (page, link)

@@ -8,7 +8,7 @@ from statistics import fmean
 from fmbench.leaderboard.board import Board, Row
 from fmbench.leaderboard.places import place_names
 from fmbench.leaderboard.stored_results import ModelResults, StoredResults
-from fmbench.records import Record
+from fmbench.records import Cost, Record
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,7 @@ class BoardModel:
     name:   the model, with its distribution where two distributions offer a model of that name.
     anchor: the id of its provenance on the page.
     times:  the mean training time in seconds on each device that trained it, by their names.
+    inference: there, the mean time in seconds that it takes to predict 1,000 images.
     """
 
     row: Row
@@ -25,6 +26,7 @@ class BoardModel:
     name: str
     anchor: str
     times: dict[str, float]
+    inference: dict[str, float]
 
     @property
     def accuracy(self) -> float:
@@ -46,7 +48,8 @@ def board_models(board: Board, stored: StoredResults) -> tuple[BoardModel, ...]:
         BoardModel(
             row=row,
             entry=entry,
-            times=_times(entry, place),
+            times=_means(entry, place, lambda cost: cost.train_seconds),
+            inference=_means(entry, place, _inference),
             name=row.model if offered[row.model] == 1 else f"{row.model} ({row.distribution})",
             anchor=f"about-{number}",
         )
@@ -54,11 +57,18 @@ def board_models(board: Board, stored: StoredResults) -> tuple[BoardModel, ...]:
     )
 
 
-def _times(entry: ModelResults, place: Callable[[Record], str]) -> dict[str, float]:
+def _means(
+    entry: ModelResults, place: Callable[[Record], str], seconds: Callable[[Cost], float]
+) -> dict[str, float]:
     by_place = defaultdict(list)
     for record in entry.ok:
-        by_place[place(record)].append(record.cost.train_seconds)
+        by_place[place(record)].append(seconds(record.cost))
     return {name: fmean(times) for name, times in sorted(by_place.items())}
+
+
+def _inference(cost: Cost) -> float:
+    speed = cost.inference_images_per_second
+    return 1000 / speed if speed else 0.0
 
 
 def devices_of(models: Sequence[BoardModel]) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from fmbench.data import LABELS
 from fmbench.errors import StoreError
 from fmbench.leaderboard.page.board_models import BoardModel
 from fmbench.leaderboard.page.text import count
+from fmbench.leaderboard.statistics import Sample
 from fmbench.leaderboard.stored_results import StoredResults
 from fmbench.store import COPY_OR_REDO
 
@@ -29,12 +30,16 @@ Votes = NDArray[np.int64]
 class ModelVotes:
     """What one model's runs said of each test image.
 
-    votes: int64 (n, 10), how many of its `runs` runs named each class.
+    votes:   int64 (n, 10), how many of its `runs` runs named each class.
+    anchor:  the id of the model on the page.
+    samples: what its runs had right: of all images, then of each class.
     """
 
     name: str
     votes: Votes
     runs: int
+    anchor: str = ""
+    samples: tuple[Sample, ...] = ()
 
     def matrix(self, labels: NDArray[np.uint8]) -> Votes:
         """How often each true class (row) was named each class (column), int64 (10, 10)."""
@@ -86,7 +91,11 @@ def read_votes(
             unread[f"{error.what}{place}"].append(model.name)
         else:
             votes = [(predictions == label).sum(axis=0) for label in range(CLASSES)]
-            read.append(ModelVotes(model.name, np.stack(votes, axis=1), len(predictions)))
+            hits = predictions == stored.labels
+            classes = [hits[:, stored.labels == label] for label in range(CLASSES)]
+            samples = tuple(Sample.of(one) for one in (hits, *classes) if one.shape[1] > 1)
+            runs, anchor = len(predictions), model.anchor
+            read.append(ModelVotes(model.name, np.stack(votes, axis=1), runs, anchor, samples))
     return read, unread
 
 

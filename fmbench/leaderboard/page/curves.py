@@ -21,6 +21,7 @@ class CurveLine:
     """
 
     name: str
+    anchor: str
     path: str
     lost: str
     last: str
@@ -88,8 +89,9 @@ def _plot(
             for good_ones in (True, False)
         )
         last = [end for end in ends if end is not None]
+        end = worded(fmean(last)) if last else ""
         if path or lost:
-            lines.append(CurveLine(model.name, path, lost, worded(fmean(last)) if last else ""))
+            lines.append(CurveLine(model.name, model.anchor, path, lost, end))
     return CurvePlot(
         title=title,
         key=key,

@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from fmbench.data import LABELS
 from fmbench.leaderboard.board import Board
+from fmbench.leaderboard.columns import KEYS
 from fmbench.leaderboard.page.board_models import BoardModel, board_models, devices_of
 from fmbench.leaderboard.page.conclusions import conclusions, rules_in_words
 from fmbench.leaderboard.page.confusion import confused_pairs, matrix_of, read_votes
 from fmbench.leaderboard.page.curves import curve_plots
+from fmbench.leaderboard.page.differences import class_rows, differences
 from fmbench.leaderboard.page.dots import dot_plot
 from fmbench.leaderboard.page.gallery import png_uri
 from fmbench.leaderboard.page.provenance import CODE, origins
@@ -69,6 +71,9 @@ def render(
             curves=curve_plots(models),
             trials=trials(stored.protocol, models),
             labels=LABELS,
+            classes=class_rows(read),
+            differences=differences(read),
+            seeds=seeds,
             pairs=confused_pairs(read, labels),
             matrices=[matrix_of(model, labels) for model in read],
             models_read=len(read),
@@ -161,7 +166,10 @@ def templates() -> Environment:
 
 def assets() -> dict[str, str]:
     """The style and the script of a page, and the policy that allows nothing else."""
-    style, script = _asset("style.css"), _asset("page.js")
+    chosen = (
+        f"#models:has(#column-{key}:not(:checked)) .{key} {{ display: none; }}" for key in KEYS
+    )
+    style, script = "\n".join((_asset("style.css"), *chosen)), _asset("page.js")
     return {
         "style": Markup(style),  # noqa: S704 - a file of this package
         "script": Markup(script),  # noqa: S704 - a file of this package

@@ -6,7 +6,7 @@ from math import ceil, floor, log10
 
 from fmbench.wording import UNITS
 
-LINEAR_TICKS = 7
+LINEAR_TICKS = 6
 LOG_TICKS = 7
 LOG_ROOM = 1.75  # at least so far beyond the values: neighbouring ticks are up to 3 times apart
 LOG_GAP = 0.11  # between labels of a log axis, as a part of it
@@ -98,10 +98,10 @@ def _logarithmic(
 
 
 def _step(width: float) -> float:
-    """The distance of ticks, one, two or five times a power of ten."""
+    """The distance of ticks, one, two or five times a power of ten, near what gives so many."""
     raw = width / LINEAR_TICKS
     power = 10.0 ** floor(log10(raw))
-    return float(power * next(m for m in (1, 2, 5, 10) if m * power >= raw * (1 - 1e-9)))
+    return float(min((m * power for m in (1, 2, 5, 10)), key=lambda step: abs(log10(step / raw))))
 
 
 def _multiple(rounded: Callable[[float], int], value: float, step: float) -> float:

@@ -1,4 +1,4 @@
-"""Scatter plots: accuracy against what a model costs, one for each device, with its Pareto front.
+"""Scatter plots: accuracy against each thing that a model costs, with the Pareto front.
 
 The front is of the models that no other beats at both cost and accuracy.
 """
@@ -14,32 +14,38 @@ from fmbench.leaderboard.page.board_models import BoardModel, devices_of
 from fmbench.leaderboard.page.labels import Box, Label, place_labels
 from fmbench.leaderboard.page.scales import Scale, Tick
 from fmbench.leaderboard.page.text import count, shortened
-from fmbench.wording import duration, percent, short
+from fmbench.wording import duration, memory, short
 
 WIDTH = 480
 PLOT = Box(44, 14, 468, 312)
-LETTERS = 14.0  # their size on narrow screens, in units of the drawing; wide screens take less
-RADIUS, RING, HIDING = 5.0, 3.5, 3.0
+ROOM = {14.0: "", 10.0: "wide", 0.0: "unplaced"}  # by the size of letters: phones have larger ones
+RADIUS, RING, HIDING = 4.0, 3.5, 3.0
 LONGEST = 26
+NEAR = 0.005
 
 Axis = Callable[[Sequence[float]], tuple[Scale, tuple[Tick, ...]]]
 
 
 @dataclass(frozen=True)
 class Mark:
-    """A model in the plot, in units of the drawing; `label` is None where there was no room.
+    """A model in the plot, in units of the drawing; of those that coincide each rings the others.
 
-    Of those that coincide each is a ring around the ones before.
+    cost: in words.
     """
 
     model: BoardModel
+    cost: str
     x: float
     y: float
     radius: float
     on_front: bool
-    label: Label | None
+    label: Label
     short: str
-    said: str
+
+    @property
+    def room(self) -> str:
+        """Which windows have room for its name, a value of `ROOM`."""
+        return ROOM[self.label.size]
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,8 @@ class Panel:
     """One scatter plot. Ticks have their place in units of the drawing.
 
     front: the corners of the front's line, empty without one.
-    said:  the front in words, cheapest first.
+    cheapest: the marks on the front, cheapest first.
+    near:  the first of them that is less accurate than the best by at most `NEAR`.
     unplaced: what is to be said of names that found no room, empty without any.
     """
 
@@ -56,19 +63,42 @@ class Panel:
     y_ticks: tuple[Tick, ...]
     marks: tuple[Mark, ...]
     front: str
-    said: str
+    cheapest: tuple[Mark, ...]
+    near: Mark | None
     unplaced: str
 
 
 def panels(models: Sequence[BoardModel]) -> tuple[Panel, ...]:
-    """Accuracy against training time on each device, then against parameters."""
+    """Accuracy against training time on each device, sizes, memory, and inference on each device.
+
+    A cost that no model has on record has no plot.
+    """
     scored = [model for model in models if model.row.accuracy is not None]
-    found = []
-    for device in devices_of(scored):
-        times = [(model, model.times.get(device, 0.0)) for model in scored]
-        found.append(_panel(f"Training time on {device}", times, scales.times, duration))
-    sizes = [(model, float(model.row.parameters or 0)) for model in scored]
-    found.append(_panel("Parameters", sizes, scales.counts, short))
+    devices = devices_of(scored)
+    seconds, counts, sizes = (
+        (scales.times, duration),
+        (scales.counts, short),
+        (scales.counts, memory),
+    )
+    costs: list[tuple[str, list[float | None], tuple[Axis, Callable[[float], str]]]] = [
+        *(
+            (f"Training time on {one}", [m.times.get(one) for m in scored], seconds)
+            for one in devices
+        ),
+        ("Parameters", [model.row.parameters for model in scored], counts),
+        ("FLOPs of an image", [model.row.forward_flops for model in scored], counts),
+        ("Peak memory, bytes", [model.row.peak_memory for model in scored], sizes),
+        *(
+            (f"Predicting 1,000 images on {one}", [m.inference.get(one) for m in scored], seconds)
+            for one in devices
+        ),
+    ]
+    found = [
+        _panel(
+            title, [(model, cost) for model, cost in zip(scored, each, strict=True) if cost], *how
+        )
+        for title, each, how in costs
+    ]
     return tuple(panel for panel in found if panel)
 
 
@@ -78,14 +108,13 @@ def _panel(
     axis: Axis,
     worded: Callable[[float], str],
 ) -> Panel | None:
-    """The plot of models with their costs; those without one are left out."""
-    costs = [(model, cost) for model, cost in costs if cost > 0]
+    """The plot of models with their costs, which are greater than 0; None without any."""
     if not costs:
         return None
     models = [model for model, _ in costs]
     points = [(cost, model.accuracy) for model, cost in costs]
     x_scale, x_ticks = axis([cost for cost, _ in points])
-    y_scale, y_ticks = scales.shares([accuracy for _, accuracy in points], room=0.08)
+    y_scale, y_ticks = scales.shares([accuracy for _, accuracy in points])
     complete = [number for number, model in enumerate(models) if model.row.complete]
     front = [complete[place] for place in pareto_front([points[number] for number in complete])]
     places = [(across(x_scale.place(x)), up(y_scale.place(y))) for x, y in points]
@@ -98,37 +127,35 @@ def _panel(
     for one in order:
         end = models[one].name.rpartition("/")[2]
         names.append(shortened(end if ends[end] == 1 else models[one].name, LONGEST))
-    said = [f"{model.name} ({worded(cost)}, {percent(model.accuracy)} %)" for model, cost in costs]
     found = place_labels(
         names,
         circles,
-        size=LETTERS,
+        sizes=[size for size in ROOM if size],
         inside=Box(PLOT.left + 2, PLOT.top, WIDTH, PLOT.bottom - 2),
         lines=[Box(x - 1, to_y - 1, to_x + 1, y + 1) for (x, y), (to_x, to_y) in pairwise(line)],
     )
-    marks = tuple(
-        Mark(
-            model=models[one],
-            x=x,
-            y=y,
-            radius=radius,
-            on_front=one in front,
-            label=label,
-            short=name,
-            said=said[one],
-        )
-        for one, name, label, (x, y, radius) in zip(order, names, found, circles, strict=True)
-    )
-    unplaced = sum(label is None for label in found)
+    marks = {
+        one: Mark(models[one], worded(points[one][0]), *circle, one in front, label, name)
+        for one, name, label, circle in zip(order, names, found, circles, strict=True)
+    }
+    cheapest = tuple(marks[one] for one in front)
+    unplaced = sum(not label.size for label in found)
     return Panel(
         title=title,
         x_ticks=tuple(Tick(across(tick.place), tick.label) for tick in x_ticks),
         y_ticks=tuple(Tick(up(tick.place), tick.label) for tick in y_ticks),
-        marks=tuple(sorted(marks, key=lambda mark: -mark.radius)),
+        marks=tuple(sorted(marks.values(), key=lambda mark: -mark.radius)),
         front="L".join(f"{x} {y}" for x, y in line),
-        said=", ".join(said[number] for number in front),
-        unplaced=f"{count(unplaced, 'name')} found no room." if unplaced else "",
+        cheapest=cheapest,
+        near=next((one for one in cheapest if _gap(cheapest[-1], one) < NEAR + 1e-9), None),
+        unplaced=f"{count(unplaced, 'name')} found no room; point at a dot to see its own."
+        if unplaced
+        else "",
     )
+
+
+def _gap(best: Mark, other: Mark) -> float:
+    return best.model.accuracy - other.model.accuracy
 
 
 def _circles(places: Sequence[tuple[float, float]]) -> list[tuple[float, float, float]]:

@@ -25,6 +25,8 @@ HEADINGS = {
 }
 """Headings with their units, where a page has more room than a line of text."""
 RANGE = "range"
+SHORT = ("rank", "accuracy", "train")
+LONG = ("loss", "calibration", "speed", "flops", "status")
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,8 @@ class TableColumn:
     """A column: its heading with the unit, and how it sorts when first asked to.
 
     kind:  numbers sort by size and stand to the right; words sort by letters.
-    extra: whether it is shown only when all are: it is a wide one, or the facts say the same.
+    extra: whether it is shown only when asked for: it is a wide one, or the facts say the same.
+    room:  how wide a window must be to show it unasked, in rem.
     """
 
     key: str
@@ -50,6 +53,7 @@ class TableColumn:
     kind: Literal["number", "words"]
     first: Literal["ascending", "descending"]
     extra: bool
+    room: int
 
 
 TableRow = tuple[BoardModel, tuple[TableCell, ...]]
@@ -93,6 +97,7 @@ def _headed(column: Column, usual: str, provisional: str, extra: bool) -> TableC
         kind="words" if column.key in WORDS else "number",
         first="descending" if column.best == "high" else "ascending",
         extra=extra,
+        room=0 if column.key in SHORT else 60 if column.key in LONG else 44,
     )
 
 

@@ -1,8 +1,23 @@
 "use strict";
 (() => {
+  const one = (id) => document.getElementById(id);
+  const all = (selector) => [...document.querySelectorAll(selector)];
+  const make = (tag, words = "", more = {}) =>
+    Object.assign(document.createElement(tag), { textContent: words, ...more });
+  const asked = new URLSearchParams(location.search);
+  // The address keeps what was asked for, so that a link to it shows the same.
+  const keep = (key, ...values) => {
+    const query = new URLSearchParams(location.search);
+    query.delete(key);
+    values.filter(Boolean).forEach((value) => query.append(key, value));
+    const search = `${query}` && `?${query}`;
+    if (search === location.search) return;
+    history.replaceState(null, "", `${location.pathname}${search}${location.hash}`);
+  };
+
   // A link to where a row comes from opens it.
   const open = () => {
-    const target = document.getElementById(location.hash.slice(1));
+    const target = one(location.hash.slice(1));
     const box = target && target.closest("details");
     if (!box) return;
     box.open = true;
@@ -10,22 +25,19 @@
   };
   addEventListener("hashchange", open);
   open();
-  // Pointing at a name highlights its curves.
-  document.querySelectorAll(".curves a").forEach((link) => {
-    const line = document.getElementById(link.hash.slice(1));
-    const light = (event) => line.classList.toggle("lit", /over|in$/.test(event.type));
-    ["mouseover", "mouseout", "focusin", "focusout"].forEach((one) => link.addEventListener(one, light));
+
+  const costs = all(".choice input");
+  costs.forEach((cost, place) => {
+    if (cost.value === asked.get("cost")) cost.checked = true;
+    cost.addEventListener("change", () => keep("cost", place ? cost.value : ""));
   });
-})();
-(() => {
-  const table = document.getElementById("board");
+
+  const table = one("board");
   if (!table) return;
-  const ids = ["controls", "filter", "reset", "all", "shown"];
-  const [controls, filter, reset, all, shown] = ids.map((id) => document.getElementById(id));
+  const [controls, filter, reset, shown] = ["controls", "filter", "reset", "shown"].map(one);
   const rows = [...table.tBodies[0].rows];
   const headings = [...table.tHead.rows[0].cells];
   const letters = new Intl.Collator("en", { numeric: true });
-  const asked = new URLSearchParams(location.search);
   let [key, direction] = (asked.get("sort") || "").split(",");
 
   const sorted = (heading) => {
@@ -33,15 +45,15 @@
     const value = (row) => row.cells[heading.cellIndex].dataset.value;
     const compare = heading.dataset.kind === "number" ? (a, b) => a - b : letters.compare;
     // An absent value is last whichever way the others go; equal ones keep the board's order.
-    return [...rows].sort((one, other) => {
-      const [a, b] = [value(one), value(other)];
+    return [...rows].sort((row, other) => {
+      const [a, b] = [value(row), value(other)];
       return (a === "") - (b === "") || (a === "" ? 0 : sign * compare(a, b));
     });
   };
 
-  // Shows what is asked for, says so in the live region, and keeps it in the address for links.
+  // Shows what is asked for, and says so in the live region.
   const show = () => {
-    const heading = headings.find((one) => one.dataset.key === key);
+    const heading = headings.find((other) => other.dataset.key === key);
     const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
     rows.forEach((row) => {
       const cells = [...row.querySelectorAll(".words")];
@@ -49,29 +61,22 @@
       row.hidden = !words.every((word) => text.includes(word));
     });
     table.tBodies[0].append(...(heading ? sorted(heading) : rows));
-    headings.forEach((one) => one.removeAttribute("aria-sort"));
+    headings.forEach((other) => other.removeAttribute("aria-sort"));
     reset.hidden = !heading;
     const left = rows.filter((row) => !row.hidden).length;
     const of = left === rows.length ? "" : ` of ${rows.length}`;
     shown.textContent = `${left}${of} model${rows.length === 1 ? "" : "s"}`;
-    const query = new URLSearchParams();
     if (heading) {
       direction = direction === "descending" ? direction : "ascending";
       heading.setAttribute("aria-sort", direction);
       shown.textContent += `, by ${heading.querySelector(".heading").textContent.toLowerCase()}, ${direction}`;
-      query.set("sort", `${key},${direction}`);
     }
-    if (filter.value) query.set("filter", filter.value);
-    if (all.checked) query.set("columns", "all");
-    const search = `${query}` && `?${query}`;
-    if (search !== location.search) {
-      history.replaceState(null, "", `${location.pathname}${search}${location.hash}`);
-    }
+    keep("sort", heading && `${key},${direction}`);
+    keep("filter", filter.value);
   };
 
   headings.forEach((heading) => {
-    const button = document.createElement("button");
-    button.type = "button";
+    const button = make("button", "", { type: "button" });
     button.append(...heading.childNodes);
     heading.append(button);
     button.addEventListener("click", () => {
@@ -81,17 +86,116 @@
       show();
     });
   });
-
   reset.addEventListener("click", () => {
     key = "";
     filter.focus();
     show();
   });
-
   filter.addEventListener("input", show);
-  all.addEventListener("change", show);
   filter.value = asked.get("filter") || "";
-  all.checked = asked.get("columns") === "all";
   controls.hidden = false;
   show();
+
+  const columns = all("#columns input");
+  const usual = (box) => box.defaultChecked && innerWidth >= 16 * box.dataset.room;
+  const chosen = asked.get("columns");
+  columns.forEach((box) => {
+    box.checked = chosen ? chosen.split(",").includes(box.value) : usual(box);
+    box.addEventListener("change", () => {
+      const names = columns.filter((other) => other.checked).map((other) => other.value).join(",");
+      keep("columns", columns.some((other) => other.checked !== usual(other)) && (names || "none"));
+    });
+  });
+
+  // Models that are ticked are compared, and stand out in every drawing.
+  const { labels, units, smallest, models, pairs } = JSON.parse(one("differences").textContent);
+  const place = new Map(models.map(([id], number) => [id, number]));
+  const points = (share) => ((100 * Math.abs(share)) / units).toFixed(2);
+  const signed = (share) => `${share < 0 ? "−" : "+"}${points(share)}`;
+  const halves = (a, b) => {
+    const [i, j] = [Math.min(a, b), Math.max(a, b)];
+    return pairs[(i * (2 * models.length - i - 1)) / 2 + j - i - 1];
+  };
+  const picks = rows.filter((row) => place.has(row.dataset.model)).map((row) => {
+    const { model, name } = row.dataset;
+    const box = make("input", "", { type: "checkbox", ariaLabel: `Compare ${name}`, autocomplete: "off" });
+    box.checked = asked.getAll("compare").includes(name);
+    box.addEventListener("change", () => compare());
+    row.querySelector("th").prepend(box);
+    return { box, model, name, shares: models[place.get(model)].slice(1) };
+  });
+  const compare = () => {
+    const picked = picks.filter(({ box }) => box.checked);
+    all(".picked").forEach((mark) => mark.classList.remove("picked", "p0", "p1", "p2", "p3"));
+    picked.forEach(({ model }, number) => {
+      const marks = all(`[data-model="${model}"]`);
+      marks.forEach((mark) => mark.classList.add("picked", `p${number % 4}`));
+    });
+    keep("compare", ...picked.map(({ name }) => name));
+    const [first, ...others] = picked;
+    one("compared").hidden = !others.length;
+    const found = others.map(({ model, name, shares }) => {
+      const half = halves(place.get(first.model), place.get(model));
+      const gaps = shares.map((share, number) => share - first.shares[number]);
+      const beyond = gaps.map((gap, number) => Math.abs(gap) > half[number]);
+      return { name, half, gaps, beyond };
+    });
+    one("verdicts").replaceChildren(...found.map(({ name, half, gaps, beyond }) => {
+      const item = make("li");
+      const apart = labels.filter((_, number) => beyond[number + 1]);
+      const tie = Math.abs(gaps[0]) < smallest ? "so little that it is a tie" : "more than chance explains";
+      item.append(
+        make("b", name, { className: "name" }), " − ", make("b", first.name, { className: "name" }),
+        `: ${signed(gaps[0])} ± ${points(half[0])} percentage points, `,
+        `${beyond[0] ? tie : "which chance can explain"}. `,
+        `Classes that separate them beyond chance: ${apart.join(", ") || "none"}.`,
+      );
+      return item;
+    }));
+    const [head] = one("compared").getElementsByTagName("thead");
+    head.replaceChildren(make("tr"));
+    if (!others.length) return;
+    head.rows[0].append(
+      make("th", "Images", { scope: "col" }), make("th", `${first.name}, %`, { scope: "col" }),
+      ...found.map(({ name }) => make("th", name, { scope: "col" })),
+    );
+    const [body] = one("compared").getElementsByTagName("tbody");
+    body.replaceChildren(...["All", ...labels].map((label, number) => {
+      const row = make("tr");
+      row.append(
+        make("th", label, { scope: "row" }), make("td", points(first.shares[number])),
+        ...found.map(({ half, gaps, beyond }) => make(
+          "td", `${signed(gaps[number])} ± ${points(half[number])}`,
+          { className: beyond[number] ? "beyond" : "" },
+        )),
+      );
+      return row;
+    }));
+  };
+  compare();
+
+  // Pointing at a model anywhere highlights it everywhere; beside a drawing a tip says more of it.
+  const tip = make("div", "", { className: "tip", hidden: true, ariaHidden: true });
+  document.body.append(tip);
+  all("g > title").forEach((title) => title.remove());
+  const told = ["accuracy", "seeds", "train", "parameters", "flops", "inference", "memory"];
+  const light = ({ target, clientX, clientY }) => {
+    const mark = target.closest("[data-model]");
+    all(".lit").forEach((other) => other.classList.remove("lit"));
+    tip.hidden = true;
+    if (!mark) return;
+    const marks = all(`[data-model="${mark.dataset.model}"]`);
+    marks.forEach((other) => other.classList.add("lit"));
+    const row = rows.find((other) => other.dataset.model === mark.dataset.model);
+    if (clientX === undefined || !target.closest("svg")) return;
+    tip.replaceChildren(make("b", row.dataset.name), ...headings.flatMap((heading, number) => {
+      const said = row.cells[number].textContent.trim();
+      const name = [...heading.querySelectorAll("span")].map((part) => part.textContent).join(", ");
+      return told.includes(heading.dataset.key) ? [make("span", name), make("span", said)] : [];
+    }));
+    tip.hidden = false;
+    tip.style.left = `${Math.max(0, Math.min(clientX + 16, innerWidth - tip.offsetWidth - 8))}px`;
+    tip.style.top = `${Math.max(0, Math.min(clientY + 16, innerHeight - tip.offsetHeight - 8))}px`;
+  };
+  ["pointerover", "focusin"].forEach((event) => document.addEventListener(event, light));
 })();
