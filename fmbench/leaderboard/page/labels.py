@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from itertools import product
 from math import hypot
 from typing import Literal
+from unicodedata import east_asian_width
 
 Anchor = Literal["start", "middle", "end"]
 
-WIDTH = 0.65  # of a letter, in heights: that of wide system fonts
+WIDTH = 0.65  # of a letter, in heights: that of wide system fonts; some are as wide as high
 GAPS = (4.0, 10.0)  # between a point's edge and its label
 SIDES = ((1, 0), (-1, 0), (0, -1), (0, 1), (0.7, -0.7), (0.7, 0.7), (-0.7, -0.7), (-0.7, 0.7))
 
@@ -85,7 +86,7 @@ def place_labels(
             if placed[place].size:
                 continue
             for label in _candidates(*point, size):
-                box = _box(label, len(text) * size * WIDTH)
+                box = _box(label, size * sum(1.0 if _is_wide(one) else WIDTH for one in text))
                 covers = any(box.overlaps(other) for other in (*taken, *avoided))
                 if box.within(inside) and not covers and _is_nearest(point, points, box):
                     placed[place] = label
@@ -99,6 +100,10 @@ def _is_nearest(
 ) -> bool:
     """Whether a reader would take a label for that of its own point."""
     return all(box.distance(*other[:2]) >= box.distance(*point[:2]) for other in points)
+
+
+def _is_wide(letter: str) -> bool:
+    return letter in "MWmw@%" or east_asian_width(letter) in "WF"
 
 
 def _candidates(x: float, y: float, radius: float, size: float) -> Iterator[Label]:

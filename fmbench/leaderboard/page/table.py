@@ -26,7 +26,7 @@ HEADINGS = {
 """Headings with their units, where a page has more room than a line of text."""
 RANGE = "range"
 ROOM = {"rank": 0, "accuracy": 0, "train": 24} | dict.fromkeys(
-    ("loss", "calibration", "speed", "flops", "verified"), 68
+    ("loss", "calibration", "speed", "flops", "verified", "status"), 68
 )
 
 

@@ -132,7 +132,6 @@
     return { row, box, model, name, shares: models[place.get(model)].slice(1) };
   });
   if (picks.length > 1) {
-    table.classList.add("ticks");
     picks.forEach(({ row, box }) => row.querySelector("th").prepend(box));
   }
   one("clear").addEventListener("click", () => {
