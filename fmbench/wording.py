@@ -23,9 +23,11 @@ def short(number: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds as people say them: 0.12 s, 34 s, 3 min 20 s, 2 h 05 min."""
+    """Seconds as people say them: 4.2 ms, 0.12 s, 34 s, 3 min 20 s, 2 h 05 min."""
     if seconds is None:
         return ""
+    if 0 < seconds < 0.0995:
+        return f"{1000 * seconds:.2g} ms"
     if seconds < 9.95:
         return f"{seconds:.2f} s" if seconds < 0.995 else f"{seconds:.1f} s"
     whole = round(seconds)

@@ -296,7 +296,16 @@ def test_short_numbers_keep_three_digits(number: float, said: str) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "said"),
-    [(0.123, "0.12 s"), (9.9, "9.9 s"), (59.4, "59 s"), (59.6, "1 min 00 s"), (7260, "2 h 01 min")],
+    [
+        (0.123, "0.12 s"),
+        (9.9, "9.9 s"),
+        (0.00421, "4.2 ms"),
+        (0.099, "99 ms"),
+        (0, "0.00 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min 00 s"),
+        (7260, "2 h 01 min"),
+    ],
 )
 def test_durations_read_as_people_say_them(seconds: float, said: str) -> None:
     """Seconds, minutes and hours switch where people switch."""

@@ -12,6 +12,7 @@ from fmbench.protocol import Protocol
 from fmbench.records import Record
 from fmbench.wording import counted, points
 
+MOST_NAMES = 5
 REPRODUCED = 0.97
 """The accuracy above which no result on Fashion-MNIST is known to have been made again."""
 
@@ -39,7 +40,7 @@ def _what_it_is(
     devices = sorted(set(places))
     notes = [
         f"{protocol.id} ({protocol.status}), protocol digest {protocol.digest[:12]}, "
-        f"{counted(len(places), 'run')} on {', '.join(devices) or 'no device'}."
+        f"{_counted_by_stage(entries) or 'no run'} on {', '.join(devices) or 'no device'}."
     ]
     if protocol.derived:
         notes.append(protocol.derived)
@@ -55,6 +56,14 @@ def _what_it_is(
             "conditional on them."
         )
     return notes
+
+
+def _counted_by_stage(entries: Sequence[ModelResults]) -> str:
+    finals = sum(len(entry.finals) for entry in entries)
+    tunes = sum(len(entry.tunes) for entry in entries)
+    if not tunes:
+        return counted(finals, "run") if finals else ""
+    return f"{finals} final and {counted(tunes, 'tune run')}"
 
 
 def _what_to_doubt(protocol: Protocol, entries: Sequence[ModelResults]) -> list[str]:
@@ -75,10 +84,14 @@ def _what_to_doubt(protocol: Protocol, entries: Sequence[ModelResults]) -> list[
     unclear = [entry.model for entry in entries if any(map(clocks_disagree, entry.ok))]
     if unclear:
         notes.append(
-            f"Doubt the times of {', '.join(unclear)}: the worker's and the runner's clock differ. "
+            f"Doubt the times of {_few(unclear)}: the worker's and the runner's clock differ. "
             "`fmbench show ID` prints both."
         )
     return notes
+
+
+def _few(models: Sequence[str]) -> str:
+    return ", ".join(models) if len(models) <= MOST_NAMES else counted(len(models), "model")
 
 
 def clocks_disagree(record: Record) -> bool:
@@ -122,8 +135,8 @@ def _what_it_can_say(protocol: Protocol, ranking: Ranking) -> list[str]:
             f", provisional with fewer than {SEEDS_FOR_T} seeds" if seeds < SEEDS_FOR_T else ""
         )
         notes.append(
-            f"Ranks are those that 95 % intervals over all pairs together leave open, {about}"
-            f"{provisional}."
+            "A range of ranks has every rank that the simultaneous 95 % intervals of all pairs "
+            f"allow, {about}{provisional}."
         )
     if ranking.smallest_gap is not None and ranking.usual_gap is not None:
         notes.append(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from fmbench.leaderboard.board import Board
 from fmbench.leaderboard.page.board_models import BoardModel, devices_of
-from fmbench.leaderboard.page.text import GAP, count, listing
+from fmbench.leaderboard.page.text import GAP, count, listing, whole
 from fmbench.leaderboard.statistics import NEW_IMAGES, SEEDS_FOR_RANKS, SEEDS_FOR_T
 from fmbench.protocol import TRAINING_IMAGES, Protocol
 from fmbench.wording import duration, percent
@@ -117,18 +117,18 @@ def _cost(leaders: Sequence[BoardModel], scored: Sequence[BoardModel]) -> Senten
     parts: list[BoardModel | str] = []
     if len(devices) != 1:
         for model in leaders:
-            each = [f"{duration(took)} on {device}" for device, took in model.times.items()]
+            each = [f"{whole(duration(took))} on {device}" for device, took in model.times.items()]
             parts += [" and " if parts else "", model, f" trains in {listing(each)}"]
         return (*parts, "; times on different devices do not compare.")
     (device,) = devices
     for model in leaders:
-        parts += [" and " if parts else "", f"{duration(model.times[device])} for ", model]
-    opening = ("Training takes ", *parts, f" on {device}")
+        parts += [" and " if parts else "", f"{whole(duration(model.times[device]))} for ", model]
+    opening = ("Training takes ", *parts, f" on {whole(device)}")
     there = [model for model in scored if device in model.times]
     quickest = min(there, key=lambda model: model.times[device])
     if quickest in leaders:
         return (*opening, ".")
-    took = f"takes {duration(quickest.times[device])} and reaches {_percent(quickest)}"
+    took = f"takes {whole(duration(quickest.times[device]))} and reaches {_percent(quickest)}"
     return (*opening, "; the quickest, ", quickest, f", {took}.")
 
 

@@ -123,7 +123,7 @@ def _about_seeds(counts: Sequence[int]) -> str:
         return ""
     if max(several) < SEEDS_FOR_T:
         return "single seeds, in their range"
-    said = "single seeds, in the 95 % interval of their mean"
+    said = "single seeds, and the 95 % interval of their mean"
     return f"{said} (fewer than {SEEDS_FOR_T}: range)" if min(several) < SEEDS_FOR_T else said
 
 

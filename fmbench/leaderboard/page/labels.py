@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
+from math import hypot
 from typing import Literal
 from unicodedata import east_asian_width
 
@@ -34,6 +36,10 @@ class Box:
             and self.top < other.bottom
             and other.top < self.bottom
         )
+
+    def distance(self, x: float, y: float) -> float:
+        """How far a point is from the rectangle, 0 inside."""
+        return hypot(max(self.left - x, 0, x - self.right), max(self.top - y, 0, y - self.bottom))
 
     def within(self, other: "Box") -> bool:
         """Whether the other holds all of this one."""
@@ -69,28 +75,32 @@ def place_labels(
     """A place for each text beside its point, the first texts first.
 
     points: (x, y, radius) each; sizes: heights of letters, tried in turn; inside: what labels may
-    cover. Labels keep off `lines` where they can. The same input gives the same places.
+    cover. A label keeps off `lines` where it can, and no other point is nearer to it than its own.
+    The same input gives the same places.
     """
     taken = [Box.around(*point) for point in points]
     middle = (inside.left + inside.right) / 2
     placed = [[*_candidates(*point, 0)][point[0] > middle] for point in points]
-    for size in sizes:
+    for avoided, size in product((lines, ()), sizes):
         for place, (text, point) in enumerate(zip(texts, points, strict=True)):
             if placed[place].size:
                 continue
             width = size * sum(1.0 if _is_wide(one) else WIDTH for one in text)
-            boxes = {label: _box(label, width) for label in _candidates(*point, size)}
-            free = (
-                label
-                for avoided in (lines, ())
-                for label, box in boxes.items()
-                if box.within(inside)
-                and not any(box.overlaps(other) for other in (*taken, *avoided))
-            )
-            if label := next(free, None):
-                placed[place] = label
-                taken.append(boxes[label])
+            for label in _candidates(*point, size):
+                box = _box(label, width)
+                covers = any(box.overlaps(other) for other in (*taken, *avoided))
+                if box.within(inside) and not covers and _is_nearest(point, points, box):
+                    placed[place] = label
+                    taken.append(box)
+                    break
     return placed
+
+
+def _is_nearest(
+    point: tuple[float, float, float], points: Sequence[tuple[float, float, float]], box: Box
+) -> bool:
+    """Whether a reader would take a label for that of its own point."""
+    return all(box.distance(*other[:2]) >= box.distance(*point[:2]) for other in points)
 
 
 def _is_wide(letter: str) -> bool:

@@ -13,7 +13,7 @@ from fmbench.leaderboard.page import scales
 from fmbench.leaderboard.page.board_models import BoardModel, devices_of
 from fmbench.leaderboard.page.labels import Box, Label, place_labels
 from fmbench.leaderboard.page.scales import Scale, Tick
-from fmbench.leaderboard.page.text import count, shortened
+from fmbench.leaderboard.page.text import count, shortened, whole
 from fmbench.wording import duration, memory, short
 
 WIDTH = 480
@@ -75,6 +75,10 @@ def panels(models: Sequence[BoardModel]) -> tuple[Panel, ...]:
     """
     scored = [model for model in models if model.row.accuracy is not None]
     devices = devices_of(scored)
+
+    def on(device: str) -> str:
+        return f" on {device}" if len(devices) > 1 else ""
+
     seconds, counts, sizes = (
         (scales.times, duration),
         (scales.counts, short),
@@ -82,14 +86,14 @@ def panels(models: Sequence[BoardModel]) -> tuple[Panel, ...]:
     )
     costs: list[tuple[str, list[float | None], tuple[Axis, Callable[[float], str]]]] = [
         *(
-            (f"Training time on {one}", [m.times.get(one) for m in scored], seconds)
+            (f"Training time{on(one)}", [m.times.get(one) for m in scored], seconds)
             for one in devices
         ),
         ("Parameters", [model.row.parameters for model in scored], counts),
-        ("FLOPs of an image", [model.row.forward_flops for model in scored], counts),
+        ("FLOPs per image", [model.row.forward_flops for model in scored], counts),
         ("Peak memory, bytes", [model.row.peak_memory for model in scored], sizes),
         *(
-            (f"Predicting 1,000 images on {one}", [m.inference.get(one) for m in scored], seconds)
+            (f"Predicting 1,000 images{on(one)}", [m.inference.get(one) for m in scored], seconds)
             for one in devices
         ),
     ]
@@ -129,13 +133,16 @@ def _panel(
         names.append(shortened(end if ends[end] == 1 else models[one].name, LONGEST))
     found = place_labels(
         names,
-        circles,
+        [
+            (x, y, max(r for a, b, r in circles if hypot(x - a, y - b) < HIDING))
+            for x, y, _ in circles
+        ],
         sizes=[size for size in ROOM if size],
         inside=Box(PLOT.left + 2, PLOT.top, WIDTH, PLOT.bottom - 2),
         lines=[Box(x - 1, to_y - 1, to_x + 1, y + 1) for (x, y), (to_x, to_y) in pairwise(line)],
     )
     marks = {
-        one: Mark(models[one], worded(points[one][0]), *circle, one in front, label, name)
+        one: Mark(models[one], whole(worded(points[one][0])), *circle, one in front, label, name)
         for one, name, label, circle in zip(order, names, found, circles, strict=True)
     }
     cheapest = tuple(marks[one] for one in front)

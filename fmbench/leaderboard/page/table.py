@@ -17,16 +17,17 @@ HEADINGS = {
     "no-twins": ("Without near-twins", "%"),
     "no-doubts": ("Without doubtful labels", "%"),
     "loss": ("Log-loss", "nats"),
-    "flops": ("FLOPs", "an image"),
+    "flops": ("FLOPs", "per image"),
     "train": ("Training time", ""),
-    "speed": ("Training", "images/s"),
-    "inference": ("Inference", "images/s"),
-    "memory": ("Peak memory", "the largest run’s"),
+    "speed": ("Training speed", "images/s"),
+    "inference": ("Inference speed", "images/s"),
+    "memory": ("Peak memory", "largest run"),
 }
 """Headings with their units, where a page has more room than a line of text."""
 RANGE = "range"
-SHORT = ("rank", "accuracy", "train")
-LONG = ("loss", "calibration", "speed", "flops", "status")
+ROOM = {"rank": 0, "accuracy": 0, "train": 24} | dict.fromkeys(
+    ("loss", "calibration", "speed", "flops", "verified", "status"), 68
+)
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def _headed(column: Column, usual: str, provisional: str, extra: bool) -> TableC
         kind="words" if column.key in WORDS else "number",
         first="descending" if column.best == "high" else "ascending",
         extra=extra,
-        room=0 if column.key in SHORT else 60 if column.key in LONG else 44,
+        room=ROOM.get(column.key, 44),
     )
 
 

@@ -32,6 +32,11 @@ def count(number: int, noun: str, plural: str = "") -> str:
     return f"{number:,}{GAP}{noun if number == 1 else plural or noun + 's'}"
 
 
+def whole(quantity: str) -> str:
+    """A quantity that no line breaks: `3 min 20 s`."""
+    return quantity.replace(" ", GAP)
+
+
 def listing(names: Sequence[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     if len(names) < 2:

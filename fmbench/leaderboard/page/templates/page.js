@@ -27,10 +27,12 @@
   open();
 
   const costs = all(".choice input");
-  costs.forEach((cost, place) => {
+  const axis = () => keep("cost", ...costs.slice(1).filter((cost) => cost.checked).map((cost) => cost.value));
+  costs.forEach((cost) => {
     if (cost.value === asked.get("cost")) cost.checked = true;
-    cost.addEventListener("change", () => keep("cost", place ? cost.value : ""));
+    cost.addEventListener("change", axis);
   });
+  axis();
 
   const table = one("board");
   if (!table) return;
@@ -96,44 +98,65 @@
   controls.hidden = false;
   show();
 
+  // Without a choice, columns are those that the window has room for.
   const columns = all("#columns input");
   const usual = (box) => box.defaultChecked && innerWidth >= 16 * box.dataset.room;
-  const chosen = asked.get("columns");
-  columns.forEach((box) => {
-    box.checked = chosen ? chosen.split(",").includes(box.value) : usual(box);
-    box.addEventListener("change", () => {
-      const names = columns.filter((other) => other.checked).map((other) => other.value).join(",");
-      keep("columns", columns.some((other) => other.checked !== usual(other)) && (names || "none"));
-    });
-  });
+  const chosen = () => (new URLSearchParams(location.search).get("columns") || "").split(",");
+  const arrange = () => {
+    const names = chosen();
+    const known = columns.some((box) => names.includes(box.value));
+    columns.forEach((box) => { box.checked = known ? names.includes(box.value) : usual(box); });
+    if (!known) keep("columns");
+  };
+  columns.forEach((box) => box.addEventListener("change", () => {
+    keep("columns", columns.filter((other) => other.checked).map((other) => other.value).join(","));
+  }));
+  addEventListener("resize", arrange);
+  arrange();
 
   // Models that are ticked are compared, and stand out in every drawing.
   const { labels, units, smallest, models, pairs } = JSON.parse(one("differences").textContent);
   const place = new Map(models.map(([id], number) => [id, number]));
   const points = (share) => ((100 * Math.abs(share)) / units).toFixed(2);
-  const signed = (share) => `${share < 0 ? "−" : "+"}${points(share)}`;
+  const signed = (gap, half) => `${gap < 0 ? "−" : "+"}${points(gap)}\u00a0±\u00a0${points(half)}`;
   const halves = (a, b) => {
     const [i, j] = [Math.min(a, b), Math.max(a, b)];
     return pairs[(i * (2 * models.length - i - 1)) / 2 + j - i - 1];
   };
+  const colours = ["p0", "p1", "p2", "p3"];
   const picks = rows.filter((row) => place.has(row.dataset.model)).map((row) => {
     const { model, name } = row.dataset;
     const box = make("input", "", { type: "checkbox", ariaLabel: `Compare ${name}`, autocomplete: "off" });
     box.checked = asked.getAll("compare").includes(name);
     box.addEventListener("change", () => compare());
-    row.querySelector("th").prepend(box);
-    return { box, model, name, shares: models[place.get(model)].slice(1) };
+    return { row, box, model, name, shares: models[place.get(model)].slice(1) };
+  });
+  if (picks.length > 1) {
+    table.classList.add("ticks");
+    picks.forEach(({ row, box }) => row.querySelector("th").prepend(box));
+  }
+  one("clear").addEventListener("click", () => {
+    picks.forEach(({ box }) => { box.checked = false; });
+    filter.focus();
+    compare();
   });
   const compare = () => {
     const picked = picks.filter(({ box }) => box.checked);
-    all(".picked").forEach((mark) => mark.classList.remove("picked", "p0", "p1", "p2", "p3"));
-    picked.forEach(({ model }, number) => {
-      const marks = all(`[data-model="${model}"]`);
-      marks.forEach((mark) => mark.classList.add("picked", `p${number % 4}`));
+    // A model keeps its colour while it is ticked; there are four.
+    picks.filter(({ box }) => !box.checked).forEach((pick) => { pick.colour = ""; });
+    picked.filter(({ colour }) => !colour).forEach((pick) => {
+      pick.colour = colours.find((free) => picked.every(({ colour }) => colour !== free)) || "";
+    });
+    all(".picked").forEach((mark) => mark.classList.remove("picked", ...colours));
+    picked.filter(({ colour }) => colour).forEach(({ model, colour }) => {
+      all(`[data-model="${model}"]`).forEach((mark) => mark.classList.add("picked", colour));
     });
     keep("compare", ...picked.map(({ name }) => name));
+    one("ticked").hidden = !picked.length;
+    one("count").textContent = `${picked.length} ticked`;
     const [first, ...others] = picked;
     one("compared").hidden = !others.length;
+    const { beyond: said } = one("compared").dataset;
     const found = others.map(({ model, name, shares }) => {
       const half = halves(place.get(first.model), place.get(model));
       const gaps = shares.map((share, number) => share - first.shares[number]);
@@ -143,10 +166,10 @@
     one("verdicts").replaceChildren(...found.map(({ name, half, gaps, beyond }) => {
       const item = make("li");
       const apart = labels.filter((_, number) => beyond[number + 1]);
-      const tie = Math.abs(gaps[0]) < smallest ? "so little that it is a tie" : "more than chance explains";
+      const tie = Math.abs(gaps[0]) < smallest ? "so little that it is a tie" : said;
       item.append(
         make("b", name, { className: "name" }), " − ", make("b", first.name, { className: "name" }),
-        `: ${signed(gaps[0])} ± ${points(half[0])} percentage points, `,
+        `: ${signed(gaps[0], half[0])} percentage points, `,
         `${beyond[0] ? tie : "which chance can explain"}. `,
         `Classes that separate them beyond chance: ${apart.join(", ") || "none"}.`,
       );
@@ -165,7 +188,7 @@
       row.append(
         make("th", label, { scope: "row" }), make("td", points(first.shares[number])),
         ...found.map(({ half, gaps, beyond }) => make(
-          "td", `${signed(gaps[number])} ± ${points(half[number])}`,
+          "td", signed(gaps[number], half[number]),
           { className: beyond[number] ? "beyond" : "" },
         )),
       );
@@ -178,7 +201,12 @@
   const tip = make("div", "", { className: "tip", hidden: true, ariaHidden: true });
   document.body.append(tip);
   all("g > title").forEach((title) => title.remove());
-  const told = ["accuracy", "seeds", "train", "parameters", "flops", "inference", "memory"];
+  all(".curve path").forEach((path) => {
+    const wide = path.cloneNode(); // easier to point at
+    wide.classList.add("wide");
+    path.before(wide);
+  });
+  const told = ["accuracy", "seeds", "train", "parameters"];
   const light = ({ target, clientX, clientY }) => {
     const mark = target.closest("[data-model]");
     all(".lit").forEach((other) => other.classList.remove("lit"));
@@ -187,7 +215,7 @@
     const marks = all(`[data-model="${mark.dataset.model}"]`);
     marks.forEach((other) => other.classList.add("lit"));
     const row = rows.find((other) => other.dataset.model === mark.dataset.model);
-    if (clientX === undefined || !target.closest("svg")) return;
+    if (clientX === undefined || !target.closest(".plot svg")) return;
     tip.replaceChildren(make("b", row.dataset.name), ...headings.flatMap((heading, number) => {
       const said = row.cells[number].textContent.trim();
       const name = [...heading.querySelectorAll("span")].map((part) => part.textContent).join(", ");
