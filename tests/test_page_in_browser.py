@@ -121,8 +121,8 @@ def opened_in(page: Page, address: Callable[[str], str]) -> Iterator[Visit]:
 
 @pytest.fixture(scope="module")
 def tab(browser: Browser) -> Iterator[Page]:
-    """A tab of someone who prefers reduced motion."""
-    with browser.new_context(reduced_motion="reduce") as context:
+    """A tab in which pages are opened one after the other."""
+    with browser.new_context() as context:
         yield context.new_page()
 
 

@@ -85,8 +85,9 @@ def place_labels(
         for place, (text, point) in enumerate(zip(texts, points, strict=True)):
             if placed[place].size:
                 continue
+            width = size * sum(1.0 if _is_wide(one) else WIDTH for one in text)
             for label in _candidates(*point, size):
-                box = _box(label, size * sum(1.0 if _is_wide(one) else WIDTH for one in text))
+                box = _box(label, width)
                 covers = any(box.overlaps(other) for other in (*taken, *avoided))
                 if box.within(inside) and not covers and _is_nearest(point, points, box):
                     placed[place] = label
