@@ -8,6 +8,7 @@ kind (`NEW_IMAGES`), or on these very images (`THESE_IMAGES`), a weaker claim.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import comb, sqrt
 from typing import Literal
 
@@ -44,12 +45,12 @@ class Sample:
         """The sample of hits, bool (S, n)."""
         return cls(hits.mean(axis=0), hits.mean(axis=1))
 
-    @property
+    @cached_property
     def seed_variance(self) -> float:
         """Variance of run accuracies over seeds, sum of squares over S - 1; 0 for one run."""
         return float(self.accuracies.var(ddof=1)) if len(self.accuracies) > 1 else 0.0
 
-    @property
+    @cached_property
     def image_noise(self) -> float:
         """The part of `seed_variance` that single images explain, were their errors independent.
 
