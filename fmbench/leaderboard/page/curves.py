@@ -60,7 +60,7 @@ def curve_plots(models: Sequence[BoardModel]) -> tuple[CurvePlot, ...]:
         for model in models
     ]
     found = (
-        _plot("Training loss", "loss", finals, scales.counts, lambda loss: f"{loss:.3g}"),
+        _plot("Training loss", "loss", finals, scales.counts, lambda x: f"{x:#.3g}".rstrip(".")),
         _plot("Validation accuracy, %", "validation", tunes, scales.shares, percent),
     )
     return tuple(plot for plot in found if plot)

@@ -178,8 +178,8 @@
     head.replaceChildren(make("tr"));
     if (!others.length) return;
     head.rows[0].append(
-      make("th", "Images", { scope: "col" }), make("th", `${first.name}, %`, { scope: "col" }),
-      ...found.map(({ name }) => make("th", name, { scope: "col" })),
+      make("th", "Images", { scope: "col" }), make("th", `${first.name}, %`, { scope: "col", className: "name" }),
+      ...found.map(({ name }) => make("th", name, { scope: "col", className: "name" })),
     );
     const [body] = one("compared").getElementsByTagName("tbody");
     body.replaceChildren(...["All", ...labels].map((label, number) => {
@@ -205,7 +205,7 @@
     wide.classList.add("wide");
     path.before(wide);
   });
-  const told = ["accuracy", "seeds", "train", "parameters"];
+  const told = ["accuracy", "seeds", "train", "parameters", "flops", "memory", "inference"];
   const light = ({ target, clientX, clientY }) => {
     const mark = target.closest("[data-model]");
     all(".lit").forEach((other) => other.classList.remove("lit"));
