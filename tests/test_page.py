@@ -663,6 +663,18 @@ def test_a_shortened_name_is_short(words: str, most: int) -> None:
     assert short == words or len(words) > most
 
 
+def test_a_time_that_cannot_be_has_no_dot(tmp_path: Path) -> None:
+    """A clock that a plugin has turned back costs its model a dot, and nobody the page."""
+    store = small_store(tmp_path, {"liar": 0.9, "honest": 0.8}, seeds=1)
+    for record in store.read().records:
+        if record.run.model == "liar":
+            cost = msgspec.structs.replace(record.cost, train_seconds=-4.0)
+            changed = records.encode(msgspec.structs.replace(record, cost=cost))
+            store.path(record, ".json").write_bytes(changed)
+    (panel, *_) = panels(board_models(*board_of(store)))
+    assert [mark.model.name for mark in panel.marks] == ["honest"]
+
+
 def test_the_cheapest_near_the_best_is_named(tmp_path: Path) -> None:
     """For each cost, the first on its front that is at most half a point below the best."""
     store = small_store(tmp_path, {"best": 0.93, "near": 0.93, "far": 0.6}, seeds=1)

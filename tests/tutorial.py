@@ -76,7 +76,7 @@ def masked(output: str) -> str:
     output = re.sub(r"runs? on .*\.", "runs on DEVICE.", output)
     output = re.sub(r"(?m)^other programs keep.*\n", "", output)
     output = re.sub(r"Too narrow for [^.]*\.\n", "", output)
-    output = re.sub(r"[+-]?\d[\d.,]*(?:e-?\d+)?(?: (?:k|M|G|min|s|h)\b)*", "#", output)
+    output = re.sub(r"[+-]?\d[\d.,]*(?:e-?\d+)?(?: (?:k|M|G|min|ms|s|h)\b)*", "#", output)
     output = re.sub(r"(?:# )+#", "#", output)
     output = re.sub(r"─+", "─", output)
     return re.sub(r"[ \t]+", " ", output)
