@@ -100,7 +100,7 @@ def panels(models: Sequence[BoardModel]) -> tuple[Panel, ...]:
     found = [
         _panel(
             title,
-            [(model, cost) for model, cost in zip(scored, each, strict=True) if (cost or 0) > 0],
+            [(model, cost) for model, cost in zip(scored, each, strict=True) if cost and cost > 0],
             *how,
         )
         for title, each, how in costs
