@@ -80,7 +80,7 @@ def _plot(
     if epochs < 2 or not known:
         return None
     scale, ticks = axis(good or known)  # a diverging run must not press all others flat
-    step = max(1, round(epochs / 8))
+    step = int(next(one for one in scales.COUNTS if one >= 1 and epochs <= 8 * one))
     lines = []
     for model, of_model in found:
         ends = [curve[-1] for curve, ok in of_model if ok and curve]
