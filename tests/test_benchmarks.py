@@ -20,6 +20,7 @@ import interval_coverage
 import many_records
 import overhead
 import reference_band
+import rounding
 import samples
 import script
 import seed_spread
@@ -44,7 +45,7 @@ from workload import Workload
 SCRIPTS = {
     one.__name__: one.main
     for one in (
-        engines, interval_coverage, many_records, overhead, reference_band, seed_spread, speed,
+        engines, interval_coverage, many_records, overhead, reference_band, rounding, seed_spread, speed,
         suspects, time_to_accuracy, verifying, vgg11_ladder, vgg11_rows,
     )
 }  # fmt: skip
