@@ -45,8 +45,8 @@ from workload import Workload
 SCRIPTS = {
     one.__name__: one.main
     for one in (
-        engines, interval_coverage, many_records, overhead, reference_band, rounding, seed_spread, speed,
-        suspects, time_to_accuracy, verifying, vgg11_ladder, vgg11_rows,
+        engines, interval_coverage, many_records, overhead, reference_band, rounding, seed_spread,
+        speed, suspects, time_to_accuracy, verifying, vgg11_ladder, vgg11_rows,
     )
 }  # fmt: skip
 WITHOUT_PROCESSES = ("fmbench", "floor", "torchvision, 0 workers")
