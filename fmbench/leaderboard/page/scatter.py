@@ -148,6 +148,7 @@ def _panel(
         for one, name, label, circle in zip(order, names, found, circles, strict=True)
     }
     cheapest = tuple(marks[one] for one in front)
+    enough = cheapest[-1].model.accuracy - NEAR - 1e-9 if cheapest else 0.0
     unplaced = sum(not label.size for label in found)
     return Panel(
         title=title,
@@ -156,15 +157,11 @@ def _panel(
         marks=tuple(sorted(marks.values(), key=lambda mark: -mark.radius)),
         front="L".join(f"{x} {y}" for x, y in line),
         cheapest=cheapest,
-        near=next((one for one in cheapest if _gap(cheapest[-1], one) < NEAR + 1e-9), None),
+        near=next((one for one in cheapest if one.model.accuracy > enough), None),
         unplaced=f"{count(unplaced, 'name')} found no room; point at a dot to see its own."
         if unplaced
         else "",
     )
-
-
-def _gap(best: Mark, other: Mark) -> float:
-    return best.model.accuracy - other.model.accuracy
 
 
 def _circles(places: Sequence[tuple[float, float]]) -> list[tuple[float, float, float]]:

@@ -4,6 +4,7 @@
   const all = (selector) => [...document.querySelectorAll(selector)];
   const make = (tag, words = "", more = {}) =>
     Object.assign(document.createElement(tag), { textContent: words, ...more });
+  const marked = (model) => all(`[data-model="${model}"]`);
   const asked = new URLSearchParams(location.search);
   // The address keeps what was asked for, so that a link to it shows the same.
   const keep = (key, ...values) => {
@@ -101,9 +102,8 @@
   // Without a choice, columns are those that the window has room for.
   const columns = all("#columns input");
   const usual = (box) => box.defaultChecked && innerWidth >= 16 * box.dataset.room;
-  const chosen = () => (new URLSearchParams(location.search).get("columns") || "").split(",");
   const arrange = () => {
-    const names = chosen();
+    const names = (new URLSearchParams(location.search).get("columns") || "").split(",");
     const known = columns.some((box) => names.includes(box.value));
     columns.forEach((box) => { box.checked = known ? names.includes(box.value) : usual(box); });
     if (!known) keep("columns");
@@ -148,7 +148,7 @@
     });
     all(".picked").forEach((mark) => mark.classList.remove("picked", ...colours));
     picked.filter(({ colour }) => colour).forEach(({ model, colour }) => {
-      all(`[data-model="${model}"]`).forEach((mark) => mark.classList.add("picked", colour));
+      marked(model).forEach((mark) => mark.classList.add("picked", colour));
     });
     keep("compare", ...picked.map(({ name }) => name));
     one("ticked").hidden = !picked.length;
@@ -211,8 +211,7 @@
     all(".lit").forEach((other) => other.classList.remove("lit"));
     tip.hidden = true;
     if (!mark) return;
-    const marks = all(`[data-model="${mark.dataset.model}"]`);
-    marks.forEach((other) => other.classList.add("lit"));
+    marked(mark.dataset.model).forEach((other) => other.classList.add("lit"));
     const row = rows.find((other) => other.dataset.model === mark.dataset.model);
     if (clientX === undefined || !target.closest(".plot svg")) return;
     tip.replaceChildren(make("b", row.dataset.name), ...headings.flatMap((heading, number) => {
