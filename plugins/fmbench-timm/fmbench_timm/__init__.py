@@ -5,9 +5,10 @@ from functools import partial
 from importlib import metadata
 
 import fmbench
-from fmbench_timm.building import build, build_at
+from fmbench_timm.building import build
 from fmbench_timm.inputs import Input, measured
 from fmbench_timm.listed import LISTED, PREFIX
+from fmbench_timm.resizing import build_at
 
 
 @fmbench.hookimpl

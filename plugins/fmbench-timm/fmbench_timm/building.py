@@ -4,7 +4,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import fmbench
-from fmbench_timm.inputs import IMG_SIZE, PLAIN, POOLED, RESIZABLE
+from fmbench_timm.inputs import IMG_SIZE, PLAIN, POOLED
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,21 +29,3 @@ def build(architecture: str, way: str, spec: fmbench.InputSpec) -> "nn.Module":
 
         return Pooled(create(), spec)
     raise ValueError(f"{way!r} is no way to build a network")
-
-
-def build_at(architecture: str, known: str, spec: fmbench.InputSpec) -> "nn.Module":
-    """Return `architecture` for a size that somebody asked for, in the first way that runs at it.
-
-    known: the way that it is built at its usual size, tried first. Raises `ValueError` with the
-    reason when no way runs.
-    """
-    from fmbench_timm.probing import probe
-
-    ways = (known, *(way for way in RESIZABLE if way != known)) if known in RESIZABLE else (known,)
-    reasons = []
-    for way in ways:
-        outcome = probe(architecture, way, spec)
-        if not outcome.reason:
-            return build(architecture, way, spec)
-        reasons.append(outcome.reason)
-    raise ValueError(f"{architecture} does not run at {spec.size} pixels: {reasons[0]}")
