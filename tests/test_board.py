@@ -120,6 +120,36 @@ def test_what_was_made_differently_is_never_pooled(
     assert any("1 record older than others" in note for note in board.notes)
 
 
+def test_the_same_seeds_on_another_device_are_said_beside_those_shown(rules: Protocol) -> None:
+    """Of runs on two devices the newest are shown; how far the others lie from them is a note."""
+    other = msgspec.structs.replace(
+        samples.ENVIRONMENT,
+        device=msgspec.structs.replace(
+            samples.ENVIRONMENT.device, name="B CPU", facts={"model": "2"}
+        ),
+    )
+    elsewhere = [
+        msgspec.structs.replace(
+            final(rules, model, correct=correct, created="2025-12-31T00:00:00Z", id="11111111"),
+            environment=other,
+        )
+        for model, correct in (("a", 70), ("b", 81), ("c", 77))
+    ]
+    shown = [final(rules, model, correct=80) for model in ("a", "b", "c")]
+    failed = msgspec.structs.replace(
+        final(rules, "a", status="failed", created="2025-12-30T00:00:00Z", id="22222222"),
+        environment=other,
+    )
+    board = board_of(rules, [*shown, *elsewhere, failed])
+    assert [row.accuracy for row in board.rows] == [0.8, 0.8, 0.8]
+    assert {row.device for row in board.rows} == {"A CPU"}
+    assert (
+        "3 runs of the same models and seeds on B CPU left out: accuracy there differs by at most "
+        "10.00 percentage points (a), and by 3.00 percentage points in the median."
+    ) in board.notes
+    assert any(note.startswith("Left out: 1 record older than") for note in board.notes)
+
+
 def test_a_newer_failure_does_not_hide_a_complete_row(rules: Protocol) -> None:
     """After an upgrade that is interrupted or fails, the older good set still stands."""
     good = [final(rules, seed=seed, correct=90) for seed in (1, 2)]

@@ -1,8 +1,8 @@
 """What has to be said below a leaderboard: what it is, what to doubt, what it can tell."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
-from statistics import fmean
+from statistics import fmean, median
 
 from fmbench.data import FASHION_MNIST
 from fmbench.leaderboard.ranking import Ranking
@@ -28,6 +28,7 @@ def notes_of(
     protocol, entries = stored.protocol, stored.entries
     return (
         *_what_it_is(protocol, entries, places),
+        *_what_others_gave(entries),
         *_what_to_doubt(protocol, entries),
         *_what_it_can_say(protocol, ranking),
         *_what_is_left_out(stored, ranking, shown),
@@ -56,6 +57,23 @@ def _what_it_is(
             "conditional on them."
         )
     return notes
+
+
+def _what_others_gave(entries: Sequence[ModelResults]) -> list[str]:
+    """How far the same seeds of the same models lie on each other device."""
+    gaps: dict[tuple[str, str], list[tuple[float, str]]] = defaultdict(list)
+    for entry in entries:
+        shown = {record.run.seed: record.result for record in entry.ok}
+        for record in entry.again:
+            device, here = record.environment.device, shown[record.run.seed]
+            gap = abs((record.result.accuracy or 0) - (here.accuracy or 0))
+            gaps[device.name, device.digest].append((gap, entry.model))
+    return [
+        f"{counted(len(found), 'run')} of the same models and seeds on {name} left out: accuracy "
+        f"there differs by at most {points(max(found)[0])} ({max(found)[1]}), and by "
+        f"{points(median(gap for gap, _ in found))} in the median."
+        for (name, _), found in sorted(gaps.items())
+    ]
 
 
 def _counted_by_stage(entries: Sequence[ModelResults]) -> str:
@@ -156,8 +174,9 @@ def _what_is_left_out(
     if len(found) > len(current):
         other = counted(len(found) - len(current), "record")
         notes.append(f"Left out: {other} of another version of this protocol.")
-    if len(current) > len(shown):
-        older = counted(len(current) - len(shown), "record")
+    again = sum(len(entry.again) for entry in stored.entries)
+    if len(current) > len(shown) + again:
+        older = counted(len(current) - len(shown) - again, "record")
         notes.append(
             f"Left out: {older} older than others of the same run, or made with other versions, "
             "another recipe or another kind of device than their model's newest good ones."

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -26,6 +26,8 @@ class ModelResults:
     tunes:  the runs that tried recipes on validation images, the newest of each recipe and seed.
     newer:  the newest run of the model, where it was made otherwise and later than all of these,
             and was not ok.
+    again:  good final runs of the same seeds on other devices of the kind, the newest of each
+            seed and device.
     """
 
     model: str
@@ -33,6 +35,7 @@ class ModelResults:
     finals: tuple[Record, ...]
     tunes: tuple[Record, ...]
     newer: Record | None = None
+    again: tuple[Record, ...] = ()
 
     @property
     def records(self) -> tuple[Record, ...]:
@@ -172,6 +175,7 @@ def _entry(protocol: Protocol, of_model: list[Record]) -> ModelResults:
         model=run.model,
         plugin=run.plugin,
         newer=newer,
+        again=_on_other_devices(of_one_set, finals),
         finals=tuple(record for _, record in sorted(finals.items())),
         tunes=tuple(
             tunes[recipe.name, seed]
@@ -180,3 +184,17 @@ def _entry(protocol: Protocol, of_model: list[Record]) -> ModelResults:
             if (recipe.name, seed) in tunes
         ),
     )
+
+
+def _on_other_devices(
+    of_one_set: Sequence[Record], finals: Mapping[int, Record]
+) -> tuple[Record, ...]:
+    found: dict[tuple[int, str], Record] = {}
+    for record in of_one_set:
+        shown = finals.get(record.run.seed)
+        if shown is None or not (shown.ok and record.ok) or record.run.stage == "tune":
+            continue
+        device = record.environment.device.digest
+        if device and device != shown.environment.device.digest:
+            found[record.run.seed, device] = record
+    return tuple(record for _, record in sorted(found.items()))
