@@ -9,6 +9,9 @@ from typing import Any
 
 from fmbench.errors import ProtocolError, UsageError
 
+QUICK = "quick-v2"
+"""The protocol of a first try: what is meant where none is named."""
+
 
 def source(name: str) -> str:
     """The text of a protocol's file, by name or path; raises `UsageError` when there is none."""

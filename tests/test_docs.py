@@ -53,7 +53,7 @@ def test_generated_files_are_fresh(fmbench: Fmbench) -> None:
         assert path.read_text("utf-8") == text, path
 
 
-@pytest.mark.parametrize("name", ["quick-v1", "lite-v1"])
+@pytest.mark.parametrize("name", ["quick-v1", "quick-v2", "lite-v1"])
 def test_a_published_board_stands_on_good_records(name: str) -> None:
     """All its records are of the built-in protocol and a named commit; good ones hold together."""
     store = Store(generated.PUBLISHED, name)

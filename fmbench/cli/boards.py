@@ -210,7 +210,7 @@ def compare(
     Examples:
       fmbench compare vgg11-bn vgg11
       fmbench compare softmax timm/resnet18 --picture disagreements.png
-      fmbench compare vgg11 vgg11-bn --results results/published --protocol quick-v1 --json
+      fmbench compare vgg11 vgg11-bn --results results/published --protocol quick-v2 --json
     """
     from fmbench import data as sets
     from fmbench.console import stream, tables
@@ -247,7 +247,7 @@ def show(
     Examples:
       fmbench show
       fmbench show 3f9a1c02
-      fmbench show --results results/published --protocol quick-v1
+      fmbench show --results results/published --protocol quick-v2
     """
     from fmbench.console import tables
 

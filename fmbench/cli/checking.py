@@ -14,6 +14,7 @@ from fmbench.cli.app import (
     print_json,
 )
 from fmbench.errors import ExitCode
+from fmbench.protocol_files import QUICK
 
 
 def check(
@@ -25,7 +26,7 @@ def check(
             autocompletion=completion.models,
         ),
     ] = None,
-    protocol: ProtocolOption = "quick-v1",
+    protocol: ProtocolOption = QUICK,
     timeout: Annotated[
         float,
         typer.Option(

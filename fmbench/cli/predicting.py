@@ -70,7 +70,7 @@ def predict(
     \b
     Examples:
       fmbench predict 3f9a1c02 shirt.jpg shoes/
-      fmbench predict results/quick-v1/records/softmax-final-s1-fc8e197a-0fa4effc.safetensors a.png
+      fmbench predict results/quick-v2/records/softmax-final-s1-74687650-9f47c6cd.safetensors a.png
       fmbench predict 3f9a photos/ --json
     """
     from fmbench import hardware

@@ -11,7 +11,7 @@ from fmbench.cli.app import HELP, JsonOption, print_json
 
 
 class ShowsByDefault(TyperGroup):
-    """A group whose command `show` is meant where none is named: `fmbench protocols quick-v1`."""
+    """A group whose command `show` is meant where none is named: `fmbench protocols quick-v2`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Put in `show` unless a command or help is named."""
@@ -30,7 +30,7 @@ def protocols() -> None:
     \b
     Examples:
       fmbench protocols
-      fmbench protocols quick-v1
+      fmbench protocols quick-v2
       fmbench protocols my-protocol.toml --json
       fmbench protocols new my-protocol --from lite-v1 --set final.epochs=30
     """
@@ -55,7 +55,7 @@ def show(
     \b
     Examples:
       fmbench protocols
-      fmbench protocols quick-v1
+      fmbench protocols quick-v2
       fmbench protocols my-protocol.toml --json
     """
     from fmbench import protocol

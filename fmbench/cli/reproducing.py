@@ -145,9 +145,9 @@ def verify(
     Examples:
       fmbench verify
       fmbench verify results/published
-      fmbench verify results/published/quick-v1 --rerun 1
-      fmbench verify results/quick-v1 --from-weights
-      fmbench verify results/quick-v1/records/vgg11-*.json --rerun all --no-keep
+      fmbench verify results/published/quick-v2 --rerun 1
+      fmbench verify results/quick-v2 --from-weights
+      fmbench verify results/quick-v2/records/vgg11-*.json --rerun all --no-keep
     """
     from fmbench import environment, hardware, limits, verification
     from fmbench.console import stream

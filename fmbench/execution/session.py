@@ -29,6 +29,7 @@ from fmbench.execution.selection import select
 from fmbench.execution.timings import Timings
 from fmbench.hardware import Device
 from fmbench.limits import cores
+from fmbench.protocol_files import QUICK
 from fmbench.records import Record
 from fmbench.store import Store, protocols_in, published
 
@@ -210,8 +211,8 @@ def _records_in(results: Path) -> list[Record]:
 
 
 def default_protocol(device: Device) -> str:
-    """standard-v1 for a CUDA device of at least 16 GB once it is released, else quick-v1."""
+    """standard-v1 for a CUDA device of at least 16 GB once it is released, else QUICK."""
     large = device.kind == "cuda" and device.memory >= hardware.CUDA_MEMORY_FOR_AUTO
     if large and protocol.load("standard-v1").status == "released":
         return "standard-v1"
-    return "quick-v1"
+    return QUICK

@@ -12,11 +12,10 @@ from fmbench.discovery.entries import entries
 from fmbench.errors import UsageError
 from fmbench.execution.selection import select
 from fmbench.protocol import load
+from fmbench.protocol_files import QUICK
 from fmbench.testing.conformance import CHECKS
 from fmbench.testing.isolation import check_model, report_of_problem
 from fmbench.testing.reports import Report
-
-QUICK = "quick-v1"
 
 
 class ContractWarning(UserWarning):
