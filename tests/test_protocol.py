@@ -37,6 +37,15 @@ def test_a_released_protocol_never_changes() -> None:
     assert released == RELEASED
 
 
+def test_a_protocol_is_superseded_by_the_newest_released_one_of_its_name() -> None:
+    """Drafts supersede nothing, no protocol supersedes itself, and one's own name is nobody's."""
+    assert protocol.successor("quick-v1") == "quick-v2"
+    assert protocol.standing(protocol.load("quick-v1")) == "released, superseded by quick-v2"
+    for name in ("quick-v2", "quick-v9", "standard-v1", "mine-v1", "quick", "quick-vx"):
+        assert protocol.successor(name) is None
+    assert protocol.standing(protocol.load("standard-v1")) == "draft"
+
+
 def test_built_in_protocols_are_listed_quickest_first() -> None:
     """The built-in protocols are there, in the order of their cost."""
     assert protocol.names() == [

@@ -17,6 +17,7 @@ from fmbench.hardware import (
 )
 from fmbench.leaderboard.recipes import recipes_tried
 from fmbench.leaderboard.stored_results import StoredResults, choose_model_results
+from fmbench.protocol import standing
 from fmbench.records import Record
 from fmbench.store import WEIGHTS, Store
 from fmbench.wording import counted, duration, memory, percent, short
@@ -28,7 +29,7 @@ def print_session(session: Session, estimate: Estimate | None) -> None:
     where = f"{device.torch_name}, {device.name}"
     if device.kind == "cpu":
         where += f"; {_why_no_gpu(cuda_devices())}"
-    say(f"protocol {protocol.id} ({protocol.status}, digest {protocol.digest[:12]}) on {where}")
+    say(f"protocol {protocol.id} ({standing(protocol)}, digest {protocol.digest[:12]}) on {where}")
     if estimate:
         runs = counted(session.count, "run")
         beside = min(session.workers, session.count)

@@ -13,7 +13,7 @@ from fmbench.leaderboard.board import Board
 from fmbench.leaderboard.columns import Column
 from fmbench.leaderboard.comparison import Compared
 from fmbench.leaderboard.difference import Difference, sections
-from fmbench.protocol import Protocol, StageName
+from fmbench.protocol import Protocol, StageName, standing
 from fmbench.records import Record
 from fmbench.store import LOG, LOGITS, PREDICTIONS, WEIGHTS, Contents
 from fmbench.wording import duration, memory, percent, short, versions
@@ -141,7 +141,7 @@ def print_protocols(protocols: list[Protocol]) -> None:
 def print_protocol(protocol: Protocol, heading: str) -> None:
     """What a protocol fixes and leaves free: the comment its file opens with."""
     tell(heading)
-    tell(f"\n{protocol.id}, {protocol.status}, digest {protocol.digest}")
+    tell(f"\n{protocol.id}, {standing(protocol)}, digest {protocol.digest}")
     if protocol.derived:
         tell(protocol.derived)
 

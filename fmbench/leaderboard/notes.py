@@ -8,7 +8,7 @@ from fmbench.data import FASHION_MNIST
 from fmbench.leaderboard.ranking import Ranking
 from fmbench.leaderboard.statistics import NEW_IMAGES, SEEDS_FOR_RANKS, SEEDS_FOR_T
 from fmbench.leaderboard.stored_results import ModelResults, StoredResults
-from fmbench.protocol import Protocol
+from fmbench.protocol import Protocol, standing
 from fmbench.records import Record
 from fmbench.wording import counted, points
 
@@ -40,7 +40,7 @@ def _what_it_is(
 ) -> list[str]:
     devices = sorted(set(places))
     notes = [
-        f"{protocol.id} ({protocol.status}), protocol digest {protocol.digest[:12]}, "
+        f"{protocol.id} ({standing(protocol)}), protocol digest {protocol.digest[:12]}, "
         f"{_counted_by_stage(entries) or 'no run'} on {', '.join(devices) or 'no device'}."
     ]
     if protocol.derived:

@@ -30,7 +30,7 @@ from fmbench.leaderboard.page.text import breakable, count, inert, listing
 from fmbench.leaderboard.page.trials import trials
 from fmbench.leaderboard.stored_results import StoredResults
 from fmbench.leaderboard.tiers import TIERS
-from fmbench.protocol import TRAINING_IMAGES
+from fmbench.protocol import TRAINING_IMAGES, standing, successor
 from fmbench.wording import counted, percent
 
 REPOSITORY = "https://github.com/fashion-mnist-bench/fashion-mnist-bench"
@@ -61,6 +61,7 @@ def render(
         .get_template("page.html.j2")
         .render(
             board=board,
+            later=successor(board.protocol),
             rules=rules_in_words(stored.protocol),
             conclusions=conclusions(board, seeds, models),
             facts=_facts(board, stored, models),
@@ -92,11 +93,16 @@ def render(
 
 
 def render_index(names: Sequence[str]) -> str:
-    """The page that lists boards, each in a folder beside it, by these names."""
+    """The page that lists boards, each in a folder beside it, by these names.
+
+    Those of superseded protocols come last.
+    """
     about = assets()
     about["policy"] = about["policy"].replace("img-src", "img-src 'self'")
     template = templates().get_template("index.html.j2")
-    return template.render(names=names, repository=REPOSITORY, **about)
+    later = {name: successor(name) for name in names}
+    current_first = sorted(names, key=lambda name: later[name] is not None)
+    return template.render(names=current_first, later=later, repository=REPOSITORY, **about)
 
 
 def is_of(html: str, board: Board, stored: StoredResults) -> bool:
@@ -121,7 +127,7 @@ def _facts(board: Board, stored: StoredResults, models: Sequence[BoardModel]) ->
     tested = sorted({row.test_images for row in board.rows if row.test_images})
     devices = devices_of(models)
     return {
-        "Protocol": f"{board.protocol}, {board.status}",
+        "Protocol": f"{board.protocol}, {standing(protocol)}",
         "Models": counted if complete == len(models) else f"{counted}, {complete} complete",
         "Seeds": f"{len(protocol.seeds)} for each model",
         "Trained on": f"{images:,} images, {count(protocol.final.epochs, 'epoch')}",
