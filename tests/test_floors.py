@@ -14,7 +14,7 @@ FLOORS = (
     ("contract", "files", "processes", "limits", "derivation", "protocol_files"),
     ("cache", "hardware"),
     ("environment", "protocol"),
-    ("records", "data"),
+    ("records", "data", "standing"),
     ("weights",),
     ("hookspecs", "scoring", "store"),
     ("__init__",),

@@ -17,8 +17,8 @@ from fmbench.hardware import (
 )
 from fmbench.leaderboard.recipes import recipes_tried
 from fmbench.leaderboard.stored_results import StoredResults, choose_model_results
-from fmbench.protocol import standing
 from fmbench.records import Record
+from fmbench.standing import standing
 from fmbench.store import WEIGHTS, Store
 from fmbench.wording import counted, duration, memory, percent, short
 

@@ -13,8 +13,9 @@ from fmbench.leaderboard.board import Board
 from fmbench.leaderboard.columns import Column
 from fmbench.leaderboard.comparison import Compared
 from fmbench.leaderboard.difference import Difference, sections
-from fmbench.protocol import Protocol, StageName, standing
+from fmbench.protocol import Protocol, StageName
 from fmbench.records import Record
+from fmbench.standing import standing
 from fmbench.store import LOG, LOGITS, PREDICTIONS, WEIGHTS, Contents
 from fmbench.wording import duration, memory, percent, short, versions
 

@@ -8,8 +8,9 @@ from fmbench.data import FASHION_MNIST
 from fmbench.leaderboard.ranking import Ranking
 from fmbench.leaderboard.statistics import NEW_IMAGES, SEEDS_FOR_RANKS, SEEDS_FOR_T
 from fmbench.leaderboard.stored_results import ModelResults, StoredResults
-from fmbench.protocol import Protocol, standing
+from fmbench.protocol import Protocol
 from fmbench.records import Record
+from fmbench.standing import standing
 from fmbench.wording import counted, points
 
 MOST_NAMES = 5

@@ -30,7 +30,8 @@ from fmbench.leaderboard.page.text import breakable, count, inert, listing
 from fmbench.leaderboard.page.trials import trials
 from fmbench.leaderboard.stored_results import StoredResults
 from fmbench.leaderboard.tiers import TIERS
-from fmbench.protocol import TRAINING_IMAGES, standing, successor
+from fmbench.protocol import TRAINING_IMAGES
+from fmbench.standing import standing, successor
 from fmbench.wording import counted, percent
 
 REPOSITORY = "https://github.com/fashion-mnist-bench/fashion-mnist-bench"
