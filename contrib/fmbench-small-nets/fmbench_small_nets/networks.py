@@ -79,5 +79,5 @@ class RandomFeatures(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Logits (batch, classes) of images (batch, channels, size, size)."""
         angles = nn.functional.linear(images.flatten(1), self.frequencies, self.phases)
-        features: Tensor = self.linear(sqrt(2) * angles.cos())
-        return features
+        logits: Tensor = self.linear(sqrt(2) * angles.cos())
+        return logits
