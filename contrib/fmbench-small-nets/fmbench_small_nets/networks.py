@@ -12,7 +12,7 @@ class SmallCNN(nn.Sequential):
     Pooling stands before batch norm and ReLU, which then have a quarter of the values to work on.
     """
 
-    WIDTHS = (32, 64, 128)
+    WIDTHS = (24, 48, 96)
 
     def __init__(self, channels: int, classes: int, size: int) -> None:
         """Build the network; parameters come from torch's global generator."""
