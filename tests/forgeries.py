@@ -280,13 +280,13 @@ def _of_draft(store: Store) -> None:
 
 
 def _draft_called_released(store: Store) -> None:
-    digest = rules_changed(store, "quick-v2", ('status = "draft"', 'status = "released"'))
-    store.folder.rename(store.folder.with_name("quick-v2"))
-    moved = Store(store.folder.parent, "quick-v2")
+    digest = rules_changed(store, "standard-v1", ('status = "draft"', 'status = "released"'))
+    store.folder.rename(store.folder.with_name("standard-v1"))
+    moved = Store(store.folder.parent, "standard-v1")
     for record in moved.read().records:
 
         def change(parts: dict[str, Any]) -> None:
-            parts["run"] |= {"protocol": "quick-v2", "protocol_digest": digest}
+            parts["run"] |= {"protocol": "standard-v1", "protocol_digest": digest}
 
         edit(moved, record, change)
 
