@@ -23,7 +23,7 @@ from fmbench.scoring import score
 from fmbench.store import BESIDE, LOG, LOGITS, PREDICTIONS, WEIGHTS, Store, published
 from fmbench.verification import asked_of, keeping, verify_store
 
-QUICK, LITE = "quick-v1", "lite-v1"
+QUICK, LITE, DRAFT = "quick-v1", "lite-v1", "standard-v1"
 Change = Callable[[dict[str, Any]], None]
 
 
@@ -280,13 +280,13 @@ def _of_draft(store: Store) -> None:
 
 
 def _draft_called_released(store: Store) -> None:
-    digest = rules_changed(store, "standard-v1", ('status = "draft"', 'status = "released"'))
-    store.folder.rename(store.folder.with_name("standard-v1"))
-    moved = Store(store.folder.parent, "standard-v1")
+    digest = rules_changed(store, DRAFT, ('status = "draft"', 'status = "released"'))
+    store.folder.rename(store.folder.with_name(DRAFT))
+    moved = Store(store.folder.parent, DRAFT)
     for record in moved.read().records:
 
         def change(parts: dict[str, Any]) -> None:
-            parts["run"] |= {"protocol": "standard-v1", "protocol_digest": digest}
+            parts["run"] |= {"protocol": DRAFT, "protocol_digest": digest}
 
         edit(moved, record, change)
 
