@@ -15,6 +15,7 @@ from fmbench.protocol import Protocol
 
 RELEASED = {
     "lite-v1": "83a6f5f74b278be6d1cec4b1bedd135f58f08143462aacba5da069da6d1bd755",
+    "lite-v2": "05fca2724a87139c59d0de0c8df6b033c0d2b246b2a4a01484fa8fe5f2531d63",
     "quick-v1": "ebe7235bcf6b35f3bb574e5d5950915ac9b33b89bc48ade15fff8e1d53ac327d",
     "quick-v2": "edfa41ea3a23d02f9a2b0418eee3f124dec26d3d1c67237b6e30fefec76b7f08",
 }
