@@ -17,6 +17,7 @@ from torch.nn import functional as F
 import contenders
 import engines
 import interval_coverage
+import lite_boards
 import many_records
 import overhead
 import reference_band
@@ -45,8 +46,8 @@ from workload import Workload
 SCRIPTS = {
     one.__name__: one.main
     for one in (
-        engines, interval_coverage, many_records, overhead, reference_band, rounding, seed_spread,
-        speed, suspects, time_to_accuracy, verifying, vgg11_ladder, vgg11_rows,
+        engines, interval_coverage, lite_boards, many_records, overhead, reference_band, rounding,
+        seed_spread, speed, suspects, time_to_accuracy, verifying, vgg11_ladder, vgg11_rows,
     )
 }  # fmt: skip
 WITHOUT_PROCESSES = ("fmbench", "floor", "torchvision, 0 workers")
@@ -385,6 +386,50 @@ def test_what_a_row_took_is_summed_over_its_runs() -> None:
     assert where == "lite-v1, A CPU, 2 cores, threads used: 2, torch 2.0."
 
 
+def test_the_page_about_both_lite_boards_comes_from_the_records(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The page holds what the script prints."""
+    assert lite_boards.main([]) == 0
+    page, told = lite_boards.PAGE.read_text("utf-8"), capsys.readouterr().out
+    tables = told.strip().split("\n\n")
+    assert all(f"generated -->\n\n{table}\n\n<!-- end" in page for table in tables)
+    assert len(tables) == 3
+
+
+def right(*accuracies: int) -> lite_boards.Row:
+    """A row whose runs had so many of a hundred images right, the first ones."""
+    return lite_boards.Row("rate", np.array([np.arange(100) < right for right in accuracies]))
+
+
+def test_boards_are_compared_by_the_models_they_share() -> None:
+    """A difference is the later board's accuracy less the earlier's; its half-width is over 0."""
+    first = {"a": right(80, 80), "gone": right(70)}
+    last = {"new": right(95), "a": right(90, 90)}
+    ((model, before, _, after, _, gap),) = cells(lite_boards.boards(first, last))
+    assert (model, before, after) == ("a", "80.00", "90.00")
+    change, half = gap.split(" ± ")
+    assert change == "+10.00" and 3 < float(half) < 8  # 1.96 * sqrt(0.1 * 0.9 / 100) is 5.9
+
+
+def test_steps_add_up_to_the_difference_of_the_boards() -> None:
+    """The changes of a model's steps sum to its last accuracy less its first."""
+    boards = [{"a": right(80 + change), "b": right(70)} for change in (0, 2, 7, 4)]
+    del boards[1]["b"]
+    ((model, before, *changes, after),) = cells(lite_boards.steps(boards))
+    assert [model, before, after] == ["a", "80.00", "84.00"]
+    assert [change.split(" ")[0] for change in changes] == ["+2.00", "+5.00", "-3.00"]
+
+
+def test_the_first_seeds_are_ranked_beside_all() -> None:
+    """Accuracies and ranks are those of the first three runs, then those of all five."""
+    board = {"a": right(90, 90, 90, 80, 80), "b": right(50, 50, 50, 50, 50)}
+    assert cells(lite_boards.seeds(board)) == [
+        ["a", "90.00", "1", "86.00", "1"],
+        ["b", "50.00", "2", "50.00", "2"],
+    ]
+
+
 def test_a_table_is_put_between_its_marks(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -403,7 +448,7 @@ def test_a_table_is_put_between_its_marks(
 
 def test_every_command_in_the_pages_exists(capsys: pytest.CaptureFixture[str]) -> None:
     """The pages start every script, and each option that one is given is one of its own."""
-    pages = (script.README, script.VGG11, interval_coverage.PAGE)
+    pages = (script.README, script.VGG11, interval_coverage.PAGE, lite_boards.PAGE)
     text = "".join(page.read_text("utf-8") for page in pages)
     lines = re.findall(r"python benchmarks/(\w+)\.py([^`\n]*)", text)
     assert {name for name, _ in lines} == set(SCRIPTS)
