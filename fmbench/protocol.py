@@ -158,7 +158,7 @@ class Protocol(_Table, frozen=True, kw_only=True):
     """A whole protocol; the files in `fmbench/protocols` are examples with comments.
 
     name, version: together its id, `quick-v1`, and the folder its records lie in.
-    status:        released says that the file will not change again.
+    status:        released says that the rules will not change again.
     summary:       one line for people; by default it names the protocol that is extended.
     extends:       a built-in protocol's name, or a path relative to this file: the rules that hold
                    where this file has none. Its tables merge with the parent's key by key; a list

@@ -215,7 +215,7 @@ def run(
     if protocol == "auto" and quick and session.setting.device.kind == "cuda":
         stream.say(
             f"{session.setting.protocol.id} is a quick look, made for CPUs; a board to compare "
-            "models on: --protocol lite-v1"
+            "models on: --protocol lite-v2"
         )
     if dry_run:
         runs.print_plan(session, estimate)
