@@ -70,22 +70,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def read(folder: Path) -> Board:
-    """The rows of a board that have all their seeds, by model, the best first."""
+    """The rows of a board that have all their seeds, by model and in the board's order."""
     stored = StoredResults(Store(folder.parent, folder.name))
-    found = {
+    return {
         entry.model: Row(entry.ok[0].run.recipe, stored.predictions(entry) == stored.labels)
         for entry in stored.entries
         if len(entry.ok) == len(stored.protocol.seeds)
     }
-    return dict(sorted(found.items(), key=lambda item: -item[1].accuracy))
+
+
+def best_first(board: Board) -> list[str]:
+    """The models of a board, the most accurate first."""
+    return sorted(board, key=lambda model: -board[model].accuracy)
 
 
 def boards(first: Board, last: Board) -> str:
     """Both accuracies of each model that both boards have, its recipes, and the difference."""
     headings = ("model", "lite-v1, %", "recipe", "lite-v2, %", "recipe", "difference, points")
     lines = []
-    for model, after in last.items():
+    for model in best_first(last):
         if before := first.get(model):
+            after = last[model]
             both = [cell for row in (before, after) for cell in (percent(row.accuracy), row.recipe)]
             lines.append([model, *both, after.less(before)])
     return script.table(headings, lines)
@@ -95,7 +100,7 @@ def steps(found: Sequence[Board]) -> str:
     """What each step changed, for the models that were run under all protocols."""
     headings = ("model", "lite-v1, %", "float32", "recipes", "epochs", "lite-v2, %")
     lines = []
-    for model in found[-1]:
+    for model in best_first(found[-1]):
         if all(model in board for board in found):
             rows = [board[model] for board in found]
             changes = [after.less(before) for before, after in pairwise(rows)]
@@ -118,7 +123,8 @@ def seeds(board: Board) -> str:
         "model",
         *(f"{what}, {count} seeds" for count in (FEWER_SEEDS, *whole) for what in ("%", "rank")),
     )
-    return script.table(headings, [*zip(board, *columns, strict=True)])
+    lines = {line[0]: line for line in zip(board, *columns, strict=True)}
+    return script.table(headings, [lines[model] for model in best_first(board)])
 
 
 if __name__ == "__main__":

@@ -176,6 +176,15 @@ def test_a_newer_version_that_failed_is_reported_in_the_row(rules: Protocol) -> 
     assert (row.version, row.status) == ("0.1.1", "1 of 2 seeds: 1 failed")
 
 
+def test_a_run_of_a_seed_that_the_protocol_lacks_makes_no_row_of_its_own(rules: Protocol) -> None:
+    """Beside a newer failure, too, it has no score and the row says what is missing."""
+    newer = msgspec.structs.replace(samples.PLUGIN, version="0.1.1", source="9" * 64)
+    failed = final(rules, plugin=newer, status="failed", created="2026-02-01T00:00:00Z")
+    for found in ([final(rules, seed=9)], [final(rules, seed=9), failed]):
+        (row,) = board_of(rules, found).rows
+        assert (row.accuracy, row.complete) == (None, False)
+
+
 def test_one_name_from_two_distributions_is_two_rows(rules: Protocol) -> None:
     """A row is a distribution and a model, not a name."""
     other = msgspec.structs.replace(samples.PLUGIN, distribution="plugin-b")

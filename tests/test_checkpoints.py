@@ -341,6 +341,24 @@ def test_what_started_again_keeps_its_own_checkpoints(rules: Protocol, tmp_path:
         torch.set_num_threads(1)
 
 
+def test_memory_that_runs_out_while_restoring_leaves_the_model_fresh(
+    rules: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that cannot take up its optimiser's state starts again, to the bits of a quiet run."""
+
+    def full(*_: object) -> None:
+        raise RuntimeError("out of memory")
+
+    whole, trained = train(rules, "normed", tmp_path / "whole")
+    with pytest.raises(KilledError):
+        train(rules, "normed", tmp_path / "cut", until=2)
+    monkeypatch.setattr(checkpoints_module, "_counts_on_device", full)
+    again, resumed = train(rules, "normed", tmp_path / "cut")
+    assert resumed.resumed_after == 0
+    assert resumed.curve == trained.curve
+    assert all(torch.equal(whole[key], again[key]) for key in whole)
+
+
 def test_a_state_that_does_not_fit_touches_nothing(rules: Protocol, tmp_path: Path) -> None:
     """A model whose state has grown starts again from fresh weights, to the bits of a quiet run."""
     whole, trained = train(rules, "growing", tmp_path / "whole")

@@ -1,5 +1,7 @@
 """Records and keys: what one run leaves behind, read strictly."""
 
+from typing import Any
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 
 import samples
 from fmbench import records
+from fmbench.records import Result
 
 
 def test_a_record_survives_writing_and_reading() -> None:
@@ -73,6 +76,19 @@ def test_a_good_result_has_scores_that_can_be(change: tuple[bytes, bytes]) -> No
     assert change[0] in content
     with pytest.raises(ValueError, match="good result"):
         records.decode(content.replace(*change))
+
+
+@pytest.mark.parametrize(
+    ("curves", "said"),
+    [
+        ({"validation_curve": (5,)}, "only a good result has scores"),
+        ({"curve": (-1.0,)}, "no loss is below 0"),
+    ],
+)
+def test_curves_that_no_run_leaves_are_refused(curves: dict[str, Any], said: str) -> None:
+    """Shares of no images, and losses without a logarithm, would break the page."""
+    with pytest.raises(ValueError, match=said):
+        Result(status="failed", **curves)
 
 
 def test_unknown_fields_and_schemas_are_refused() -> None:

@@ -55,6 +55,13 @@ def test_nothing_is_said_where_nothing_is_known() -> None:
     assert predict(one, [Spread((0.8, 0.81))]) is None
 
 
+def test_a_model_without_a_good_run_tells_no_spread() -> None:
+    """It has no freedom and no variance, beside others and alone."""
+    none, others = Spread(()), [Spread((0.8, 0.81)), Spread((0.7, 0.72)), Spread((0.6, 0.61))]
+    assert (none.freedom, none.variance) == (0, 0.0)
+    assert predict(Spread((0.9,)), [*others, none]) == predict(Spread((0.9,)), others)
+
+
 def test_further_runs_of_the_model_tell_its_spread_not_its_mean() -> None:
     """The centre is the row's own; ten further runs of another version give the margin."""
     ten = Spread(tuple(np.linspace(0.5, 0.6, 10)))

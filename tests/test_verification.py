@@ -1,5 +1,6 @@
 """Verification: every forgery is found and named, and no good folder is refused."""
 
+import contextlib
 import json
 import os
 from collections import Counter
@@ -148,6 +149,26 @@ def test_a_board_that_is_not_what_records_say_is_noted(tmp_path: Path) -> None:
     verdict = verify_store(asked, SOURCES)
     assert not boards.compare(asked, verdict)
     assert [one.level for one in verdict.findings if one.kind == "board"] == ["note"]
+
+
+def test_a_board_is_written_anew_by_one_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Records are read and the board is written under the lock of those who write boards."""
+    (asked,) = asked_of([copy_of(tmp_path / "results", "quick-v1").folder])
+    done: list[str] = []
+
+    @contextlib.contextmanager
+    def locked(folder: Path) -> Iterator[None]:
+        done.append(f"lock {folder.name}")
+        yield
+        done.append("unlock")
+
+    monkeypatch.setattr(boards, "the_only_writer", locked)
+    monkeypatch.setattr(boards, "read_board", lambda *_, **__: done.append("read"))
+    monkeypatch.setattr(boards, "write_board", lambda *_: done.append("write"))
+    boards.write_anew(asked, None)
+    assert done == ["lock claims", "read", "write", "unlock"]
 
 
 def test_a_name_of_two_lines_feigns_no_finding(

@@ -60,7 +60,8 @@ def leaderboard(
     verified: Annotated[
         Literal["reported", "re-scored", "re-run"] | None,
         typer.Option(
-            help="Show only models whose runs `fmbench verify` has checked so far, or further."
+            help="Show only models whose runs `fmbench verify` has checked so far, or further; "
+            "re-run asks for one of them."
         ),
     ] = None,
     target: Annotated[

@@ -44,7 +44,7 @@ def check(
     \b
     Examples:
       fmbench check
-      fmbench check vgg11 timm/resnet34 --protocol lite-v1
+      fmbench check vgg11 timm/resnet34 --protocol lite-v2
       fmbench check my-plugin --json
     """
     from fmbench import discovery

@@ -32,7 +32,7 @@ def protocols() -> None:
       fmbench protocols
       fmbench protocols quick-v2
       fmbench protocols my-protocol.toml --json
-      fmbench protocols new my-protocol --from lite-v1 --set final.epochs=30
+      fmbench protocols new my-protocol --from lite-v2 --set final.epochs=30
     """
 
 
@@ -95,7 +95,7 @@ def new(
 
     \b
     Examples:
-      fmbench protocols new my-protocol --from lite-v1 --set final.epochs=30
+      fmbench protocols new my-protocol --from lite-v2 --set final.epochs=30
       fmbench protocols new mine --from quick-v2 --set 'seeds=[1, 2, 3]'
     """
     from fmbench.console import stream

@@ -213,13 +213,12 @@ def _score_weights(
     """Have kept weights answer again, run by run, and say how many did."""
     from fmbench import data
     from fmbench.console import stream
-    from fmbench.store import Store
     from fmbench.verification import from_weights
 
     kept = from_weights.with_weights(verdicts)
     done = 0
     for verdict, run in kept:
-        store = Store(Path(verdict.folder).parent, verdict.protocol)
+        store = verdict.store
         record = store.read_record(store.records / f"{run.stem}.json")
         rules = store.protocol_of([record])
         dataset = data.load(data.find(data_dir, say=stream.say), rules.data.sha256)

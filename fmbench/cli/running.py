@@ -161,7 +161,7 @@ def run(
     \b
     Examples:
       fmbench run --all
-      fmbench run softmax 'timm/*' --protocol lite-v1
+      fmbench run softmax 'timm/*' --protocol lite-v2
       fmbench run timm/resnet34 --dry-run --price 2.50
       fmbench run fmbench-vgg:vgg11 --protocol my-protocol.toml --results /tmp/mine
       fmbench run --all -p tensorboard -p no:fmbench-vgg

@@ -49,8 +49,8 @@ def submit(
     \b
     Examples:
       fmbench submit
-      fmbench submit results --protocol lite-v1 --output lite-v1.zip
-      fmbench submit results/lite-v1 --output ../fashion-mnist-bench
+      fmbench submit results --protocol lite-v2 --output lite-v2.zip
+      fmbench submit results/lite-v2 --output ../fashion-mnist-bench
     """
     from fmbench import verification
     from fmbench.console import stream, submissions

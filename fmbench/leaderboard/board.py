@@ -194,7 +194,7 @@ def _tier(tiers: Sequence[Tier | None]) -> Tier | None:
 
 def _status(protocol: Protocol, entry: ModelResults) -> str:
     expected = len(protocol.seeds)
-    newer = _what_is_newer(entry, entry.newer) if entry.newer else ""
+    newer = _what_is_newer(entry, entry.newer) if entry.newer and entry.records else ""
     if len(entry.ok) == expected:
         return newer or "ok"
     have = f"{newer}, {len(entry.ok)} of {expected} seeds".removeprefix(", ")

@@ -168,7 +168,8 @@ def arrange(
 ) -> "Board":
     """The board with its rows sorted by a column and only those whose model fits a pattern.
 
-    verified: keep only rows whose runs were all checked so far, or further.
+    verified: keep only rows whose runs were all checked so far, or further; `re-run` asks for one
+              of them to have been made again.
 
     Ranks and notes stay those of the whole board. Absent values come last. Raises `UsageError` for
     an unknown column and `NothingSelectedError` when no row fits.

@@ -33,7 +33,7 @@ class Spread:
     @property
     def freedom(self) -> int:
         """How many runs there are beyond the first."""
-        return len(self.accuracies) - 1
+        return max(0, len(self.accuracies) - 1)
 
     @property
     def variance(self) -> float:

@@ -124,15 +124,18 @@ class Checkpoints:
                 saved, tensors = self._read(epoch)
                 for name, other in saved.aliases.items():
                     tensors[f"model.{name}"] = tensors[f"model.{other}"]
-                put(model, _under("model.", tensors))
                 on_host = set() if _counts_on_device(optimizer) else {"step"}
-                for number, parameter in enumerate(_parameters(optimizer)):
-                    optimizer.state[parameter] = {
+                states = {
+                    parameter: {
                         name: value if name in on_host else _laid_out_as(parameter, value)
                         for name, value in _under(f"optimizer.{number}.", tensors).items()
                     }
+                    for number, parameter in enumerate(_parameters(optimizer))
+                }
+                put(model, _under("model.", tensors))  # last: what fails before leaves it fresh
             except (OSError, ValueError, KeyError, RuntimeError, SafetensorError):
                 continue  # spoilt, or of another model, device or thread count
+            optimizer.state.update(states)
             for group, known in zip(optimizer.param_groups, saved.groups, strict=True):
                 group.update(known)
                 if "betas" in known:

@@ -85,7 +85,7 @@ def torch_source(network: nn.Module, path: Path, images: Tensor, folder: Path) -
     expected = _logits(network, images)
     for written in _written(network):
         with suppress(Exception):  # whatever it raises: it is not what it looks like
-            (folder / "network.py").write_text(HEAD + written + "\n")
+            (folder / "network.py").write_text(HEAD + written + "\n", encoding="utf-8")
             built = runpy.run_path(str(folder / "network.py"))["network"]()
             states.load(built, path)
             if _alike(_logits(built, images), expected):

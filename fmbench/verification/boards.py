@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from fmbench.errors import FmbenchError
+from fmbench.execution.claims import the_only_writer
 from fmbench.leaderboard.board import read_board
 from fmbench.leaderboard.published import stale, write_board
 from fmbench.leaderboard.stored_results import StoredResults
@@ -34,5 +35,6 @@ def compare(asked: Asked, verdict: Verdict) -> bool:
 
 def write_anew(asked: Asked, data_dir: Path | None) -> None:
     """Write a store's board with the tiers of now; raises `StoreError` where that cannot be."""
-    stored = StoredResults(asked.store)
-    write_board(stored, read_board(stored, cached=False), data_dir)
+    with the_only_writer(asked.store.claims):
+        stored = StoredResults(asked.store)
+        write_board(stored, read_board(stored, cached=False), data_dir)

@@ -1,12 +1,14 @@
 """What a verification finds, and what it says of each run."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, get_args
 
 from msgspec import Struct
 
 from fmbench.leaderboard.tiers import Tier
 from fmbench.protocol import StageName
+from fmbench.store import Store
 
 Level = Literal["false", "note", "unchecked"]
 LEVELS: tuple[Level, ...] = get_args(Level)
@@ -63,6 +65,11 @@ class Verdict:
     protocols: dict[str, str] = field(default_factory=dict)
     runs: list[VerdictOfRun] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def store(self) -> Store:
+        """The store."""
+        return Store(Path(self.folder).parent, self.protocol)
 
     @property
     def false(self) -> list[Finding]:

@@ -1,7 +1,6 @@
 """Kept weights scored again: whether they give the answers that are on record."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
@@ -14,7 +13,7 @@ from fmbench.execution import answering
 from fmbench.hardware import find_device
 from fmbench.records import Record
 from fmbench.scoring import score
-from fmbench.store import WEIGHTS, Store
+from fmbench.store import WEIGHTS
 from fmbench.verification.findings import Finding, Level, Verdict, VerdictOfRun
 from fmbench.wording import percent
 
@@ -46,7 +45,7 @@ def with_weights(verdicts: Sequence[Verdict]) -> list[tuple[Verdict, VerdictOfRu
         if run.tier
         and run.stage == "final"
         and run.status == "ok"
-        and (_store(verdict).records / f"{run.stem}{WEIGHTS}").exists()
+        and (verdict.store.records / f"{run.stem}{WEIGHTS}").exists()
     ]
 
 
@@ -62,7 +61,7 @@ def score_again(
     def say(level: Level, what: str) -> None:
         verdict.findings.append(Finding(level, "weights", run.stem, what))
 
-    store = _store(verdict)
+    store = verdict.store
     try:
         record = store.read_record(store.records / f"{run.stem}.json")
         kept, path = store.weights(record)
@@ -108,7 +107,3 @@ def contradiction(
     if abs(scores.log_loss - then) > tolerance.loss * (1 + then):
         return f"its log-loss is {then:.4f}, and that of its weights {scores.log_loss:.4f}"
     return ""
-
-
-def _store(verdict: Verdict) -> Store:
-    return Store(Path(verdict.folder).parent, verdict.protocol)

@@ -24,7 +24,7 @@ def keep(verdict: Verdict, environment: Environment, seed: int | None) -> Path |
 
     Raises `StoreError` when the folder cannot be written.
     """
-    store = Store(Path(verdict.folder).parent, verdict.protocol)
+    store = verdict.store
     runs = {
         run.stem: VerifiedRun(
             tier=run.tier, record=run.record, predictions=run.predictions, came_out=run.came_out

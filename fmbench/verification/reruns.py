@@ -3,7 +3,6 @@
 import random
 import secrets
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import msgspec
 
@@ -49,7 +48,7 @@ def make_again(
     A run that could not be made again, its plugin is not installed say, is left as it was; a
     finding says so, and None is returned.
     """
-    store = Store(Path(verdict.folder).parent, verdict.protocol)
+    store = verdict.store
 
     def say(level: Level, what: str) -> None:
         verdict.findings.append(Finding(level, "made again", run.stem, what))
