@@ -101,7 +101,7 @@ def unwritable(path: Path, error: OSError) -> StoreError:
     return StoreError(
         f"cannot be written: {error.strerror or error}",
         where=str(path),
-        hint="choose another folder with --results FOLDER",
+        hint="choose another folder",
     )
 
 
@@ -156,6 +156,10 @@ def temporary_folder() -> Iterator[Path]:
             if not Path(error.where).resolve().is_relative_to(path.resolve()):
                 raise
             raise StoreError(error.what, where=error.where, hint=hint) from error
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise StoreError(f"is full: {error.strerror}", where=str(path), hint=hint) from error
 
 
 def writer_lives(temporary: Path) -> bool:

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
@@ -102,9 +102,13 @@ def find_device(request: str = "auto") -> Device:
             hint="use auto, cpu, cuda or cuda:INDEX",
         )
     if int(index or 0) >= len(gpus):
+        shown = "CUDA_VISIBLE_DEVICES" in os.environ
         raise UsageError(
-            f"there is no device {request}: this machine has {len(gpus)} CUDA devices",
-            hint="use --device cpu, or install the NVIDIA driver",
+            f"there is no device {request}: this machine has {len(gpus)} CUDA devices"
+            + (" that CUDA_VISIBLE_DEVICES shows" if shown else ""),
+            hint=f"the last one is cuda:{len(gpus) - 1}"
+            if gpus
+            else "use --device cpu, or install the NVIDIA driver",
         )
     return gpus[int(index or 0)]
 
@@ -154,7 +158,7 @@ def cuda_devices() -> list[Device]:
                 Device(
                     kind="cuda",
                     name=name,
-                    memory=int(pynvml.nvmlDeviceGetMemoryInfo(handle).total),
+                    memory=_memory_of(handle),
                     index=index,
                     driver=driver,
                     facts={"name": name, "driver": driver, **_variables()},
@@ -165,6 +169,16 @@ def cuda_devices() -> list[Device]:
         return []
     finally:
         pynvml.nvmlShutdown()
+
+
+def _memory_of(handle: Any) -> int:
+    """The memory of a GPU in bytes, this machine's where both have one, as NVIDIA's GB10 does."""
+    import pynvml
+
+    try:
+        return int(pynvml.nvmlDeviceGetMemoryInfo(handle).total)
+    except pynvml.NVMLError:  # not supported
+        return limits.memory()
 
 
 def torch_is_built_for_cuda() -> bool:

@@ -94,6 +94,21 @@ def _started(pid: int) -> float:
         return psutil.Process(pid).create_time()
 
 
+def start(module: str, folder: Path, **variables: str) -> subprocess.Popen[bytes]:
+    """Start a module on a folder, silent and in a session of its own; `end` ends it.
+
+    It is given the folder and this process's pid. variables: of its environment, besides ours.
+    """
+    return subprocess.Popen(
+        [*PYTHON_MODULE, module, str(folder), str(os.getpid())],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=SETTINGS | os.environ | variables,
+        start_new_session=True,
+    )
+
+
 @contextlib.contextmanager
 def kept_apart() -> Iterator[None]:
     """Let an observer's code run in this process, and put back what others here rely on.

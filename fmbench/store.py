@@ -17,7 +17,7 @@ from fmbench.errors import DataError, StoreError
 from fmbench.protocol import Protocol
 from fmbench.records import Record
 from fmbench.weights import Weights
-from fmbench.wording import same_records
+from fmbench.wording import encodable, same_records
 
 PREDICTIONS, LOGITS, LOG, WEIGHTS = BESIDE = (".npy", ".logits.npy", ".log", ".safetensors")
 LOG_BYTES = 256 * 1024
@@ -149,7 +149,7 @@ class Store:
             try:
                 found.append(self.read_record(path))
             except ValueError as error:
-                problems.append(f"{path.name} {error}")
+                problems.append(encodable(f"{path.name} {error}"))
         return Contents(tuple(found), tuple(problems))
 
     def unfinished(self) -> frozenset[str]:

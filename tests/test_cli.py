@@ -1,6 +1,7 @@
 """The command as people use it: help, bad input, exit codes, and what is never loaded."""
 
 import csv
+import errno
 import io
 import json
 import os
@@ -23,7 +24,7 @@ import simulated
 from conftest import Fmbench, Install, TinyData, child_environment, install_into
 from fmbench import cli, data, files, protocol, records
 from fmbench.cli import boards
-from fmbench.errors import ExitCode
+from fmbench.errors import ExitCode, StoreError
 from fmbench.execution import claims
 from fmbench.store import Store
 from plugins_of_all_kinds import GOOD, offering
@@ -195,6 +196,35 @@ def test_an_internal_error_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == ExitCode.INTERNAL
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied", "/root/x"), "/root/x: Permission"),
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left"),
+    ],
+)
+def test_what_the_system_refuses_is_no_fault_of_fmbench(
+    error: OSError,
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """No permission and a full disk end with a message that names the place, not a traceback."""
+    from fmbench import cli, discovery
+
+    def refused() -> None:
+        raise error
+
+    monkeypatch.setattr(discovery, "catalogue", refused)
+    monkeypatch.setattr(sys, "argv", ["fmbench", "models"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == StoreError.exit_code
+    said = capsys.readouterr().err
+    assert told in said
+    assert "Traceback" not in said
 
 
 GUARD = """

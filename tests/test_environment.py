@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 
-from fmbench import environment, hardware
+from fmbench import environment, hardware, limits
 from fmbench.console import runs
 from fmbench.errors import UsageError
 from fmbench.hardware import Device, find_device
@@ -131,6 +131,37 @@ class Driver:
             "nvmlDeviceGetName": lambda handle: f"GPU {handle}",
             "nvmlDeviceGetMemoryInfo": lambda _: SimpleNamespace(total=1),
         }[name]
+
+
+def test_a_gpu_that_shares_the_machines_memory_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the driver knows no memory of its own, the machine's is meant, and no GPU is lost."""
+
+    class Sharing(Driver):
+        def __getattr__(self, name: str) -> Callable[..., object]:
+            if name != "nvmlDeviceGetMemoryInfo":
+                return super().__getattr__(name)
+
+            def refuse(_: object) -> None:
+                raise RuntimeError("Not Supported")
+
+            return refuse
+
+    monkeypatch.setitem(sys.modules, "pynvml", Sharing({}))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert [gpu.memory for gpu in hardware.cuda_devices()] == [limits.memory()] * 3
+
+
+def test_the_hint_for_an_absent_gpu_names_the_last_or_what_hides_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With GPUs it says which is the last; without, that CUDA_VISIBLE_DEVICES shows none."""
+    monkeypatch.setitem(sys.modules, "pynvml", Driver({}))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    with pytest.raises(UsageError, match="the last one is cuda:2"):
+        hardware.find_device("cuda:3")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(UsageError, match="0 CUDA devices that CUDA_VISIBLE_DEVICES shows"):
+        hardware.find_device("cuda")
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,15 @@ def test_a_name_that_cannot_work_is_refused(
     assert not (tmp_path / name).exists() or name.startswith("..")
 
 
+def test_a_plugin_in_the_current_folder_is_no_installed_module(
+    fmbench: Fmbench, tmp_path: Path
+) -> None:
+    """A name of one word is a folder that Python could import; the next steps are still told."""
+    made = fmbench("new", "mycnn", PYTHONPATH=str(tmp_path))
+    assert made.returncode == 0, made.stderr
+    assert made.stdout.splitlines()[1:] == ["fmbench check mycnn", "fmbench run mycnn"]
+
+
 def test_nothing_is_ever_overwritten(fmbench: Fmbench, tmp_path: Path) -> None:
     """A folder that exists is left as it is."""
     (tmp_path / "my-cnn").mkdir()

@@ -1,5 +1,6 @@
 """The store: files that are whole, never overwritten, and read without running anything."""
 
+import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,15 @@ def store(tmp_path: Path) -> Store:
     store = Store(tmp_path, "tiny-v1")
     store.make()
     return store
+
+
+def test_a_name_that_is_not_utf_8_is_told_in_words_that_json_can_hold(tmp_path: Path) -> None:
+    """A record file of such a name is a problem like another, and can be written as UTF-8."""
+    store = Store(tmp_path, "p")
+    store.make()
+    (store.records / os.fsdecode(b"\xff.json")).write_bytes(b"{}")
+    (problem,) = store.read().problems
+    assert "\\udcff.json" in problem.encode().decode()
 
 
 def test_a_copied_record_is_reported_and_counts_once(tmp_path: Path) -> None:

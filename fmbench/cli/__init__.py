@@ -1,5 +1,6 @@
 """The commands. Each is thin: it reads its options, calls one thing, and prints what came back."""
 
+import errno
 import sys
 import traceback
 
@@ -17,7 +18,10 @@ from fmbench.cli import (
     terminal,
 )
 from fmbench.cli.app import app
-from fmbench.errors import ExitCode, FmbenchError
+from fmbench.errors import ExitCode, FmbenchError, StoreError
+
+OF_THE_SYSTEM = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
+"""What stops any program: no permission, a file system that is read-only or full."""
 
 for command in (
     running.run,
@@ -53,7 +57,13 @@ def main() -> None:
 
         stream.complain(str(error))
         sys.exit(error.exit_code)
-    except Exception:
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in OF_THE_SYSTEM:
+            from fmbench.console import stream
+
+            told = StoreError(str(error.strerror), where=str(error.filename or ""))
+            stream.complain(str(told))
+            sys.exit(told.exit_code)
         traceback.print_exc()
         sys.stderr.write(
             "\nhint: this is a fault of fmbench; please report it with these lines and those of "

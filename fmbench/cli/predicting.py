@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fmbench import files
 from fmbench.cli.app import (
     JsonOption,
     PluginsOption,
@@ -19,6 +20,7 @@ from fmbench.cli.app import (
 )
 from fmbench.cli.stored import record_of, results_in, store_of
 from fmbench.errors import ExitCode, UsageError
+from fmbench.wording import encodable
 
 if TYPE_CHECKING:
     from fmbench.weights import Weights
@@ -165,9 +167,8 @@ def weights_of(named: str, results: Path, protocol: str | None) -> "tuple[Weight
     try:
         return weights.read(path.resolve()), path.resolve()
     except (OSError, ValueError) as error:
-        why = (isinstance(error, OSError) and error.strerror) or str(error)
         raise UsageError(
-            f"cannot be used: {why}",
+            f"cannot be used: {files.reason(error)}",
             where=named,
             hint="name a file that `fmbench run --keep-weights` or `fmbench export` has written",
         ) from error
@@ -175,9 +176,9 @@ def weights_of(named: str, results: Path, protocol: str | None) -> "tuple[Weight
 
 def _as_json(one: Any, labels: tuple[str, ...]) -> dict[str, Any]:
     if one.fault:
-        return {"file": str(one.path), "error": one.fault}
+        return {"file": encodable(str(one.path)), "error": one.fault}
     return {
-        "file": str(one.path),
+        "file": encodable(str(one.path)),
         "notes": one.notes,
         "predictions": [
             {"class": number, "label": labels[number], "probability": share}

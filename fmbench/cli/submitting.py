@@ -75,9 +75,8 @@ def submit(
         stream.say(f"wrote {output}")
     else:
         new = writing.write_folder(found, output)
-        stream.say(
-            f"wrote {len(new)} of {len(found.pieces)} files into {output}; the rest is there"
-        )
+        rest = "; the rest is there" if len(new) < len(found.pieces) else ""
+        stream.say(f"wrote {len(new)} of {len(found.pieces)} files into {output}{rest}")
 
 
 def accept(

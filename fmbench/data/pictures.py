@@ -5,6 +5,7 @@ are cut off, the longer side becomes 28 pixels, the image is put into the middle
 made grey with a dark background.
 """
 
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -77,20 +78,22 @@ def read_picture(path: Path, *, follow: bool = True) -> Picture:
     """
     from PIL import Image, UnidentifiedImageError
 
+    if not follow and path.is_symlink():
+        raise PictureError("it is a link: name it to have it read")
     try:
         with (
             files.open_regular(path.resolve() if follow else path) as file,
             warnings.catch_warnings(action="ignore"),  # of its size: see LARGEST_PIXELS
-            Image.open(file, formats=_formats()) as image,
         ):
-            if path.stat().st_size > LARGEST_FILE:
+            if os.fstat(file.fileno()).st_size > LARGEST_FILE:  # first: Pillow may read it whole
                 raise PictureError(f"it is larger than {LARGEST_FILE // 2**20} MiB")
-            if image.width * image.height > LARGEST_PIXELS:
-                raise PictureError(
-                    f"it has {image.width:,} × {image.height:,} pixels, and at most "
-                    f"{LARGEST_PIXELS:,} are read"
-                )
-            return _prepared(image)
+            with Image.open(file, formats=_formats()) as image:
+                if image.width * image.height > LARGEST_PIXELS:
+                    raise PictureError(
+                        f"it has {image.width:,} × {image.height:,} pixels, and at most "
+                        f"{LARGEST_PIXELS:,} are read"
+                    )
+                return _prepared(image)
     except PictureError:
         raise
     except UnidentifiedImageError as error:

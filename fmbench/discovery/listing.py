@@ -5,7 +5,6 @@ entry by entry when something is wrong, and keeps the answer until an installed 
 """
 
 import hashlib
-import os
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -137,14 +136,7 @@ def _run_child(found: list[Entry], member: str = "") -> Catalogue:
     with files.temporary_folder() as folder:
         answer = folder / "answer.json"
         files.write(folder / "request.json", msgspec.json.encode((found, member)))
-        child = subprocess.Popen(
-            [*processes.PYTHON_MODULE, "fmbench.discovery.child", str(folder), str(os.getpid())],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=processes.SETTINGS | os.environ,
-            start_new_session=True,
-        )
+        child = processes.start("fmbench.discovery.child", folder)
         try:
             child.wait(CHILD_SECONDS)
             reason = f"it ended with {processes.how_it_ended(child.returncode)}"

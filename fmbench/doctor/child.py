@@ -1,6 +1,5 @@
 """Children of the doctor: started, waited for, and ended with all that they have started."""
 
-import os
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,14 +15,7 @@ def ended(
 
     variables: of the child's environment, besides this process's own.
     """
-    child = subprocess.Popen(
-        [*processes.PYTHON_MODULE, module, str(folder), str(os.getpid())],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=processes.SETTINGS | os.environ | dict(variables),
-        start_new_session=True,
-    )
+    child = processes.start(module, folder, **variables)
     try:
         child.wait(seconds)
     except subprocess.TimeoutExpired:

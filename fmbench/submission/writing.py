@@ -19,7 +19,7 @@ _MODE = 0o100644
 
 def is_archive(output: Path) -> bool:
     """Whether that is the name of an archive, and not of a folder."""
-    return output.name.endswith(ARCHIVES)
+    return output.name.lower().endswith(ARCHIVES)
 
 
 def write_archive(submission: Submission, output: Path) -> None:
@@ -29,7 +29,7 @@ def write_archive(submission: Submission, output: Path) -> None:
     """
     if output.is_symlink() or output.exists():
         raise UsageError("exists already", where=str(output), hint="choose another name")
-    write = _write_zip if output.name.endswith(".zip") else _write_tar
+    write = _write_zip if output.name.lower().endswith(".zip") else _write_tar
     with files.temporary_folder() as scratch:
         made = scratch / "submission"
         write(submission, made)

@@ -1,8 +1,6 @@
 """The checks of models, each model in a child process of its own, with a time limit."""
 
-import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -95,15 +93,7 @@ def _in_a_child(
     with files.temporary_folder() as folder:
         request = msgspec.json.encode((model.name, model.plugin, protocol))
         files.write(folder / REQUEST, request)
-        program = "fmbench.testing.checking_process"
-        child = subprocess.Popen(
-            [*processes.PYTHON_MODULE, program, str(folder), str(os.getpid())],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=processes.SETTINGS | os.environ,
-            start_new_session=True,
-        )
+        child = processes.start("fmbench.testing.checking_process", folder)
         done = offset = 0
         deadline = clock() + timeout
         try:

@@ -77,7 +77,8 @@ def line_of_crash(frames: str) -> str:
     """The innermost line of a plugin in what faulthandler wrote; "" for none."""
     found = FRAME.findall(frames)
     return line_of_plugin(
-        (file.encode().decode("unicode_escape"), line, function) for file, line, function in found
+        (file.encode().decode("unicode_escape", "replace"), line, function)
+        for file, line, function in found
     )
 
 
