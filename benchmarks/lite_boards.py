@@ -110,20 +110,17 @@ def steps(found: Sequence[Board]) -> str:
 
 def seeds(board: Board) -> str:
     """Accuracies and ranks by the first seeds alone, beside those of all seeds."""
-    whole = {len(row.hits) for row in board.values()}
     fewer = Board((model, Row(row.recipe, row.hits[:FEWER_SEEDS])) for model, row in board.items())
-    columns = []
+    headings, columns = ["model"], [list(board)]
     for rows in (fewer, board):
+        (count,) = {len(row.hits) for row in rows.values()}
+        headings += [f"%, {count} seeds", f"rank, {count} seeds"]
         ranks = compare([row.sample for row in rows.values()]).rank_sets()
         columns += [
             [percent(row.accuracy) for row in rows.values()],
             [rank_set(*one) for one in ranks],
         ]
-    headings = (
-        "model",
-        *(f"{what}, {count} seeds" for count in (FEWER_SEEDS, *whole) for what in ("%", "rank")),
-    )
-    lines = {line[0]: line for line in zip(board, *columns, strict=True)}
+    lines = dict(zip(board, zip(*columns, strict=True), strict=True))
     return script.table(headings, [lines[model] for model in best_first(board)])
 
 

@@ -18,7 +18,7 @@ from fmbench.cli import (
     terminal,
 )
 from fmbench.cli.app import app
-from fmbench.errors import ExitCode, FmbenchError, StoreError
+from fmbench.errors import ExitCode, FmbenchError
 
 OF_THE_SYSTEM = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
 """What stops any program: no permission, a file system that is read-only or full."""
@@ -52,18 +52,14 @@ def main() -> None:
             app()
         finally:
             sys.stdout.flush()  # what cannot be written is known now, not when Python ends
-    except FmbenchError as error:
-        from fmbench.console import stream
-
-        stream.complain(str(error))
-        sys.exit(error.exit_code)
     except Exception as error:
         if isinstance(error, OSError) and error.errno in OF_THE_SYSTEM:
+            error = FmbenchError(str(error.strerror), where=str(error.filename or ""))
+        if isinstance(error, FmbenchError):
             from fmbench.console import stream
 
-            told = StoreError(str(error.strerror), where=str(error.filename or ""))
-            stream.complain(str(told))
-            sys.exit(told.exit_code)
+            stream.complain(str(error))
+            sys.exit(error.exit_code)
         traceback.print_exc()
         sys.stderr.write(
             "\nhint: this is a fault of fmbench; please report it with these lines and those of "

@@ -21,12 +21,13 @@ def new(
       fmbench new my-cnn --folder ~/plugins/my-cnn
     """
     from fmbench.console import stream
-    from fmbench.scaffold import PREFIX, write_plugin
+    from fmbench.scaffold import names_of, write_plugin
 
+    model = names_of(name).model  # before its folder is there, which Python could import
     written = write_plugin(name, folder)
     for path in written:
         stream.say(f"wrote {path}")
-    model, place = name.removeprefix(PREFIX), written[0].parent
+    place = written[0].parent
     where = place if place.is_absolute() else f"./{place}"  # pip takes a bare word for an index's
     stream.tell(
         f"pip install {shlex.quote(str(where))}\nfmbench check {model}\nfmbench run {model}"
