@@ -107,8 +107,10 @@ class Result(_Part, frozen=True, kw_only=True):
             raise ValueError("a good result needs its scores, and no more correct than images")
         if self.status == "ok" and not self.images:
             raise ValueError("a good result needs images")
-        if self.status != "ok" and (scores != (None, None, None) or self.validation_curve):
+        if self.status != "ok" and scores != (None, None, None):
             raise ValueError("only a good result has scores")
+        if self.validation_curve and not self.images:
+            raise ValueError("a validation curve needs images")
         if any(loss is not None and loss < 0 for loss in self.curve):
             raise ValueError("no loss is below 0")
 

@@ -81,7 +81,7 @@ def test_a_good_result_has_scores_that_can_be(change: tuple[bytes, bytes]) -> No
 @pytest.mark.parametrize(
     ("curves", "said"),
     [
-        ({"validation_curve": (5,)}, "only a good result has scores"),
+        ({"validation_curve": (5,)}, "a validation curve needs images"),
         ({"curve": (-1.0,)}, "no loss is below 0"),
     ],
 )
