@@ -31,7 +31,7 @@ STEPS = (
     script.PUBLISHED / "lite-v1",
     BETWEEN / "lite-float32-v1",
     BETWEEN / "lite-rates-v1",
-    script.ROOT / "benchmarks" / "settling" / "lite-v2",
+    script.PUBLISHED / "lite-v2",
 )
 FEWER_SEEDS = 3
 

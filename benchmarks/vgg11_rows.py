@@ -1,4 +1,4 @@
-"""How long the rows of VGG-11 on the published lite-v1 board took as a whole.
+"""How long the rows of VGG-11 on the published board of lite-v2 took as a whole.
 
     python benchmarks/vgg11_rows.py [--write]
 
@@ -13,7 +13,7 @@ from fmbench.leaderboard.statistics import image_interval
 from fmbench.leaderboard.stored_results import ModelResults, StoredResults
 from fmbench.records import Record
 from fmbench.store import Store
-from fmbench.wording import duration, memory, percent
+from fmbench.wording import counted, duration, memory, percent
 
 MODELS = ("vgg11", "vgg11-bn")
 NOT_ON_RECORD = "(instruction set not on record)"
@@ -26,7 +26,7 @@ HEADINGS = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table."""
     options = script.parser(__doc__).parse_args(arguments)
-    entries = StoredResults(Store(script.PUBLISHED, "lite-v1")).entries
+    entries = StoredResults(Store(script.PUBLISHED, "lite-v2")).entries
     shown = paragraphs([entry for entry in entries if entry.model in MODELS])
     script.finish("rows", *shown, page=script.VGG11 if options.write else None)
     return 0
@@ -66,8 +66,9 @@ def where(record: Record) -> str:
     """Protocol, device and torch of a run; a device with facts has its instructions in its name."""
     here = record.environment
     device = here.device.name if here.device.facts else f"{here.device.name} {NOT_ON_RECORD}"
+    cores = counted(here.cores, "core")
     return (
-        f"{record.run.protocol}, {device}, {here.cores} cores, threads used: {here.threads}, "
+        f"{record.run.protocol}, {device}, {cores}, threads used: {here.threads}, "
         f"torch {record.run.torch}."
     )
 

@@ -1,7 +1,7 @@
 """Results of fmbench in Python: a board as data frames, arrays, a table and a plot.
 
     from fmbench import results
-    board = results.open("results", protocol="lite-v1")
+    board = results.open("results", protocol="lite-v2")
 
 Nothing here imports torch or a plugin, and nothing writes into the folder.
 """
@@ -52,7 +52,7 @@ class Leaderboard:
     A model is named as on the board, and as DISTRIBUTION:MODEL where two distributions offer one of
     that name. Jupyter shows the table that `fmbench leaderboard` prints.
 
-    protocol:  the protocol's id, such as `lite-v1`.
+    protocol:  the protocol's id, such as `lite-v2`.
     notes:     what has to be said below the table, a sentence each.
     problems:  files among the records that are none, a sentence each.
     """

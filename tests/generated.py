@@ -16,7 +16,7 @@ from fmbench.store import Store, protocols_in
 ROOT = Path(__file__).parents[1]
 PUBLISHED = ROOT / "results" / "published"
 README = ROOT / "README.md"
-IN_README = "lite-v1"
+IN_README = "lite-v2"
 
 
 def filled(page: Path, name: str, content: str) -> str:

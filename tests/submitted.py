@@ -12,7 +12,8 @@ import msgspec
 import numpy as np
 
 PUBLISHED = Path(__file__).parents[1] / "results" / "published"
-IN_CHECKOUT = Path("results", "published", "lite-v1")
+BOARD = "lite-v1"
+IN_CHECKOUT = Path("results", "published", BOARD)
 MODEL = "vgg11-bn"
 AUTHOR = {
     **{f"GIT_{who}_NAME": "x" for who in ("AUTHOR", "COMMITTER")},
@@ -21,29 +22,30 @@ AUTHOR = {
 }
 
 
-def write_checkouts(folder: Path) -> tuple[Path, Path]:
-    """A base whose lite-v1 lacks one model, and a checkout that offers its records."""
+def write_checkouts(folder: Path, board: str = BOARD) -> tuple[Path, Path]:
+    """A base whose board lacks one model, and a checkout that offers its records."""
     base, offered = folder / "base", folder / "offered"
-    shutil.copytree(PUBLISHED / "lite-v1", base / IN_CHECKOUT)
-    for path in (base / IN_CHECKOUT / "records").glob(f"{MODEL}-*"):
+    published = IN_CHECKOUT.with_name(board)
+    shutil.copytree(PUBLISHED / board, base / published)
+    for path in (base / published / "records").glob(f"{MODEL}-*"):
         path.unlink()
     (base / "README.md").write_text("A checkout.\n")
     shutil.copytree(base, offered)
-    for path in (PUBLISHED / "lite-v1" / "records").glob(f"{MODEL}-*"):
-        shutil.copy(path, offered / IN_CHECKOUT / "records")
+    for path in (PUBLISHED / board / "records").glob(f"{MODEL}-*"):
+        shutil.copy(path, offered / published / "records")
     return base, offered
 
 
-def copy_model(results: Path) -> Path:
+def copy_model(results: Path, board: str = BOARD) -> Path:
     """A results folder of that model's records alone, whose protocol has a comment of its own.
 
     Returns the folder of the records.
     """
-    store = results / "lite-v1"
+    store = results / board
     (store / "records").mkdir(parents=True)
-    for path in (PUBLISHED / "lite-v1" / "records").glob(f"{MODEL}-*"):
+    for path in (PUBLISHED / board / "records").glob(f"{MODEL}-*"):
         shutil.copy(path, store / "records")
-    (kept,) = (PUBLISHED / "lite-v1").glob("protocol-*.toml")
+    (kept,) = (PUBLISHED / board).glob("protocol-*.toml")
     (store / kept.name).write_text(f"# Another comment.\n{kept.read_text('utf-8')}", "utf-8")
     return store / "records"
 

@@ -53,7 +53,7 @@ def test_generated_files_are_fresh(fmbench: Fmbench) -> None:
         assert path.read_text("utf-8") == text, path
 
 
-@pytest.mark.parametrize("name", ["quick-v1", "quick-v2", "lite-v1"])
+@pytest.mark.parametrize("name", ["quick-v1", "quick-v2", "lite-v1", "lite-v2"])
 def test_a_published_board_stands_on_good_records(name: str) -> None:
     """All its records are of the built-in protocol and a named commit; good ones hold together."""
     store = Store(generated.PUBLISHED, name)
@@ -77,6 +77,28 @@ def test_lite_v1_reaches_what_it_set_out_for() -> None:
     assert accuracies["softmax"] >= 0.843
     assert accuracies["vgg11"] >= 0.91
     assert 0.925 <= max(accuracies.values()) <= REPRODUCED
+
+
+def test_lite_v2_reaches_what_it_set_out_for() -> None:
+    """Softmax 84.5 %, both VGG-11 91.5 %, the best row 92 %, and five seeds for every row."""
+    board = read_board(StoredResults(Store(generated.PUBLISHED, "lite-v2")))
+    accuracies = {row.model: row.accuracy or 0 for row in board.rows if row.complete}
+    assert len(accuracies) == len(board.rows) == 12
+    assert {row.seeds for row in board.rows} == {5}
+    assert accuracies["softmax"] >= 0.845
+    assert min(accuracies["vgg11"], accuracies["vgg11-bn"]) >= 0.915
+    assert 0.92 <= max(accuracies.values()) <= REPRODUCED
+    assert not any("provisional" in note for note in board.notes)
+
+
+def test_a_small_net_beats_resnet18_at_a_fifth_of_its_time() -> None:
+    """On lite-v2, small-cnn ranks above resnet18 with at most a million parameters."""
+    board = read_board(StoredResults(Store(generated.PUBLISHED, "lite-v2")))
+    rows = {row.model: row for row in board.rows}
+    ours, other = rows["small-cnn"], rows["timm/resnet18"]
+    assert (ours.rank_worst or 99) < (other.rank_best or 0)
+    assert (ours.parameters or 1e9) <= 1_000_000
+    assert 5 * (ours.train_seconds or 1e9) <= (other.train_seconds or 0)
 
 
 def test_the_plugin_in_the_readme_works(

@@ -60,7 +60,7 @@ def test_the_notebook_runs_and_is_kept_without_outputs(
     assert not [one for one in shown if one.output_type == "error"]
     html = [one.data.get("text/html", "") for one in shown if "data" in one]
     assert sum("quick-v2 leaderboard" in one for one in html) == 1
-    assert sum("lite-v1 leaderboard" in one for one in html) == 1
+    assert sum("lite-v2 leaderboard" in one for one in html) == 1
     assert sum("image/png" in one.data for one in shown if "data" in one) == 2
     talk = "".join(one.text for one in shown if one.output_type == "stream")
     assert "0 of 1 runs" in talk and "1 of 1 runs" in talk

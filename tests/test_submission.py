@@ -264,11 +264,11 @@ def test_the_steps_for_a_stranger_lead_to_a_pull_request_that_is_accepted(
     tmp_path: Path, environment: dict[str, str]
 ) -> None:
     """Typed as results/SUBMITTING.md has them, the commands make a commit that may be merged."""
-    base, _ = submitted.write_checkouts(tmp_path)
+    base, _ = submitted.write_checkouts(tmp_path, "lite-v2")
     submitted.commit_all(base)
     clone = tmp_path / "fashion-mnist-bench"
     subprocess.run(["git", "clone", "--quiet", base, clone], check=True)
-    submitted.copy_model(tmp_path / "results")
+    submitted.copy_model(tmp_path / "results", "lite-v2")
     page = (submitted.PUBLISHED.parent / "SUBMITTING.md").read_text("utf-8")
     commands = re.findall(r"^ *\$ (.*)$", page, re.MULTILINE)
     assert len(commands) == 5

@@ -129,7 +129,7 @@ def export(
     \b
     Examples:
       fmbench export 3f9a1c02 my-model
-      fmbench export 3f9a my-model --results /tmp/mine --protocol lite-v1
+      fmbench export 3f9a my-model --results /tmp/mine --protocol lite-v2
     """
     from fmbench.console import stream
     from fmbench.execution import answering

@@ -67,7 +67,7 @@ def reproduce(
     \b
     Examples:
       fmbench reproduce 3f9a1c02
-      fmbench reproduce 3f9a --results results/published --protocol lite-v1
+      fmbench reproduce 3f9a --results results/published --protocol lite-v2
     """
     from fmbench.console import runs, stream
 

@@ -7,7 +7,7 @@ from fmbench.leaderboard.page.dots import DotPlot, dot_plot
 from fmbench.leaderboard.page.text import count, shortened
 from fmbench.leaderboard.stored_results import StoredResults
 
-LEFT, RIGHT = 290, 740
+LEFT, RIGHT = 300, 740
 LONGEST_NAME = 30  # characters that fit left of the axis
 TOP, ROW, FOOT, LINE = 62, 36, 22, 18
 
