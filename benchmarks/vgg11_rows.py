@@ -16,7 +16,6 @@ from fmbench.store import Store
 from fmbench.wording import counted, duration, memory, percent
 
 MODELS = ("vgg11", "vgg11-bn")
-NOT_ON_RECORD = "(instruction set not on record)"
 HEADINGS = (
     "model", "accuracy, %", "n", "training of a run", "images/s trained", "images/s classified",
     "peak memory", "recipes tried", "the row's good runs",
@@ -63,12 +62,11 @@ def row(entry: ModelResults) -> list[str]:
 
 
 def where(record: Record) -> str:
-    """Protocol, device and torch of a run; a device with facts has its instructions in its name."""
+    """Protocol, device and torch of a run."""
     here = record.environment
-    device = here.device.name if here.device.facts else f"{here.device.name} {NOT_ON_RECORD}"
     cores = counted(here.cores, "core")
     return (
-        f"{record.run.protocol}, {device}, {cores}, threads used: {here.threads}, "
+        f"{record.run.protocol}, {here.device.name}, {cores}, threads used: {here.threads}, "
         f"torch {record.run.torch}."
     )
 
