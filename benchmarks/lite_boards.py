@@ -13,7 +13,7 @@ Differences are paired by test image, with 95 % intervals for new images; see
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -97,13 +97,19 @@ def boards(first: Board, last: Board) -> str:
 
 
 def steps(found: Sequence[Board]) -> str:
-    """What each step changed, for the models that were run under all protocols."""
-    headings = ("model", "lite-v1, %", "float32", "recipes", "epochs", "lite-v2, %")
+    """What each step changed, with the recipe after it, for models run under all protocols.
+
+    The last step's recipe is left out: `boards` has those of the first and the last board.
+    """
+    changes = [cell for step in ("float32", "recipes") for cell in (step, "its recipe")]
+    headings = ("model", "lite-v1, %", *changes, "epochs", "lite-v2, %")
     lines = []
     for model in best_first(found[-1]):
         if all(model in board for board in found):
             rows = [board[model] for board in found]
-            changes = [after.less(before) for before, after in pairwise(rows)]
+            *changes, _ = chain.from_iterable(
+                (after.less(before), after.recipe) for before, after in pairwise(rows)
+            )
             lines.append([model, percent(rows[0].accuracy), *changes, percent(rows[-1].accuracy)])
     return script.table(headings, lines)
 

@@ -397,9 +397,9 @@ def test_the_page_about_both_lite_boards_comes_from_the_records(
     assert len(tables) == 3
 
 
-def right(*accuracies: int) -> lite_boards.Row:
+def right(*accuracies: int, recipe: str = "rate") -> lite_boards.Row:
     """A row whose runs had so many of a hundred images right, the first ones."""
-    return lite_boards.Row("rate", np.array([np.arange(100) < right for right in accuracies]))
+    return lite_boards.Row(recipe, np.array([np.arange(100) < right for right in accuracies]))
 
 
 def test_boards_are_compared_by_the_models_they_share() -> None:
@@ -413,12 +413,14 @@ def test_boards_are_compared_by_the_models_they_share() -> None:
 
 
 def test_steps_add_up_to_the_difference_of_the_boards() -> None:
-    """The changes of a model's steps sum to its last accuracy less its first."""
-    boards = [{"a": right(80 + change), "b": right(70)} for change in (0, 2, 7, 4)]
-    del boards[1]["b"]
-    ((model, before, *changes, after),) = cells(lite_boards.steps(boards))
+    """A model's steps sum to its last accuracy less its first; beside each is its later recipe."""
+    accuracies = {"first": 80, "second": 82, "third": 87, "last": 84}
+    boards = [{"a": right(a, recipe=recipe)} for recipe, a in accuracies.items()]
+    for board in (boards[0], boards[2], boards[3]):
+        board["b"] = right(70)
+    ((model, before, *steps, after),) = cells(lite_boards.steps(boards))
     assert [model, before, after] == ["a", "80.00", "84.00"]
-    assert [change.split(" ")[0] for change in changes] == ["+2.00", "+5.00", "-3.00"]
+    assert [step.split(" ")[0] for step in steps] == ["+2.00", "second", "+5.00", "third", "-3.00"]
 
 
 def test_the_first_seeds_are_ranked_beside_all() -> None:
