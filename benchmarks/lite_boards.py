@@ -13,7 +13,7 @@ Differences are paired by test image, with 95 % intervals for new images; see
 """
 
 from collections.abc import Sequence
-from itertools import chain, pairwise
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -101,15 +101,20 @@ def steps(found: Sequence[Board]) -> str:
 
     The last step's recipe is left out: `boards` has those of the first and the last board.
     """
-    changes = [cell for step in ("float32", "recipes") for cell in (step, "its recipe")]
-    headings = ("model", "lite-v1, %", *changes, "epochs", "lite-v2, %")
+    headings = (
+        "model", "lite-v1, %",
+        "float32", "its recipe", "recipes", "its recipe", "epochs",
+        "lite-v2, %",
+    )  # fmt: skip
     lines = []
     for model in best_first(found[-1]):
         if all(model in board for board in found):
             rows = [board[model] for board in found]
-            *changes, _ = chain.from_iterable(
-                (after.less(before), after.recipe) for before, after in pairwise(rows)
-            )
+            *changes, _ = [
+                cell
+                for before, after in pairwise(rows)
+                for cell in (after.less(before), after.recipe)
+            ]
             lines.append([model, percent(rows[0].accuracy), *changes, percent(rows[-1].accuracy)])
     return script.table(headings, lines)
 

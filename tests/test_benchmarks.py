@@ -415,9 +415,8 @@ def test_boards_are_compared_by_the_models_they_share() -> None:
 def test_steps_add_up_to_the_difference_of_the_boards() -> None:
     """A model's steps sum to its last accuracy less its first; beside each is its later recipe."""
     accuracies = {"first": 80, "second": 82, "third": 87, "last": 84}
-    boards = [{"a": right(a, recipe=recipe)} for recipe, a in accuracies.items()]
-    for board in (boards[0], boards[2], boards[3]):
-        board["b"] = right(70)
+    boards = [{"a": right(a, recipe=recipe), "b": right(70)} for recipe, a in accuracies.items()]
+    del boards[1]["b"]
     ((model, before, *steps, after),) = cells(lite_boards.steps(boards))
     assert [model, before, after] == ["a", "80.00", "84.00"]
     assert [step.split(" ")[0] for step in steps] == ["+2.00", "second", "+5.00", "third", "-3.00"]
